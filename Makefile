@@ -1,0 +1,18 @@
+# Verbs; the build itself is CMake (CMakeLists.txt, CMakePresets.json).
+.PHONY: all demo check check-long test fmt fmt-check tidy asan tsan fuzz cover bench clean
+T ?=
+S ?= 60
+
+all:         ; @tools/install-deps build && tools/build release
+demo: all    ; @tools/demo
+check:       ; @tools/check
+check-long:  ; @tools/check --long
+test:        ; @tools/install-deps check && tools/build release && tools/ctest build -L 'unit|fuzz|lint|golden'
+fmt:         ; @tools/lint --fix format
+fmt-check:   ; @tools/lint format
+tidy:        ; @tools/lint
+asan tsan:   ; @tools/build $@ && tools/ctest build-$@ -L 'unit|fuzz'
+fuzz:        ; @tools/fuzz '$(T)' '$(S)'
+cover:       ; @tools/cover
+bench: all   ; @tools/bench
+clean:       ; rm -rf build build-*
