@@ -2,16 +2,17 @@
 .PHONY: all demo check check-long test fmt fmt-check tidy asan tsan fuzz cover bench clean
 T ?=
 S ?= 60
+TESTS = tools/run_tests.py
 
 all:         ; @tools/install-deps build && tools/build release
 demo: all    ; @tools/demo
-check:       ; @tools/check
-check-long:  ; @tools/check --long
-test:        ; @tools/install-deps check && tools/build release && tools/ctest build -L 'unit|fuzz|lint|golden'
+check:       ; @tools/install-deps check && tools/check
+check-long:  ; @tools/install-deps check && tools/check --long
+test:        ; @tools/install-deps check && tools/build release && $(TESTS) build -L '^(unit|fuzz|lint|golden)$$'
 fmt:         ; @tools/lint --fix format
 fmt-check:   ; @tools/lint format
 tidy:        ; @tools/lint
-asan tsan:   ; @tools/build $@ && tools/ctest build-$@ -L 'unit|fuzz'
+asan tsan:   ; @tools/build $@ && $(TESTS) build-$@ -L '^(unit|fuzz)$$'
 fuzz:        ; @tools/fuzz '$(T)' '$(S)'
 cover:       ; @tools/cover
 bench: all   ; @tools/bench

@@ -4,9 +4,8 @@
 #   test/kafka/test_*.c   the same against the test run's broker (SABOT_TEST_BROKER): kafka.<name>
 #   test/fuzz/fuzz_*.c    libFuzzer targets in the fuzz preset, else a replay of the corpus: fuzz.<name>
 #   test/e2e/*.py, *.sh   the built command: e2e.<name>, or kafka.<name> when called kafka_*
-#   test/golden/<case>/   expected output of the command: golden.<case>
-#   test/lint/*           checks of the source itself: lint.<name>
-#   bench/*.c             programs of the target bench-programs, no tests
+#   test/golden/*.py      cases with expected output: golden.<name>
+#   tools/lint <name>     checks of the source itself: lint.<name>, tidy.all
 pkg_check_modules(CMOCKA cmocka)
 find_program(SABOT_PYTHON python3 HINTS /usr/bin)
 if(NOT CMOCKA_FOUND OR NOT SABOT_PYTHON)
@@ -98,7 +97,7 @@ foreach(source ${FUZZERS})
     endif()
 endforeach()
 
-file(GLOB SCRIPTS CONFIGURE_DEPENDS test/e2e/*.py test/e2e/*.sh)
+file(GLOB SCRIPTS CONFIGURE_DEPENDS test/e2e/*.py test/e2e/*.sh test/golden/*.py test/golden/*.sh)
 foreach(script ${SCRIPTS})
     cmake_path(GET script STEM name)
     set(command ${SABOT_PYTHON})
@@ -106,6 +105,8 @@ foreach(script ${SCRIPTS})
         set(command bash)
     endif()
     if(name MATCHES "^_") # shared by others
+    elseif(script MATCHES "/golden/")
+        sabot_test(golden ${name} 300 ${command} ${script})
     elseif(name MATCHES "^kafka_")
         string(REGEX REPLACE "^kafka_" "" name ${name})
         sabot_test(kafka ${name} 600 ${BROKER} client -- ${command} ${script})
@@ -119,3 +120,12 @@ add_test(NAME kafka.broker_start COMMAND ${BROKER} start)
 add_test(NAME kafka.broker_stop COMMAND ${BROKER} stop)
 set_tests_properties(kafka.broker_start PROPERTIES FIXTURES_SETUP broker LABELS fixture TIMEOUT 600)
 set_tests_properties(kafka.broker_stop PROPERTIES FIXTURES_CLEANUP broker LABELS fixture TIMEOUT 60)
+
+# Checks of the source itself. They look at the release build, with whichever compiler.
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SABOT_SANITIZE)
+    foreach(check format source symbols headers docs)
+        sabot_test(lint ${check} 300 bash ${CMAKE_SOURCE_DIR}/tools/lint ${check})
+    endforeach()
+    sabot_test(tidy all 3000 bash ${CMAKE_SOURCE_DIR}/tools/lint tidy)
+    set_tests_properties(tidy.all PROPERTIES RUN_SERIAL ON)
+endif()

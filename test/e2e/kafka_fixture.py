@@ -42,8 +42,8 @@ check(not home.exists(), "its folder is gone")
 # The starter is killed: its broker ends, and its folder goes.
 orphan = ("import sys; sys.path.insert(0, sys.argv[1]); import broker, os; b = broker.Broker().start();"
           "print(b.keeper.pid, b.pid, b.home, flush=True); os.kill(os.getpid(), 9)")
-done = subprocess.run([sys.executable, "-c", orphan, os.path.dirname(kafka.__file__)], stdout=subprocess.PIPE, text=True,
-                      check=False)
+done = subprocess.run([sys.executable, "-c", orphan, os.path.dirname(kafka.__file__)], stdout=subprocess.PIPE,
+                      text=True, check=False)
 keeper, pid, home = done.stdout.split()
 for process in (keeper, pid):
     try:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replay_main.c - runs a fuzz target over saved inputs, as a plain test.
  *
- * Arguments are files and folders of the corpus. It prints how many inputs were run; the target itself
- * says by a crash that something is wrong. */
+ * Arguments are files and folders of the corpus. It prints how many inputs were run; the target
+ * itself says by a crash that something is wrong. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
@@ -25,7 +25,8 @@ static void run_file(const char *path)
         exit(1);
     }
     const size_t size = (size_t)info.st_size;
-    uint8_t *data = malloc(size + (size == 0)); /* its exact size, so that ASan sees a read past it */
+    uint8_t *data =
+        malloc(size + (size == 0)); /* its exact size, so that ASan sees a read past it */
     if (data == NULL || fread(data, 1, size, file) != size) {
         fprintf(stderr, "%s: cannot read %zu bytes\n", path, size);
         exit(1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test.h - what every test program includes: cmocka, with the headers it wants before its own.
  *
- * An assertion leaves the test by longjmp, so it may only be used on the test's own thread; other threads
- * hand their findings to it. */
+ * An assertion leaves the test by longjmp, so it may only be used on the test's own thread; other
+ * threads hand their findings to it. */
 #ifndef SB_TEST_TEST_H
 #define SB_TEST_TEST_H
 

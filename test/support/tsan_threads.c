@@ -2,8 +2,9 @@
 /* tsan_threads.c - C11 threads over pthreads, for programs under ThreadSanitizer.
  *
  * ThreadSanitizer intercepts pthread_* but not the thrd_*, mtx_* and cnd_* of the C library, which
- * librdkafka uses: it crashes at the first thread it has not seen start. A definition in the program comes before
- * the one of the C library, so every program of the tsan preset is linked with this file. Not for any other build. */
+ * librdkafka uses: it crashes at the first thread it has not seen start. A definition in the
+ * program comes before the one of the C library, so every program of the tsan preset is linked with
+ * this file. Not for any other build. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
