@@ -16,9 +16,12 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/sabot-config-version.cmake 
 install(FILES ${CMAKE_BINARY_DIR}/sabot-config.cmake ${CMAKE_BINARY_DIR}/sabot-config-version.cmake
     cmake/SabotApp.cmake DESTINATION ${SABOT_PACKAGE_DIR})
 
-set(SABOT_PC_LIBS "-lpthread -ldl -lm")
-if(SABOT_HAVE_ROCKSDB)
-    string(PREPEND SABOT_PC_LIBS "-lrocksdb ")
-endif()
+# For the static library. Not as Requires.private: that would ask for the static dependencies of librdkafka too.
+set(SABOT_PC_LIBS ${SABOT_LIBRARIES})
+list(REMOVE_ITEM SABOT_PC_LIBS Threads::Threads)
+list(TRANSFORM SABOT_PC_LIBS PREPEND "-l")
+list(APPEND SABOT_PC_LIBS -lpthread)
+list(JOIN SABOT_PC_LIBS " " SABOT_PC_LIBS)
+file(RELATIVE_PATH SABOT_PC_UP "/p/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/p")
 configure_file(cmake/sabot.pc.in ${CMAKE_BINARY_DIR}/sabot.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/sabot.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -24,15 +24,15 @@ if(CMAKE_CXX_COMPILER)
     pkg_check_modules(SIMDJSON simdjson)
 endif()
 
+# What a test sees: SABOT is the command; SABOT_BUILD_DIR has the apps. Options of the caller have no say.
 set(TEST_ENVIRONMENT
     "SABOT_BUILD_DIR=${CMAKE_BINARY_DIR}" "SABOT_SOURCE_DIR=${CMAKE_SOURCE_DIR}"
-    "SABOT=${CMAKE_BINARY_DIR}/sabot" "PYTHONDONTWRITEBYTECODE=1"
+    "SABOT=${CMAKE_BINARY_DIR}/sabot" "SABOT_SANITIZE=${SABOT_SANITIZE}" "PYTHONDONTWRITEBYTECODE=1"
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=1"
     "UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1"
     "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
     "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/test/support/lsan.supp:print_suppressions=0"
-    # Secrets and settings of the caller have no say in tests.
-    "SABOT_APP=" "SABOT_BROKER=" "LC_ALL=C.UTF-8")
+    "LC_ALL=C.UTF-8")
 
 # sabot_test(<label> <name> <timeout> <command>...): exit 77 means skipped.
 function(sabot_test label name timeout)
