@@ -398,6 +398,8 @@ def stop(directory):
         if is_ours:
             signal.pidfd_send_signal(keeper_fd, signal.SIGTERM)
             select.select([keeper_fd], [], [], READY_SECONDS)
+    with contextlib.suppress(OSError):
+        shutil.copy(pathlib.Path(environment["home"]) / "log", directory / "broker.log")  # of the last run
     shutil.rmtree(environment["home"], ignore_errors=True)
     (directory / "broker.env").unlink(missing_ok=True)
     return 0
