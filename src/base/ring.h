@@ -24,6 +24,7 @@ struct sb_ring {
     uint64_t bytes_max;
     _Alignas(SB_CACHE_LINE) _Atomic uint64_t tail; /* slots ever pushed */
     uint64_t head_seen;                            /* sender's copy of head */
+    uint64_t bytes_out_seen;                       /* sender's copy of bytes_out */
     _Atomic uint64_t bytes_in;                     /* bytes ever pushed */
     _Alignas(SB_CACHE_LINE) _Atomic uint64_t head; /* slots ever popped */
     uint64_t tail_seen;                            /* receiver's copy of tail */
