@@ -50,6 +50,7 @@ static inline struct sb_step sb_step_wait(int64_t deadline_us)
 enum sb_open_mode {
     SB_OPEN_READ,     /* must exist */
     SB_OPEN_TRUNCATE, /* for writing; created or emptied */
+    SB_OPEN_WRITE,    /* for writing; created when missing, kept as it is */
     SB_OPEN_UPDATE,   /* for reading and writing; created when missing, kept as it is */
     SB_OPEN_NEW,      /* for writing; must not exist */
 };

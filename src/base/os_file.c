@@ -128,13 +128,14 @@ static void file_free(struct sb_file *file)
     sb_free(&os->env, file, sizeof *file);
 }
 
+/* O_NONBLOCK: a named pipe without its other side must not hold up the open. For reading it is then
+ * waited for by poll; for writing it is an error (ENXIO). */
 static int open_flags(enum sb_open_mode mode)
 {
     switch (mode) {
-    case SB_OPEN_READ:
-        /* O_NONBLOCK: a pipe without a writer must not hold up the open; reading waits by poll. */
-        return O_RDONLY | O_NONBLOCK;
-    case SB_OPEN_TRUNCATE: return O_WRONLY | O_CREAT | O_TRUNC;
+    case SB_OPEN_READ: return O_RDONLY | O_NONBLOCK;
+    case SB_OPEN_TRUNCATE: return O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
+    case SB_OPEN_WRITE: return O_WRONLY | O_CREAT | O_NONBLOCK;
     case SB_OPEN_UPDATE: return O_RDWR | O_CREAT;
     case SB_OPEN_NEW: break;
     }
@@ -162,7 +163,7 @@ static sabot_status check_opened(const struct sb_file *file,
         return raise_code(error, errno, file->path, "look at it");
     if (S_ISDIR(status.st_mode))
         return sabot_raise(error, SABOT_ERR_IO, "%s: is a directory, not a file", file->path);
-    if (mode == SB_OPEN_READ && fcntl(file->fd, F_SETFL, 0) != 0)
+    if ((open_flags(mode) & O_NONBLOCK) != 0 && fcntl(file->fd, F_SETFL, 0) != 0)
         return raise_code(error, errno, file->path, "set it to blocking");
     return SABOT_OK;
 }
@@ -176,6 +177,7 @@ sabot_status sb_os_file_open(void *self,
     static const char *const verbs[] = {
         [SB_OPEN_READ] = "open it for reading",
         [SB_OPEN_TRUNCATE] = "open it for writing",
+        [SB_OPEN_WRITE] = "open it for writing",
         [SB_OPEN_UPDATE] = "open it for reading and writing",
         [SB_OPEN_NEW] = "create it",
     };
