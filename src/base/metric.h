@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* metric.h - counters written by one thread and read by any, and a histogram of delays.
  *
- * The histogram is log-linear (as HdrHistogram, G. Tene): 32 steps per power of two, so a value is known to 3 %;
- * 1 us to 2^40 us. Threads: one writer; readers get a torn but monotone picture. */
+ * The histogram is log-linear (as HdrHistogram, G. Tene): 32 steps per power of two, so a value is
+ * known to 3 %; 1 us to 2^40 us. Threads: one writer; readers get a torn but monotone picture. */
 #ifndef SB_BASE_METRIC_H
 #define SB_BASE_METRIC_H
 
@@ -21,7 +21,8 @@ static inline void sb_counter_add(struct sb_counter *counter, uint64_t n)
 }
 static inline uint64_t sb_counter_get(const struct sb_counter *counter)
 {
-    return atomic_load_explicit(&((struct sb_counter *)(uintptr_t)counter)->value, memory_order_relaxed);
+    return atomic_load_explicit(&((struct sb_counter *)(uintptr_t)counter)->value,
+                                memory_order_relaxed);
 }
 
 enum { SB_HISTOGRAM_STEPS = 32, SB_HISTOGRAM_BUCKETS = 36 * SB_HISTOGRAM_STEPS };

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* batch.h - a run of records stored by column, in the layout of Arrow.
  *
- * A batch is the only thing that carries records between tasks. A builder fills one row by row; sealing hands the columns
- * over, and the batch never changes again. (Apache Arrow columnar format 1.x: validity bitmaps are LSB first, utf8 and
- * binary have int32 offsets, bool is a bitmap. CHARS never occurs in a record.)
+ * A batch is the only thing that carries records between tasks. A builder fills one row by row;
+ * sealing hands the columns over, and the batch never changes again. (Apache Arrow columnar
+ * format 1.x: validity bitmaps are LSB first, utf8 and binary have int32 offsets, bool is a bitmap.
+ * CHARS never occurs in a record.)
  *
- * A row is filled column by column and then committed; until then it can be dropped, so that a record that turns out
- * malformed in its last byte leaves no trace. Within a row, columns come in any order and may be set again (the last wins).
+ * A row is filled column by column and then committed; until then it can be dropped, so that a
+ * record that turns out malformed in its last byte leaves no trace. Within a row, columns come in
+ * any order and may be set again (the last wins).
  *
- * Ownership: batches are reference counted; the schema is borrowed and must outlive them. Buffers come from the env;
- * a builder takes spent buffers back from a pool, so that a running flow allocates nothing.
- * Threads: any thread may read a batch or drop a reference; a builder and its pool's taking side belong to one. */
+ * Ownership: batches are reference counted; the schema is borrowed and must outlive them. Buffers
+ * come from the env; a builder takes spent buffers back from a pool, so that a running flow
+ * allocates nothing. Threads: any thread may read a batch or drop a reference; a builder and its
+ * pool's taking side belong to one. */
 #ifndef SB_DATA_BATCH_H
 #define SB_DATA_BATCH_H
 
@@ -20,7 +23,7 @@
 #include "data/schema.h"
 
 enum {
-    SB_BATCH_ROWS = 1024,       /* default rows of a batch */
+    SB_BATCH_ROWS = 1024, /* default rows of a batch */
     SB_BATCH_ROWS_MAX = 65536,
     SB_BATCH_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one utf8/binary column of a batch */
 };
@@ -29,10 +32,10 @@ struct sb_column {
     sabot_type type;
     uint32_t null_count;
     uint8_t *validity; /* one bit a row, 1 = present; always there, padded to 64 bytes */
-    void *values;      /* bool: bitmap; int32, int64, float64, timestamp: array; utf8, binary: bytes */
-    int32_t *offsets;  /* utf8, binary: rows + 1 */
+    void *values; /* bool: bitmap; int32, int64, float64, timestamp: array; utf8, binary: bytes */
+    int32_t *offsets;       /* utf8, binary: rows + 1 */
     size_t values_size;     /* bytes used of a utf8/binary column */
-    size_t values_capacity; /* bytes owned */
+    size_t values_capacity; /* bytes owned, with 64 behind the last value */
 };
 
 /* What a batch keeps beside the fields. */
@@ -52,16 +55,17 @@ struct sb_batch {
     const struct sb_schema *schema;
     struct sb_batch_pool *pool;
     struct sb_batch_origin origin;
-    int64_t event_time_max;   /* of the rows; INT64_MIN when empty */
-    int64_t *event_times;     /* ms, one a row */
-    uint32_t *offset_deltas;  /* offset of a row = base_offset + delta */
+    int64_t event_time_max;    /* of the rows; INT64_MIN when empty */
+    int64_t *event_times;      /* ms, one a row */
+    uint32_t *offset_deltas;   /* offset of a row = base_offset + delta */
     struct sb_column *columns; /* one per field of the schema */
 };
 
-/* --- Pool --------------------------------------------------------------------------------------------
- * Spent batches of one schema, given back by whichever thread drops the last reference (a lock-free stack;
- * only the owner takes, so there is no ABA: Treiber 1986). The pool itself lives until its owner has let go
- * and the last batch is back. */
+/* --- Pool
+ * --------------------------------------------------------------------------------------------
+ * Spent batches of one schema, given back by whichever thread drops the last reference (a lock-free
+ * stack; only the owner takes, so there is no ABA: Treiber 1986). The pool itself lives until its
+ * owner has let go and the last batch is back. */
 struct sb_batch_pool;
 SABOT_MUST_CHECK sabot_status sb_batch_pool_create(const struct sb_env *env,
                                                    const struct sb_schema *schema,
@@ -75,15 +79,16 @@ void sb_batch_unref(struct sb_batch *batch); /* NULL: nothing */
 /* Bytes a batch stands for in a bounded queue: its columns' used bytes. */
 uint64_t sb_batch_bytes(const struct sb_batch *batch);
 
-/* --- Builder ------------------------------------------------------------------------------------------ */
+/* --- Builder
+ * ------------------------------------------------------------------------------------------ */
 
 struct sb_builder {
     struct sb_batch_pool *pool;
-    struct sb_batch *batch;     /* being filled; NULL until the first row */
-    size_t *text_marks;         /* values_size of each text column at the start of the row */
+    struct sb_batch *batch; /* being filled; NULL until the first row */
 };
 
-SABOT_MUST_CHECK sabot_status sb_builder_init(struct sb_builder *builder, struct sb_batch_pool *pool);
+SABOT_MUST_CHECK sabot_status sb_builder_init(struct sb_builder *builder,
+                                              struct sb_batch_pool *pool);
 void sb_builder_reset(struct sb_builder *builder);
 
 static inline uint32_t sb_builder_rows(const struct sb_builder *builder)
@@ -95,10 +100,12 @@ static inline bool sb_builder_full(const struct sb_builder *builder)
     return builder->batch != NULL && builder->batch->rows == builder->batch->rows_max;
 }
 
-/* Begin a row: every column is missing (null). SABOT_ERR_MEMORY. The batch must not be full. */
+/* Begin a row: every column is missing (null). The row before was committed or dropped.
+ * SABOT_ERR_MEMORY. The batch must not be full. */
 SABOT_MUST_CHECK sabot_status sb_builder_begin(struct sb_builder *builder);
-/* Keep the row. Missing optional fields take their default here; *missing_out is the first required field that is
- * missing, then the row is dropped and SABOT_ERR_SCHEMA returned. */
+/* Keep the row. Missing optional fields take their default here, or are null with the value zero;
+ * *missing_out is the first required field that is missing, then SABOT_ERR_SCHEMA.
+ * SABOT_ERR_MEMORY, SABOT_ERR_LIMIT: no room for a default. On an error the row is dropped. */
 SABOT_MUST_CHECK sabot_status sb_builder_commit(struct sb_builder *builder,
                                                 int64_t event_time_ms,
                                                 uint32_t offset_delta,
@@ -107,7 +114,8 @@ SABOT_MUST_CHECK sabot_status sb_builder_commit(struct sb_builder *builder,
 void sb_builder_drop(struct sb_builder *builder);
 void sb_builder_truncate(struct sb_builder *builder, uint32_t rows);
 
-/* Set a field of the row begun. The type must be that of the field (asserted once per batch by callers). */
+/* Set a field of the row begun. The type must be that of the field (asserted once per batch by
+ * callers). */
 static inline void sb_column_mark(struct sb_column *column, uint32_t row)
 {
     column->validity[row >> 3] = (uint8_t)(column->validity[row >> 3] | (1u << (row & 7)));
@@ -140,8 +148,9 @@ static inline void sb_builder_float64(struct sb_builder *builder, uint32_t field
 }
 void sb_builder_bool(struct sb_builder *builder, uint32_t field, bool value);
 void sb_builder_null(struct sb_builder *builder, uint32_t field);
-/* Room for `size` bytes of a text: where to write them; NULL: no memory or over SB_BATCH_TEXT_MAX. Then
- * sb_builder_text_done() with the bytes written. A field set again replaces what it held. */
+/* Room for `size` bytes of a text, and for 64 more that may be written but don't count: where to
+ * write them; NULL: no memory or over SB_BATCH_TEXT_MAX. Then sb_builder_text_done() with the bytes
+ * written, which must not be more. A field set again replaces what it held. */
 uint8_t *sb_builder_text_room(struct sb_builder *builder, uint32_t field, size_t size);
 void sb_builder_text_done(struct sb_builder *builder, uint32_t field, size_t size);
 /* The same with a copy. SABOT_ERR_MEMORY or SABOT_ERR_LIMIT. */
@@ -155,12 +164,14 @@ SABOT_MUST_CHECK sabot_status sb_builder_record(struct sb_builder *builder,
                                                 int64_t event_time_ms,
                                                 sabot_error *error);
 
-/* Hand the rows over as a batch with one reference; the builder is empty then. SABOT_ERR_EMPTY: no rows. */
+/* Hand the rows over as a batch with one reference; the builder is empty then. SABOT_ERR_EMPTY: no
+ * rows. */
 SABOT_MUST_CHECK sabot_status sb_builder_seal(struct sb_builder *builder,
                                               const struct sb_batch_origin *origin,
                                               struct sb_batch **batch_out);
 
-/* --- Reading -------------------------------------------------------------------------------------------- */
+/* --- Reading
+ * -------------------------------------------------------------------------------------------- */
 
 static inline int64_t sb_batch_int64(const struct sb_batch *batch, uint32_t field, uint32_t row)
 {
@@ -193,7 +204,8 @@ static inline int64_t sb_batch_offset(const struct sb_batch *batch, uint32_t row
     return batch->origin.base_offset + batch->offset_deltas[row];
 }
 
-/* Fill the struct of the schema from a row. Texts point into the batch. */
+/* Fill the struct of the schema from a row. Texts point into the batch. What is missing reads as
+ * zero, false, or a text with data == NULL. Members that the schema doesn't name are left alone. */
 void sb_batch_record(const struct sb_batch *batch, uint32_t row, void *record_out);
 
 /* True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* key.h - the key of a row, as bytes.
  *
- * A key field of any type but float64 becomes bytes: text and binary as they are; integers, timestamps as 8 bytes
- * big-endian with the sign bit flipped, so that byte order is number order; bool as one byte. A missing key is the empty key.
- * The same bytes name the key in state, in snapshots and (as decimal text) on a Kafka topic.
+ * A key field of any type but float64 becomes bytes: text and binary as they are; integers,
+ * timestamps as 8 bytes big-endian with the sign bit flipped, so that byte order is number order;
+ * bool as one byte. A missing key is the empty key. The same bytes name the key in state, in
+ * snapshots and (as decimal text) on a Kafka topic.
  *
  * Threads: stateless. Memory: the bytes point into the batch or into `scratch`. */
 #ifndef SB_DATA_KEY_H
@@ -26,6 +27,9 @@ sabot_text sb_key_text(const struct sb_batch *batch,
                        char scratch[SB_KEY_SCRATCH]);
 
 /* Hashes of the keys of all rows. */
-void sb_key_hashes(const struct sb_batch *batch, uint32_t field, uint64_t seed, uint64_t *hashes_out);
+void sb_key_hashes(const struct sb_batch *batch,
+                   uint32_t field,
+                   uint64_t seed,
+                   uint64_t *hashes_out);
 
 #endif

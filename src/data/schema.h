@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* schema.h - a field table, checked and ready for use.
  *
- * The public table (sabot/schema.h) is the app's and unchecked. sb_schema is its compiled form: paths split into steps,
- * defaults parsed, sizes proved against the types. Everything behind the API works with this one.
+ * The public table (sabot/schema.h) is the app's and unchecked. sb_schema is its compiled form:
+ * paths split into steps, defaults parsed, sizes proved against the types. Everything behind the
+ * API works with this one.
  *
- * Ownership: the sb_schema belongs to its maker and outlives every batch, decoder and store that names it.
- * Threads: immutable after creation. */
+ * Ownership: the sb_schema belongs to its maker and outlives every batch, decoder and store that
+ * names it. Threads: immutable after creation. */
 #ifndef SB_DATA_SCHEMA_H
 #define SB_DATA_SCHEMA_H
 
@@ -43,12 +44,13 @@ struct sb_schema {
     struct sb_arena arena; /* holds the names and steps */
 };
 
-/* What a table is for: a record of a channel may hold sabot_text but no arrays or char[n]; a cell of state the
- * other way round. */
+/* What a table is for: a record of a channel may hold sabot_text but no arrays or char[n]; a cell
+ * of state the other way round. */
 enum sb_schema_use { SB_SCHEMA_RECORD, SB_SCHEMA_STATE };
 
-/* Check and compile. SABOT_ERR_SCHEMA names the field: bad path, size that does not fit the type, member outside of the
- * struct, a path twice or one inside another ("a" and "a.b"), a default that does not parse, a type not for this use. */
+/* Check and compile. SABOT_ERR_SCHEMA names the field: bad path, size that does not fit the type,
+ * member outside of the struct, a path twice or one inside another ("a" and "a.b"), a default that
+ * does not parse, a type not for this use. */
 SABOT_MUST_CHECK sabot_status sb_schema_create(const struct sb_env *env,
                                                const sabot_schema *table,
                                                enum sb_schema_use use,

@@ -27,7 +27,7 @@ static int make_fixture(void **state)
 
     if (fixture == NULL || sb_os_env_create(&fixture->env, NULL) != SABOT_OK)
         return -1;
-    strcpy(fixture->folder, "test_os.XXXXXX");
+    (void)snprintf(fixture->folder, sizeof fixture->folder, "test_os.XXXXXX");
     if (mkdtemp(fixture->folder) == NULL)
         return -1;
     *state = fixture;
