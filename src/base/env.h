@@ -23,8 +23,7 @@ struct sb_thread;
 struct sb_waker;
 struct sb_file;
 
-/* --- Steppers
- * -------------------------------------------------------------------------------------- */
+/* --- Steppers --------------------------------------------------------------------------------- */
 
 enum sb_step_state {
     SB_STEP_AGAIN, /* there is more to do: call again at once */
@@ -52,8 +51,7 @@ static inline struct sb_step sb_step_wait(int64_t deadline_us)
     return (struct sb_step){SB_STEP_WAIT, deadline_us};
 }
 
-/* --- Files
- * ------------------------------------------------------------------------------------------ */
+/* --- Files ------------------------------------------------------------------------------------ */
 
 enum sb_open_mode {
     SB_OPEN_READ,     /* must exist */
@@ -192,8 +190,7 @@ void sb_os_env_destroy(struct sb_env *env);
 void sb_os_env_fail_allocation(struct sb_env *env, uint64_t nth);
 uint64_t sb_os_env_allocation_count(const struct sb_env *env);
 
-/* --- Short names
- * -------------------------------------------------------------------------------------- */
+/* --- Short names ------------------------------------------------------------------------------ */
 
 static inline int64_t sb_now_us(const struct sb_env *env)
 {

@@ -19,8 +19,7 @@
 
 #include "base/mem.h"
 
-/* --- Clock and random numbers -------------------------------------------------------------------
- */
+/* --- Clock and random numbers ----------------------------------------------------------------- */
 
 int64_t sb_os_now_us(void *self)
 {
@@ -54,8 +53,7 @@ static uint64_t os_random(void *self)
     return value;
 }
 
-/* --- Memory --------------------------------------------------------------------------------------
- */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 static bool allocation_fails(struct sb_os *os)
 {
@@ -129,8 +127,7 @@ static uint64_t os_memory_peak(void *self)
     return (uint64_t)usage.ru_maxrss * 1024;
 }
 
-/* --- Crash points, trace, log
- * ---------------------------------------------------------------------- */
+/* --- Crash points, trace, log ----------------------------------------------------------------- */
 
 static void os_crash_point(void *self, const char *label)
 {
@@ -199,8 +196,7 @@ void sb_assert_failed(const char *expression, const char *file, int line)
     abort();
 }
 
-/* --- The environment
- * --------------------------------------------------------------------------------- */
+/* --- The environment -------------------------------------------------------------------------- */
 
 static const struct sb_env_type os_type = {
     .now_us = sb_os_now_us,

@@ -28,8 +28,7 @@ struct sb_file {
     char *path;
 };
 
-/* --- Errors --------------------------------------------------------------------------------------
- */
+/* --- Errors ----------------------------------------------------------------------------------- */
 
 static sabot_status status_of(int code)
 {
@@ -99,8 +98,7 @@ static sabot_status raise_at(sabot_error *error,
     return status;
 }
 
-/* --- Open and close
- * -------------------------------------------------------------------------------- */
+/* --- Open and close --------------------------------------------------------------------------- */
 
 static struct sb_file *file_make(const struct sb_os *os, const char *path)
 {
@@ -227,8 +225,7 @@ void sb_os_file_close(void *self, struct sb_file *file)
         file_free(file);
 }
 
-/* --- Read and write
- * ---------------------------------------------------------------------------------- */
+/* --- Read and write --------------------------------------------------------------------------- */
 
 /* Wait until `events` or `timeout_ms` (-1: for ever). 0: timed out; -1: errno. */
 static int wait_for(int fd, short events, int64_t timeout_ms)
@@ -373,8 +370,7 @@ sabot_status sb_os_file_truncate(struct sb_file *file, uint64_t size, sabot_erro
     return SABOT_OK;
 }
 
-/* --- What is there
- * ------------------------------------------------------------------------------------ */
+/* --- What is there ---------------------------------------------------------------------------- */
 
 static void info_of(const struct stat *status,
                     const struct statvfs *system,
@@ -455,8 +451,7 @@ sabot_status sb_os_path_remove(void *self, const char *path, sabot_error *error)
     return raise_code(error, errno, path, "remove it");
 }
 
-/* --- Folders
- * -------------------------------------------------------------------------------------------- */
+/* --- Folders ---------------------------------------------------------------------------------- */
 
 sabot_status sb_os_directory_create(void *self, const char *path, sabot_error *error)
 {

@@ -57,8 +57,7 @@ struct sb_thread {
     char name[NAME_MAX_SIZE];
 };
 
-/* --- Wakers --------------------------------------------------------------------------------------
- */
+/* --- Wakers ----------------------------------------------------------------------------------- */
 
 sabot_status sb_os_waker_create(void *self, struct sb_waker **waker_out, sabot_error *error)
 {
@@ -181,8 +180,7 @@ void sb_os_wait(void *self, struct sb_waker *waker, int64_t deadline_us)
     (void)atomic_exchange_explicit(&waker->state, WAKER_IDLE, memory_order_acq_rel);
 }
 
-/* --- Steppers ------------------------------------------------------------------------------------
- */
+/* --- Steppers --------------------------------------------------------------------------------- */
 
 static void *thread_main(void *argument)
 {

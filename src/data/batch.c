@@ -51,8 +51,7 @@ static size_t bitmap_size(uint32_t rows_max)
     return round_up(((size_t)rows_max + 7) / 8);
 }
 
-/* --- Layout ------------------------------------------------------------------------------------
- */
+/* --- Layout ----------------------------------------------------------------------------------- */
 
 /* Hands out the parts of a block one after the other; without a block it only measures. */
 struct carver {
@@ -111,8 +110,7 @@ static size_t layout(const struct sb_batch_pool *pool, void *block)
     return carver.used;
 }
 
-/* --- Making and freeing
- * --------------------------------------------------------------------------- */
+/* --- Making and freeing ----------------------------------------------------------------------- */
 
 static void batch_free(struct sb_batch_pool *pool, struct sb_pooled_batch *pooled)
 {
@@ -240,8 +238,7 @@ void sb_batch_pool_destroy(struct sb_batch_pool *pool)
         pool_release(pool);
 }
 
-/* --- Taking and giving back
- * --------------------------------------------------------------------------- */
+/* --- Taking and giving back ------------------------------------------------------------------- */
 
 struct sb_batch *sb_batch_pool_take(struct sb_batch_pool *pool)
 {
@@ -319,8 +316,7 @@ uint64_t sb_batch_bytes(const struct sb_batch *batch)
     return bytes;
 }
 
-/* --- A row as a struct
- * ------------------------------------------------------------------------------------ */
+/* --- A row as a struct ------------------------------------------------------------------------ */
 
 void sb_batch_record(const struct sb_batch *batch, uint32_t row, void *record_out)
 {

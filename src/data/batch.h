@@ -79,8 +79,7 @@ void sb_batch_unref(struct sb_batch *batch); /* NULL: nothing */
 /* Bytes a batch stands for in a bounded queue: its columns' used bytes. */
 uint64_t sb_batch_bytes(const struct sb_batch *batch);
 
-/* --- Builder
- * ------------------------------------------------------------------------------------------ */
+/* --- Builder ---------------------------------------------------------------------------------- */
 
 struct sb_builder {
     struct sb_batch_pool *pool;
@@ -170,8 +169,7 @@ SABOT_MUST_CHECK sabot_status sb_builder_seal(struct sb_builder *builder,
                                               const struct sb_batch_origin *origin,
                                               struct sb_batch **batch_out);
 
-/* --- Reading
- * -------------------------------------------------------------------------------------------- */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 static inline int64_t sb_batch_int64(const struct sb_batch *batch, uint32_t field, uint32_t row)
 {

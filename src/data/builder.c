@@ -40,8 +40,7 @@ sabot_status sb_builder_begin(struct sb_builder *builder)
     return SABOT_OK;
 }
 
-/* --- Fields -------------------------------------------------------------------------------------
- */
+/* --- Fields ----------------------------------------------------------------------------------- */
 
 void sb_builder_bool(struct sb_builder *builder, uint32_t field, bool value)
 {
@@ -130,8 +129,7 @@ sabot_status sb_builder_text(struct sb_builder *builder,
     return SABOT_OK;
 }
 
-/* --- Rows
- * ------------------------------------------------------------------------------------------ */
+/* --- Rows ------------------------------------------------------------------------------------- */
 
 static void write_zero(struct sb_builder *builder, uint32_t field)
 {
@@ -252,8 +250,7 @@ void sb_builder_truncate(struct sb_builder *builder, uint32_t rows)
     batch->rows = rows;
 }
 
-/* --- A struct as a row
- * --------------------------------------------------------------------------------- */
+/* --- A struct as a row ------------------------------------------------------------------------ */
 
 static sabot_status set_text(struct sb_builder *builder,
                              uint32_t field,
@@ -353,9 +350,7 @@ sabot_status sb_builder_record(struct sb_builder *builder,
     return SABOT_OK;
 }
 
-/* --- Sealing
- * -----------------------------------------------------------------------------------------------
- */
+/* --- Sealing ---------------------------------------------------------------------------------- */
 
 static uint32_t count_bits(const uint8_t *bits, uint32_t rows)
 {

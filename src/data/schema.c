@@ -63,8 +63,7 @@ static sabot_status no_memory(const sabot_schema *table, sabot_error *error)
                        table->name, table->field_count);
 }
 
-/* --- Paths --------------------------------------------------------------------------------------
- */
+/* --- Paths ------------------------------------------------------------------------------------ */
 
 static sabot_status split_path(struct sb_schema *schema,
                                struct sb_schema_field *field,
@@ -111,8 +110,7 @@ static bool path_contains(const struct sb_schema_field *outer, const struct sb_s
     return inner->path[outer->path_size] == '\0' || inner->path[outer->path_size] == '.';
 }
 
-/* --- Members
- * -------------------------------------------------------------------------------------- */
+/* --- Members ---------------------------------------------------------------------------------- */
 
 /* Size and alignment of one element. CHARS: any size. */
 static uint32_t element_size(sabot_type type)
@@ -221,8 +219,7 @@ static sabot_status set_default(struct sb_schema *schema,
     return SABOT_OK;
 }
 
-/* --- The schema
- * -------------------------------------------------------------------------------------- */
+/* --- The schema ------------------------------------------------------------------------------- */
 
 static sabot_status compile_field(struct sb_schema *schema,
                                   enum sb_schema_use use,

@@ -106,8 +106,7 @@ static sabot_status parse_bool(struct sb_schema_field *field,
     return SABOT_OK;
 }
 
-/* --- Strings ------------------------------------------------------------------------------------
- */
+/* --- Strings ---------------------------------------------------------------------------------- */
 
 /* Four hexadecimal digits; -1: they are not. */
 static int32_t hex4(const char *text)

@@ -76,8 +76,7 @@ static int free_fixture(void **state)
     return 0;
 }
 
-/* --- The model
- * --------------------------------------------------------------------------------------- */
+/* --- The model -------------------------------------------------------------------------------- */
 
 enum { MODEL_ROWS = 100, MODEL_TEXT = 40 };
 
@@ -203,8 +202,7 @@ static void commit_row(struct sb_builder *builder, struct model *model)
     model->rows++;
 }
 
-/* --- Comparing
- * ------------------------------------------------------------------------------------------ */
+/* --- Comparing -------------------------------------------------------------------------------- */
 
 static void check_text(sabot_text text, const struct cell *cell)
 {
@@ -338,8 +336,7 @@ static void a_random_program_gives_what_the_model_says(void **state)
     }
 }
 
-/* --- Single behaviours
- * --------------------------------------------------------------------------------------- */
+/* --- Single behaviours ------------------------------------------------------------------------ */
 
 static sabot_text text_of(const char *string)
 {
@@ -496,8 +493,7 @@ static void the_bytes_of_a_batch_grow_with_rows_and_texts(void **state)
     sb_batch_unref(two);
 }
 
-/* --- Memory that fails
- * ---------------------------------------------------------------------------------------- */
+/* --- Memory that fails ------------------------------------------------------------------------ */
 
 /* The whole life of a pool with each allocation failed in turn, by its number. */
 static sabot_status whole_life(struct fixture *fixture, uint64_t nth)
@@ -564,9 +560,7 @@ static void a_spent_batch_that_cannot_shrink_stays(void **state)
     free(name);
 }
 
-/* --- Threads
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
 enum { HOLDERS = 3, HANDOVERS = 3000 };
 
@@ -590,9 +584,7 @@ static struct sb_step hold(void *context)
     struct sb_batch *batch = atomic_exchange(&holder->slot, NULL);
 
     if (batch == NULL)
-        return atomic_load(&holder->closed) && atomic_load(&holder->slot) == NULL
-                   ? sb_step_done()
-                   : sb_step_wait(INT64_MAX);
+        return holder_is_done(holder) ? sb_step_done() : sb_step_wait(INT64_MAX);
     for (uint32_t row = 0; row < batch->rows; row++)
         holder->sum +=
             (uint64_t)sb_batch_int64(batch, ID, row) + sb_batch_text(batch, NAME, row).size;

@@ -65,8 +65,7 @@ static const char *path_of(const struct fixture *fixture, const char *name)
     return path;
 }
 
-/* --- Clock, random
- * -------------------------------------------------------------------------------- */
+/* --- Clock, random ---------------------------------------------------------------------------- */
 
 static void the_clock_never_goes_back(void **state)
 {
@@ -90,8 +89,7 @@ static void random_numbers_differ(void **state)
     assert_true(env->type->memory_peak(env->self) > 100000);
 }
 
-/* --- Steppers and wakers
- * ------------------------------------------------------------------------------ */
+/* --- Steppers and wakers ---------------------------------------------------------------------- */
 
 enum { ROUNDS = 20000 };
 
@@ -300,8 +298,7 @@ static void threads_and_wakers_without_memory_say_so(void **state)
     env->type->join(env->self, NULL);
 }
 
-/* --- Files
- * --------------------------------------------------------------------------------------------- */
+/* --- Files ------------------------------------------------------------------------------------ */
 
 static struct sb_file *open_file(const struct fixture *fixture,
                                  const char *name,
@@ -658,8 +655,7 @@ static void opening_without_memory_leaves_nothing(void **state)
     env->type->file_close(env->self, file);
 }
 
-/* --- Log and crash points
- * ----------------------------------------------------------------------------------- */
+/* --- Log and crash points --------------------------------------------------------------------- */
 
 /* Run `body` in a child with standard error in a pipe; its wait status, and what it wrote. */
 static int run_child(void (*body)(void *), void *context, char *text, size_t size)

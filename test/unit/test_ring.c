@@ -91,8 +91,7 @@ static void a_ring_without_memory_is_not_made(void **state)
     assert_int_equal(sb_ring_init(&ring, env, UINT32_C(1) << 31, UINT32_MAX, 1), SABOT_ERR_MEMORY);
 }
 
-/* --- Two threads
- * ------------------------------------------------------------------------------------ */
+/* --- Two threads ------------------------------------------------------------------------------ */
 
 enum { STRESS_COUNT = 300000 };
 

@@ -101,8 +101,7 @@ static void a_state_schema_is_compiled(void **state)
     sb_schema_destroy(schema);
 }
 
-/* --- Mistakes
- * ---------------------------------------------------------------------------------------- */
+/* --- Mistakes --------------------------------------------------------------------------------- */
 
 static void refused(struct sb_env *env,
                     const sabot_schema *table,
@@ -267,8 +266,7 @@ static void bad_tables_are_refused(void **state)
     refused(*state, &table, SB_SCHEMA_RECORD, "schema t: it has no fields");
 }
 
-/* --- Defaults
- * ------------------------------------------------------------------------------------------ */
+/* --- Defaults --------------------------------------------------------------------------------- */
 
 static struct sb_schema *with_default(void **state,
                                       sabot_type type,
