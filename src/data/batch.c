@@ -46,11 +46,6 @@ static size_t round_up(size_t size)
     return (size + SB_CACHE_LINE - 1) / SB_CACHE_LINE * SB_CACHE_LINE;
 }
 
-static size_t bitmap_size(uint32_t rows_max)
-{
-    return round_up(((size_t)rows_max + 7) / 8);
-}
-
 /* --- Layout ----------------------------------------------------------------------------------- */
 
 /* Hands out the parts of a block one after the other; without a block it only measures. */
@@ -67,24 +62,20 @@ static void *carve(struct carver *carver, size_t size)
     return part;
 }
 
-static void layout_column(struct carver *carver,
-                          struct sb_column *column,
-                          sabot_type type,
-                          uint32_t rows_max)
+static void layout_values(const struct sb_batch_pool *pool,
+                          struct carver *carver,
+                          struct sb_column *column)
 {
-    struct sb_column parts = {.type = type};
+    const uint32_t rows_max = pool->rows_max;
 
-    parts.validity = carve(carver, bitmap_size(rows_max));
-    if (is_text(type)) {
-        parts.offsets = carve(carver, ((size_t)rows_max + 1) * sizeof(int32_t));
-    } else {
-        parts.values_capacity =
-            type == SABOT_BOOL ? bitmap_size(rows_max) : rows_max * value_size(type);
-        parts.values_capacity += SB_BATCH_SLACK;
-        parts.values = carve(carver, parts.values_capacity);
+    if (is_text(column->type)) {
+        column->offsets = carve(carver, ((size_t)rows_max + 1) * sizeof(int32_t));
+        return;
     }
-    if (column != NULL)
-        *column = parts;
+    column->values_capacity =
+        column->type == SABOT_BOOL ? pool->bitmap_size : rows_max * value_size(column->type);
+    column->values_capacity += SB_BATCH_SLACK;
+    column->values = carve(carver, column->values_capacity);
 }
 
 /* The size of a batch's block; with `block`, which is zeroed, also its parts. */
@@ -96,10 +87,17 @@ static size_t layout(const struct sb_batch_pool *pool, void *block)
     struct sb_column *columns = carve(&carver, schema->field_count * sizeof *columns);
     int64_t *event_times = carve(&carver, pool->rows_max * sizeof *event_times);
     uint32_t *offset_deltas = carve(&carver, pool->rows_max * sizeof *offset_deltas);
+    uint8_t *bitmaps = carve(&carver, schema->field_count * pool->bitmap_size);
 
-    for (uint32_t i = 0; i < schema->field_count; i++)
-        layout_column(&carver, columns == NULL ? NULL : &columns[i], schema->fields[i].type,
-                      pool->rows_max);
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        struct sb_column column = {.type = schema->fields[i].type};
+
+        layout_values(pool, &carver, &column);
+        if (pooled == NULL)
+            continue;
+        column.validity = bitmaps + i * pool->bitmap_size;
+        columns[i] = column;
+    }
     if (pooled != NULL) {
         pooled->batch.rows_max = pool->rows_max;
         pooled->batch.schema = schema;
@@ -114,8 +112,8 @@ static size_t layout(const struct sb_batch_pool *pool, void *block)
 
 static void batch_free(struct sb_batch_pool *pool, struct sb_pooled_batch *pooled)
 {
-    for (uint32_t i = 0; i < pool->plan.text_count; i++) {
-        struct sb_column *column = &pooled->batch.columns[pool->plan.text[i]];
+    for (uint32_t i = 0; i < pool->text_count; i++) {
+        struct sb_column *column = &pooled->batch.columns[pool->text_fields[i]];
 
         sb_free(pool->env, column->values, column->values_capacity);
     }
@@ -130,8 +128,8 @@ static struct sb_pooled_batch *batch_make(struct sb_batch_pool *pool)
         return NULL;
     (void)layout(pool, pooled);
     pooled->batch.pool = pool;
-    for (uint32_t i = 0; i < pool->plan.text_count; i++) {
-        struct sb_column *column = &pooled->batch.columns[pool->plan.text[i]];
+    for (uint32_t i = 0; i < pool->text_count; i++) {
+        struct sb_column *column = &pooled->batch.columns[pool->text_fields[i]];
 
         column->values = sb_alloc(pool->env, pool->text_capacity);
         if (column->values == NULL) {
@@ -147,8 +145,8 @@ static struct sb_pooled_batch *batch_make(struct sb_batch_pool *pool)
  * stay. */
 static void shrink_texts(const struct sb_batch_pool *pool, struct sb_batch *batch)
 {
-    for (uint32_t i = 0; i < pool->plan.text_count; i++) {
-        struct sb_column *column = &batch->columns[pool->plan.text[i]];
+    for (uint32_t i = 0; i < pool->text_count; i++) {
+        struct sb_column *column = &batch->columns[pool->text_fields[i]];
 
         if (column->values_capacity <= SB_BATCH_TEXT_KEEP)
             continue;
@@ -161,19 +159,15 @@ static void shrink_texts(const struct sb_batch_pool *pool, struct sb_batch *batc
     }
 }
 
-static void make_plan(struct sb_row_plan *plan, const struct sb_schema *schema)
+static void find_texts(struct sb_batch_pool *pool)
 {
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const struct sb_schema_field *field = &schema->fields[i];
+    for (uint32_t i = 0; i < pool->schema->field_count; i++) {
+        const struct sb_schema_field *field = &pool->schema->fields[i];
 
         SB_ASSERT(field->type != SABOT_CHARS);
         SB_ASSERT(field->count == 1);
-        if (field->required)
-            plan->required[plan->required_count++] = i;
-        else
-            plan->optional[plan->optional_count++] = i;
         if (is_text(field->type))
-            plan->text[plan->text_count++] = i;
+            pool->text_fields[pool->text_count++] = i;
     }
 }
 
@@ -198,7 +192,8 @@ sabot_status sb_batch_pool_create(const struct sb_env *env,
     if (pool->text_capacity > SB_BATCH_TEXT_START)
         pool->text_capacity = SB_BATCH_TEXT_START;
     pool->text_capacity += SB_BATCH_SLACK;
-    make_plan(&pool->plan, schema);
+    find_texts(pool);
+    pool->bitmap_size = round_up(((size_t)rows_max + 7) / 8);
     pool->batch_size = layout(pool, NULL);
     atomic_init(&pool->users, 1);
     *pool_out = pool;
@@ -254,10 +249,10 @@ struct sb_batch *sb_batch_pool_take(struct sb_batch_pool *pool)
             return NULL;
     }
     struct sb_batch *batch = &pooled->batch;
+    memset(batch->columns[0].validity, 0, pool->schema->field_count * pool->bitmap_size);
     for (uint32_t i = 0; i < pool->schema->field_count; i++) {
         struct sb_column *column = &batch->columns[i];
 
-        memset(column->validity, 0, bitmap_size(pool->rows_max));
         column->null_count = 0;
         column->values_size = 0;
         if (column->offsets != NULL)

@@ -26,16 +26,18 @@ enum {
     SB_BATCH_ROWS = 1024, /* default rows of a batch */
     SB_BATCH_ROWS_MAX = 65536,
     SB_BATCH_TEXT_MAX = 64 * 1024 * 1024, /* bytes of one utf8/binary column of a batch */
+    SB_BATCH_SLACK = 64, /* bytes behind a column's values, for decoders that over-copy */
 };
 
 struct sb_column {
     sabot_type type;
     uint32_t null_count;
-    uint8_t *validity; /* one bit a row, 1 = present; always there, padded to 64 bytes */
+    uint8_t *validity; /* one bit a row, 1 = present; always there, padded to 64 bytes;
+                        * the columns' bitmaps lie one behind the other */
     void *values; /* bool: bitmap; int32, int64, float64, timestamp: array; utf8, binary: bytes */
     int32_t *offsets;       /* utf8, binary: rows + 1 */
     size_t values_size;     /* bytes used of a utf8/binary column */
-    size_t values_capacity; /* bytes owned, with 64 behind the last value */
+    size_t values_capacity; /* bytes owned; the last SB_BATCH_SLACK are never used */
 };
 
 /* What a batch keeps beside the fields. */
@@ -61,9 +63,9 @@ struct sb_batch {
     struct sb_column *columns; /* one per field of the schema */
 };
 
-/* --- Pool
- * --------------------------------------------------------------------------------------------
- * Spent batches of one schema, given back by whichever thread drops the last reference (a lock-free
+/* --- Pool ------------------------------------------------------------------------------------- */
+
+/* Spent batches of one schema, given back by whichever thread drops the last reference (a lock-free
  * stack; only the owner takes, so there is no ABA: Treiber 1986). The pool itself lives until its
  * owner has let go and the last batch is back. */
 struct sb_batch_pool;
@@ -101,7 +103,14 @@ static inline bool sb_builder_full(const struct sb_builder *builder)
 
 /* Begin a row: every column is missing (null). The row before was committed or dropped.
  * SABOT_ERR_MEMORY. The batch must not be full. */
-SABOT_MUST_CHECK sabot_status sb_builder_begin(struct sb_builder *builder);
+SABOT_MUST_CHECK sabot_status sb_builder_take(struct sb_builder *builder); /* begin's slow path */
+static inline SABOT_MUST_CHECK sabot_status sb_builder_begin(struct sb_builder *builder)
+{
+    if (__builtin_expect(builder->batch == NULL, 0))
+        return sb_builder_take(builder);
+    SB_ASSERT(builder->batch->rows < builder->batch->rows_max);
+    return SABOT_OK;
+}
 /* Keep the row. Missing optional fields take their default here, or are null with the value zero;
  * *missing_out is the first required field that is missing, then SABOT_ERR_SCHEMA.
  * SABOT_ERR_MEMORY, SABOT_ERR_LIMIT: no room for a default. On an error the row is dropped. */
@@ -145,13 +154,40 @@ static inline void sb_builder_float64(struct sb_builder *builder, uint32_t field
     ((double *)column->values)[builder->batch->rows] = value;
     sb_column_mark(column, builder->batch->rows);
 }
-void sb_builder_bool(struct sb_builder *builder, uint32_t field, bool value);
+static inline void sb_builder_bool(struct sb_builder *builder, uint32_t field, bool value)
+{
+    struct sb_column *column = &builder->batch->columns[field];
+    const uint32_t row = builder->batch->rows;
+    uint8_t *byte = (uint8_t *)column->values + (row >> 3);
+
+    *byte = (uint8_t)((*byte & ~(1u << (row & 7))) | (unsigned)value << (row & 7));
+    sb_column_mark(column, row);
+}
 void sb_builder_null(struct sb_builder *builder, uint32_t field);
 /* Room for `size` bytes of a text, and for 64 more that may be written but don't count: where to
  * write them; NULL: no memory or over SB_BATCH_TEXT_MAX. Then sb_builder_text_done() with the bytes
  * written, which must not be more. A field set again replaces what it held. */
-uint8_t *sb_builder_text_room(struct sb_builder *builder, uint32_t field, size_t size);
-void sb_builder_text_done(struct sb_builder *builder, uint32_t field, size_t size);
+uint8_t *sb_builder_text_grow(struct sb_builder *builder,
+                              uint32_t field,
+                              size_t size); /* slow path */
+static inline uint8_t *sb_builder_text_room(struct sb_builder *builder, uint32_t field, size_t size)
+{
+    struct sb_column *column = &builder->batch->columns[field];
+    const size_t start = (size_t)column->offsets[builder->batch->rows];
+
+    if (__builtin_expect(size > column->values_capacity - SB_BATCH_SLACK - start, 0))
+        return sb_builder_text_grow(builder, field, size);
+    return (uint8_t *)column->values + start;
+}
+static inline void sb_builder_text_done(struct sb_builder *builder, uint32_t field, size_t size)
+{
+    struct sb_column *column = &builder->batch->columns[field];
+    const uint32_t row = builder->batch->rows;
+
+    column->values_size = (size_t)column->offsets[row] + size;
+    SB_ASSERT(column->values_size + SB_BATCH_SLACK <= column->values_capacity);
+    sb_column_mark(column, row);
+}
 /* The same with a copy. SABOT_ERR_MEMORY or SABOT_ERR_LIMIT. */
 SABOT_MUST_CHECK sabot_status sb_builder_text(struct sb_builder *builder,
                                               uint32_t field,

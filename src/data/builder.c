@@ -29,28 +29,14 @@ void sb_builder_reset(struct sb_builder *builder)
     builder->batch = NULL;
 }
 
-sabot_status sb_builder_begin(struct sb_builder *builder)
+sabot_status sb_builder_take(struct sb_builder *builder)
 {
-    if (builder->batch == NULL) {
-        builder->batch = sb_batch_pool_take(builder->pool);
-        if (builder->batch == NULL)
-            return SABOT_ERR_MEMORY;
-    }
-    SB_ASSERT(builder->batch->rows < builder->batch->rows_max);
-    return SABOT_OK;
+    SB_ASSERT(builder->batch == NULL);
+    builder->batch = sb_batch_pool_take(builder->pool);
+    return builder->batch == NULL ? SABOT_ERR_MEMORY : SABOT_OK;
 }
 
 /* --- Fields ----------------------------------------------------------------------------------- */
-
-void sb_builder_bool(struct sb_builder *builder, uint32_t field, bool value)
-{
-    struct sb_column *column = &builder->batch->columns[field];
-    const uint32_t row = builder->batch->rows;
-    uint8_t *byte = (uint8_t *)column->values + (row >> 3);
-
-    *byte = (uint8_t)((*byte & ~(1u << (row & 7))) | (unsigned)value << (row & 7));
-    sb_column_mark(column, row);
-}
 
 void sb_builder_null(struct sb_builder *builder, uint32_t field)
 {
@@ -62,53 +48,31 @@ void sb_builder_null(struct sb_builder *builder, uint32_t field)
         column->values_size = (size_t)column->offsets[row];
 }
 
-/* More room for a text column: the bytes before `start` are kept. */
-static bool text_grow(const struct sb_batch_pool *pool,
-                      struct sb_column *column,
-                      size_t start,
-                      size_t need)
+uint8_t *sb_builder_text_grow(struct sb_builder *builder, uint32_t field, size_t size)
 {
+    const struct sb_env *env = builder->pool->env;
+    struct sb_column *column = &builder->batch->columns[field];
+    /* What the open row held in this field is replaced, so only the rows before it are kept. */
+    const size_t kept = (size_t)column->offsets[builder->batch->rows];
     const size_t capacity_max = (size_t)SB_BATCH_TEXT_MAX + SB_BATCH_SLACK;
     size_t capacity = column->values_capacity;
     uint8_t *values;
 
-    while (capacity < need)
+    if (size > SB_BATCH_TEXT_MAX - kept)
+        return NULL;
+    while (capacity < kept + size + SB_BATCH_SLACK)
         capacity *= 2;
     if (capacity > capacity_max)
         capacity = capacity_max;
     /* Not sb_alloc: megabytes that are about to be written need no zeroes. */
-    values = pool->env->type->allocate(pool->env->self, capacity, SB_CACHE_LINE);
+    values = env->type->allocate(env->self, capacity, SB_CACHE_LINE);
     if (values == NULL)
-        return false;
-    memcpy(values, column->values, start);
-    sb_free(pool->env, column->values, column->values_capacity);
+        return NULL;
+    memcpy(values, column->values, kept);
+    sb_free(env, column->values, column->values_capacity);
     column->values = values;
     column->values_capacity = capacity;
-    return true;
-}
-
-uint8_t *sb_builder_text_room(struct sb_builder *builder, uint32_t field, size_t size)
-{
-    struct sb_column *column = &builder->batch->columns[field];
-    const size_t start = (size_t)column->offsets[builder->batch->rows];
-
-    if (__builtin_expect(size > column->values_capacity - SB_BATCH_SLACK - start, 0)) {
-        if (size > SB_BATCH_TEXT_MAX - start)
-            return NULL;
-        if (!text_grow(builder->pool, column, start, start + size + SB_BATCH_SLACK))
-            return NULL;
-    }
-    return (uint8_t *)column->values + start;
-}
-
-void sb_builder_text_done(struct sb_builder *builder, uint32_t field, size_t size)
-{
-    struct sb_column *column = &builder->batch->columns[field];
-    const uint32_t row = builder->batch->rows;
-
-    column->values_size = (size_t)column->offsets[row] + size;
-    SB_ASSERT(column->values_size + SB_BATCH_SLACK <= column->values_capacity);
-    sb_column_mark(column, row);
+    return values + kept;
 }
 
 sabot_status sb_builder_text(struct sb_builder *builder,
@@ -173,35 +137,55 @@ static sabot_status fill_missing(struct sb_builder *builder, uint32_t field)
     return SABOT_OK;
 }
 
+/* Is every field of the open row there? The bitmaps lie one behind the other. */
+static bool row_is_whole(const struct sb_batch *batch, size_t stride)
+{
+    const uint8_t *byte = batch->columns[0].validity + (batch->rows >> 3);
+    const uint32_t field_count = batch->schema->field_count;
+    unsigned all = 0xff;
+
+    for (uint32_t i = 0; i < field_count; i++, byte += stride)
+        all &= *byte;
+    return (all >> (batch->rows & 7)) & 1;
+}
+
+/* Find the first required field that is missing, or complete the optional ones. */
+static sabot_status complete_row(struct sb_builder *builder, uint32_t *missing_out)
+{
+    const struct sb_schema *schema = builder->batch->schema;
+    const struct sb_column *columns = builder->batch->columns;
+
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        if (sb_column_has(&columns[i], builder->batch->rows))
+            continue;
+        if (schema->fields[i].required) {
+            *missing_out = i;
+            return SABOT_ERR_SCHEMA;
+        }
+        SABOT_TRY(fill_missing(builder, i));
+    }
+    return SABOT_OK;
+}
+
 sabot_status sb_builder_commit(struct sb_builder *builder,
                                int64_t event_time_ms,
                                uint32_t offset_delta,
                                uint32_t *missing_out)
 {
-    const struct sb_row_plan *plan = &builder->pool->plan;
+    const struct sb_batch_pool *pool = builder->pool;
     struct sb_batch *batch = builder->batch;
-    struct sb_column *columns = batch->columns;
     const uint32_t row = batch->rows;
 
-    for (uint32_t i = 0; i < plan->required_count; i++) {
-        if (__builtin_expect(!sb_column_has(&columns[plan->required[i]], row), 0)) {
-            *missing_out = plan->required[i];
-            sb_builder_drop(builder);
-            return SABOT_ERR_SCHEMA;
-        }
-    }
-    for (uint32_t i = 0; i < plan->optional_count; i++) {
-        if (!sb_column_has(&columns[plan->optional[i]], row)) {
-            const sabot_status status = fill_missing(builder, plan->optional[i]);
+    if (!row_is_whole(batch, pool->bitmap_size)) {
+        const sabot_status status = complete_row(builder, missing_out);
 
-            if (status != SABOT_OK) {
-                sb_builder_drop(builder);
-                return status;
-            }
+        if (status != SABOT_OK) {
+            sb_builder_drop(builder);
+            return status;
         }
     }
-    for (uint32_t i = 0; i < plan->text_count; i++) {
-        struct sb_column *column = &columns[plan->text[i]];
+    for (uint32_t i = 0; i < pool->text_count; i++) {
+        struct sb_column *column = &batch->columns[pool->text_fields[i]];
 
         column->offsets[row + 1] = (int32_t)column->values_size;
     }

@@ -14,10 +14,12 @@
 /* Big-endian, the sign bit flipped: byte order is number order. */
 static void put_ordered(uint8_t *out, int64_t value)
 {
-    const uint64_t ordered = (uint64_t)value ^ UINT64_C(0x8000000000000000);
+    uint64_t ordered = (uint64_t)value ^ UINT64_C(0x8000000000000000);
 
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(ordered >> (56 - 8 * i));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    ordered = __builtin_bswap64(ordered);
+#endif
+    memcpy(out, &ordered, sizeof ordered);
 }
 
 static int64_t integer_of(const struct sb_batch *batch, uint32_t field, uint32_t row)
@@ -87,21 +89,43 @@ static void hash_texts(const struct sb_column *column,
     }
 }
 
+/* The rows of an integer column. */
+static void hash_integers(const struct sb_batch *batch,
+                          uint32_t field,
+                          uint64_t seed,
+                          uint64_t *hashes_out)
+{
+    const struct sb_column *column = &batch->columns[field];
+    uint8_t bytes[8];
+
+    for (uint32_t row = 0; row < batch->rows; row++) {
+        put_ordered(bytes, integer_of(batch, field, row));
+        hashes_out[row] = sb_hash(bytes, sb_column_has(column, row) ? sizeof bytes : 0, seed);
+    }
+}
+
 void sb_key_hashes(const struct sb_batch *batch,
                    uint32_t field,
                    uint64_t seed,
                    uint64_t *hashes_out)
 {
     const struct sb_column *column = &batch->columns[field];
-    uint8_t scratch[SB_KEY_SCRATCH];
+    uint8_t flag;
 
-    if (column->type == SABOT_UTF8 || column->type == SABOT_BINARY) {
-        hash_texts(column, batch->rows, seed, hashes_out);
+    switch (column->type) {
+    case SABOT_UTF8:
+    case SABOT_BINARY: hash_texts(column, batch->rows, seed, hashes_out); return;
+    case SABOT_INT32:
+    case SABOT_INT64:
+    case SABOT_TIMESTAMP: hash_integers(batch, field, seed, hashes_out); return;
+    case SABOT_BOOL:
+        for (uint32_t row = 0; row < batch->rows; row++) {
+            flag = sb_batch_bool(batch, field, row);
+            hashes_out[row] = sb_hash(&flag, sb_column_has(column, row), seed);
+        }
         return;
+    case SABOT_FLOAT64:
+    case SABOT_CHARS: break;
     }
-    for (uint32_t row = 0; row < batch->rows; row++) {
-        const sabot_text key = sb_key_of(batch, field, row, scratch);
-
-        hashes_out[row] = sb_hash(key.data, key.size, seed);
-    }
+    SB_ASSERT(column->type == SABOT_UTF8); /* no key: refused when the pipeline was built */
 }

@@ -1,25 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool.h - what batch.c and builder.c know of a pool; nobody else includes it.
- *
- * The row plan sorts the fields of the schema once by what a commit has to do for them. */
+/* pool.h - what batch.c and builder.c know of a pool; nobody else includes it. */
 #ifndef SB_DATA_POOL_H
 #define SB_DATA_POOL_H
 
 #include "data/batch.h"
 
 enum {
-    SB_BATCH_SLACK = 64, /* bytes behind each column's values, for decoders that over-copy */
     SB_BATCH_TEXT_START = 64 * 1024,  /* bytes of a fresh text column, at most */
     SB_BATCH_TEXT_KEEP = 1024 * 1024, /* a spent text buffer larger than this shrinks again */
-};
-
-struct sb_row_plan {
-    uint32_t required_count;
-    uint32_t optional_count;
-    uint32_t text_count;
-    uint32_t required[SABOT_FIELDS_MAX]; /* fields that must be there */
-    uint32_t optional[SABOT_FIELDS_MAX]; /* fields that get a default, or zero */
-    uint32_t text[SABOT_FIELDS_MAX];     /* utf8 and binary fields */
 };
 
 struct sb_pooled_batch {
@@ -31,11 +19,13 @@ struct sb_batch_pool {
     const struct sb_env *env;
     const struct sb_schema *schema;
     uint32_t rows_max;
+    size_t bitmap_size;   /* of one column, bytes; the distance between two columns' validity */
     size_t text_capacity; /* of a fresh text column, bytes with the slack */
     size_t batch_size;    /* of the one block that holds all but the texts */
-    struct sb_row_plan plan;
-    struct sb_pooled_batch *spare; /* owner's: spent batches taken off the stack */
-    _Atomic uint32_t users;        /* batches out, and 1 for the owner */
+    uint32_t text_count;
+    uint32_t text_fields[SABOT_FIELDS_MAX]; /* the utf8 and binary ones */
+    struct sb_pooled_batch *spare;          /* owner's: spent batches taken off the stack */
+    _Atomic uint32_t users;                 /* batches out, and 1 for the owner */
     _Alignas(SB_CACHE_LINE) _Atomic(struct sb_pooled_batch *) spent; /* given back by any thread */
 };
 

@@ -23,7 +23,29 @@
 #include <emmintrin.h>
 #endif
 
-/* How many of the bytes are certainly ASCII; stops early, never late. */
+static uint64_t high_bits(const uint8_t *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word & UINT64_C(0x8080808080808080);
+}
+
+/* The same of fewer than 8 bytes, by reads that overlap. */
+static uint64_t high_bits_short(const uint8_t *bytes, size_t size)
+{
+    uint32_t first = 0;
+    uint32_t last = 0;
+
+    if (size >= 4) {
+        memcpy(&first, bytes, sizeof first);
+        memcpy(&last, bytes + size - sizeof last, sizeof last);
+        return (first | last) & UINT32_C(0x80808080);
+    }
+    return size == 0 ? 0 : (bytes[0] | bytes[size / 2] | bytes[size - 1]) & 0x80;
+}
+
+/* How many of the bytes are ASCII: all, or fewer than there are, but never too many. */
 static size_t ascii_prefix(const uint8_t *bytes, size_t size)
 {
     size_t done = 0;
@@ -33,14 +55,12 @@ static size_t ascii_prefix(const uint8_t *bytes, size_t size)
         if (_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)(bytes + done))) != 0)
             return done;
 #endif
-    for (; size - done >= 8; done += 8) {
-        uint64_t word;
-
-        memcpy(&word, bytes + done, sizeof word);
-        if ((word & UINT64_C(0x8080808080808080)) != 0)
+    for (; size - done >= 8; done += 8)
+        if (high_bits(bytes + done) != 0)
             return done;
-    }
-    return done;
+    if (size >= 8)
+        return high_bits(bytes + size - 8) == 0 ? size : done;
+    return high_bits_short(bytes, size) == 0 ? size : done;
 }
 
 static bool is_continuation(uint8_t byte)
