@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* context.h - what an agent's function may do while it handles a record.
  *
- * Ownership: the context and every pointer got from it are valid until the function returns, whatever
- * else it touches. Threads: the context belongs to the thread that called the function. */
+ * Ownership: the context and every pointer got from it are valid until the function returns,
+ * whatever else it touches. Threads: the context belongs to the thread that called the function. */
 #ifndef SABOT_CONTEXT_H
 #define SABOT_CONTEXT_H
 
@@ -12,24 +12,24 @@
 extern "C" {
 #endif
 
-/* The pointer given to sabot_agent_create(). Several threads may read through it at once: keep handles
- * and settings there, never data that records change. */
+/* The pointer given to sabot_agent_create(). Several threads may read through it at once: keep
+ * handles and settings there, never data that records change. */
 SABOT_API void *sabot_user(const sabot_context *context);
 
 /* The value of this key for reading. Never NULL: a key that has no cell yet reads as all zeros.
  * Changing it through a cast is an error that is not noticed. */
 SABOT_API const void *sabot_value_read(sabot_context *context, const sabot_value *value);
 
-/* The value of this key for changing in place: made and zeroed at the first call for the key, marked as changed.
- * NULL when there is no memory left; then return sabot_context_status(). */
+/* The value of this key for changing in place: made and zeroed at the first call for the key,
+ * marked as changed. NULL when there is no memory left; then return sabot_context_status(). */
 SABOT_API void *sabot_value_edit(sabot_context *context, const sabot_value *value);
 
 /* Forget the value of this key. Pointers to it are of no more use. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_value_clear(sabot_context *context,
                                                           const sabot_value *value);
 
-/* Send one record, the struct of the output channel's schema, to an output. It is copied, and leaves when the
- * function has returned SABOT_OK; a record whose function fails emits nothing.
+/* Send one record, the struct of the output channel's schema, to an output. It is copied, and
+ * leaves when the function has returned SABOT_OK; a record whose function fails emits nothing.
  *
  * Returns SABOT_OK
  *         SABOT_ERR_LIMIT     more than SABOT_EMIT_MAX records from one call, or a record too large
@@ -49,7 +49,8 @@ SABOT_API int64_t sabot_watermark_ms(const sabot_context *context);
 SABOT_API int32_t sabot_record_partition(const sabot_context *context);
 SABOT_API int64_t sabot_record_offset(const sabot_context *context);
 
-/* The first error of this call (SABOT_OK: none yet), and a way to fail with a text of the app's own. */
+/* The first error of this call (SABOT_OK: none yet), and a way to fail with a text of the app's
+ * own. */
 SABOT_API sabot_status sabot_context_status(const sabot_context *context);
 SABOT_API sabot_status sabot_fail(sabot_context *context,
                                   sabot_status status,
@@ -64,10 +65,8 @@ typedef enum sabot_log_level {
     SABOT_LOG_DEBUG = 3,
 } sabot_log_level;
 
-SABOT_API void sabot_log(sabot_context *context,
-                         sabot_log_level level,
-                         const char *format,
-                         ...) SABOT_PRINTF(3, 4);
+SABOT_API void sabot_log(sabot_context *context, sabot_log_level level, const char *format, ...)
+    SABOT_PRINTF(3, 4);
 
 #ifdef __cplusplus
 }

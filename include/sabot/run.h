@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run.h - running an app: configuration, loading, and the run itself.
  *
- * The command `sabot` uses nothing but this header and app.h; a program that embeds Sabot uses the same:
+ * The command `sabot` uses nothing but this header and app.h; a program that embeds Sabot uses the
+ * same:
  *
  *     sabot_config *config = sabot_config_create(&error);
  *     sabot_config_set(config, SABOT_FROM_OPTION, "threads", "2", &error);
@@ -9,9 +10,9 @@
  *
  * or, for its own loop: sabot_run_create(), sabot_run_step() until SABOT_END, sabot_run_destroy().
  *
- * Ownership: *_create gives the caller a handle, *_destroy takes it back; destroy(NULL) does nothing.
- * Threads: a config belongs to one thread; a run's calls to the thread that made it, except
- * sabot_run_stop(), which any thread may call. */
+ * Ownership: *_create gives the caller a handle, *_destroy takes it back; destroy(NULL) does
+ * nothing. Threads: a config belongs to one thread; a run's calls to the thread that made it,
+ * except sabot_run_stop(), which any thread may call. */
 #ifndef SABOT_RUN_H
 #define SABOT_RUN_H
 
@@ -31,9 +32,10 @@ SABOT_API const char *sabot_version(void);
 
 /* --- Configuration -------------------------------------------------------------------------------
  *
- * Values by dotted name, each from one of four places; the higher place wins, whatever the order of the calls.
- * One table in the library names every option. Options of an app ("fraud.count") are known once the app is built;
- * before that a name is accepted when its first part is no group of the table. */
+ * Values by dotted name, each from one of four places; the higher place wins, whatever the order of
+ * the calls. One table in the library names every option. Options of an app ("fraud.count") are
+ * known once the app is built; before that a name is accepted when its first part is no group of
+ * the table. */
 typedef enum sabot_config_origin {
     SABOT_FROM_DEFAULT = 0,
     SABOT_FROM_FILE = 1,
@@ -45,8 +47,8 @@ SABOT_API sabot_config *sabot_config_create(sabot_error *error);
 SABOT_API void sabot_config_destroy(sabot_config *config);
 
 /* Set one option. `value` "@PATH" stands for the contents of that file (one trailing newline cut).
- * SABOT_ERR_CONFIG: unknown name (the text suggests the nearest), value of the wrong type or out of range,
- * or a secret given inline with SABOT_FROM_OPTION. */
+ * SABOT_ERR_CONFIG: unknown name (the text suggests the nearest), value of the wrong type or out of
+ * range, or a secret given inline with SABOT_FROM_OPTION. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_config_set(sabot_config *config,
                                                          sabot_config_origin origin,
                                                          const char *name,
@@ -59,12 +61,14 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_config_bind(sabot_config *config,
                                                           const char *url,
                                                           sabot_error *error);
 
-/* Read a YAML file: nested maps or dotted names; `bind:` is a map of channel to URL. Errors name line and column. */
+/* Read a YAML file: nested maps or dotted names; `bind:` is a map of channel to URL. Errors name
+ * line and column. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_config_load(sabot_config *config,
                                                           const char *path,
                                                           sabot_error *error);
 
-/* The value of an option as text, NULL when it has none. Secrets read as "***". Valid until the config changes. */
+/* The value of an option as text, NULL when it has none. Secrets read as "***". Valid until the
+ * config changes. */
 SABOT_API const char *sabot_config_get(const sabot_config *config, const char *name);
 
 /* One row of the option table, for --help and the docs. False when `index` is past the end. */
@@ -94,8 +98,8 @@ SABOT_API void sabot_module_close(sabot_module *module);
 
 /* --- The run -------------------------------------------------------------------------------------
  *
- * Build the app with the configuration, open its channels and plan its pipelines. Nothing is read yet.
- * The config may be destroyed afterwards. */
+ * Build the app with the configuration, open its channels and plan its pipelines. Nothing is read
+ * yet. The config may be destroyed afterwards. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_create(const sabot_app_entry *entry,
                                                          const sabot_config *config,
                                                          sabot_run **run_out,
@@ -110,8 +114,9 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_wait(sabot_run *run,
                                                        int64_t timeout_ms,
                                                        sabot_error *error);
 
-/* Instead of start and wait: do some work on the calling thread. `wait_us_out` (may be NULL): how long nothing
- * will happen unless woken; 0 = call again at once. Returns as wait does; SABOT_AGAIN means call again. */
+/* Instead of start and wait: do some work on the calling thread. `wait_us_out` (may be NULL): how
+ * long nothing will happen unless woken; 0 = call again at once. Returns as wait does; SABOT_AGAIN
+ * means call again. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_step(sabot_run *run,
                                                        int64_t *wait_us_out,
                                                        sabot_error *error);
@@ -127,8 +132,9 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_app_run(const sabot_app_entry *ent
                                                       const sabot_config *config,
                                                       sabot_error *error);
 
-/* What a run has done so far. Counters of all agents together; delays are from the time a record arrived
- * (for a source: was due) to the time what it caused was handed to its output; each is an upper bound per batch. */
+/* What a run has done so far. Counters of all agents together; delays are from the time a record
+ * arrived (for a source: was due) to the time what it caused was handed to its output; each is an
+ * upper bound per batch. */
 typedef struct sabot_run_stats {
     uint64_t records_read;      /* records taken from inputs */
     uint64_t records_processed; /* handled by an agent with SABOT_OK */
@@ -148,7 +154,8 @@ typedef struct sabot_run_stats {
 SABOT_API void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out);
 
 /* One line per thing the run does, as `worker` prints first: pipelines, channels with their URL and
- * partitions, agents, guarantee per output and why. False past the end. The text is valid until the run ends. */
+ * partitions, agents, guarantee per output and why. False past the end. The text is valid until the
+ * run ends. */
 SABOT_API bool sabot_run_describe(sabot_run *run, size_t index, const char **line_out);
 
 /* Records written per output channel (by index; false past the end). */
@@ -159,8 +166,8 @@ SABOT_API bool sabot_run_output(sabot_run *run,
 
 /* --- Records by hand -----------------------------------------------------------------------------
  *
- * Write encoded records to a channel of the app, or read some, apart from any run: `sabot send` and `tap`.
- * The channel is the one the app declares, bound as the config says. */
+ * Write encoded records to a channel of the app, or read some, apart from any run: `sabot send` and
+ * `tap`. The channel is the one the app declares, bound as the config says. */
 typedef struct sabot_pipe sabot_pipe;
 
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_pipe_open(const sabot_app_entry *entry,
@@ -170,22 +177,24 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_pipe_open(const sabot_app_entry *e
                                                         sabot_pipe **pipe_out,
                                                         sabot_error *error);
 
-/* The same for a `memory:` channel inside of a run (created, started or not): how a program that embeds Sabot feeds and
- * reads its app. A memory channel that was fed by pipes is finite: it ends when the last of them is closed. */
+/* The same for a `memory:` channel inside of a run (created, started or not): how a program that
+ * embeds Sabot feeds and reads its app. A memory channel that was fed by pipes is finite: it ends
+ * when the last of them is closed. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_pipe(sabot_run *run,
                                                        const char *channel,
                                                        bool for_writing,
                                                        sabot_pipe **pipe_out,
                                                        sabot_error *error);
 
-/* Send one JSON record: checked against the schema, keyed and partitioned as an agent's output would be.
- * SABOT_ERR_FORMAT, SABOT_ERR_SCHEMA: refused, nothing sent. Blocks while the channel is full. */
+/* Send one JSON record: checked against the schema, keyed and partitioned as an agent's output
+ * would be. SABOT_ERR_FORMAT, SABOT_ERR_SCHEMA: refused, nothing sent. Blocks while the channel is
+ * full. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_pipe_send(sabot_pipe *pipe,
                                                         sabot_text value,
                                                         sabot_error *error);
 
-/* The next record. SABOT_AGAIN after `timeout_ms` without one, SABOT_END at the end of a finite channel.
- * Texts are valid until the next call. */
+/* The next record. SABOT_AGAIN after `timeout_ms` without one, SABOT_END at the end of a finite
+ * channel. Texts are valid until the next call. */
 typedef struct sabot_record {
     sabot_text key;
     sabot_text value;

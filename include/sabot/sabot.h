@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sabot.h - everything: declaring an app (app.h, schema.h), handling records (context.h), running (run.h). */
+/* sabot.h - everything: declaring an app (app.h, schema.h), handling records (context.h), running
+ * (run.h). */
 #ifndef SABOT_H
 #define SABOT_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* codec.h - encoded records to columns, and back.
  *
- * A decoder turns the bytes of one record into one row of a builder; an encoder turns one row of a batch into bytes. A format
- * (json.c, ...) is one `struct sb_codec_type`; callers know nothing else about it.
+ * A decoder turns the bytes of one record into one row of a builder; an encoder turns one row of a
+ * batch into bytes. A format (json.c, ...) is one `struct sb_codec_type`; callers know nothing else
+ * about it.
  *
  * Ownership: a decoder or encoder belongs to its maker and borrows the schema.
  * Threads: one thread each; they keep scratch and guesses from record to record. */
@@ -29,11 +30,12 @@ struct sb_codec_type {
                                                     struct sb_decoder **decoder_out,
                                                     sabot_error *error);
     void (*decoder_destroy)(struct sb_decoder *decoder);
-    /* Append `bytes` as one row: sb_builder_begin, the fields, defaults of what is missing, sb_builder_commit.
-     * `event_time_field`: the field whose value is the event time, or SB_NO_FIELD for `timestamp_ms`.
-     * On an error no row is added; the text names byte, field and reason, and shows at most 64 bytes, escaped.
-     *   SABOT_ERR_FORMAT not well-formed; SABOT_ERR_SCHEMA wrong type, out of range, required field missing;
-     *   SABOT_ERR_LIMIT  too deep or too large; SABOT_ERR_MEMORY */
+    /* Append `bytes` as one row: sb_builder_begin, the fields, defaults of what is missing,
+     * sb_builder_commit. `event_time_field`: the field whose value is the event time, or
+     * SB_NO_FIELD for `timestamp_ms`. On an error no row is added; the text names byte, field and
+     * reason, and shows at most 64 bytes, escaped. SABOT_ERR_FORMAT not well-formed;
+     * SABOT_ERR_SCHEMA wrong type, out of range, required field missing; SABOT_ERR_LIMIT  too deep
+     * or too large; SABOT_ERR_MEMORY */
     SABOT_MUST_CHECK sabot_status (*decode)(struct sb_decoder *decoder,
                                             sabot_text bytes,
                                             int32_t event_time_field,
@@ -48,7 +50,8 @@ struct sb_codec_type {
                                                     sabot_error *error);
     void (*encoder_destroy)(struct sb_encoder *encoder);
     /* Append the record of a row to `out`, without a newline. Missing optional fields are left out.
-     * SABOT_ERR_MEMORY; SABOT_ERR_SCHEMA: a value the format can't say (a NaN in JSON); `out` is unchanged then. */
+     * SABOT_ERR_MEMORY; SABOT_ERR_SCHEMA: a value the format can't say (a NaN in JSON); `out` is
+     * unchanged then. */
     SABOT_MUST_CHECK sabot_status (*encode)(struct sb_encoder *encoder,
                                             const struct sb_batch *batch,
                                             uint32_t row,
