@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* context.h - what an agent's function holds in its hands: one per instance of an agent.
+ *
+ * process.c fills it for each record; the public calls (context.c: emit, time, errors; state.c:
+ * keyed state) read it. `active` is true only while the app's function runs, so that a call from
+ * anywhere else is refused and not obeyed.
+ *
+ * Threads: the worker that owns the agent's instance. */
+#ifndef SB_OP_CONTEXT_H
+#define SB_OP_CONTEXT_H
+
+#include <sabot/context.h>
+
+#include "op/outlet.h"
+
+struct sb_store;
+
+/* Handles of an app, made while it is built. `owner` is the agent that made it: what another agent
+ * does with it is an error. */
+struct sabot_output {
+    const void *owner;
+    uint32_t index; /* of the outlet */
+};
+
+struct sabot_value {
+    const void *owner;
+    uint32_t index; /* of the state in the agent's store */
+};
+
+struct sabot_context {
+    const struct sb_env *env;
+    const char *agent; /* its name */
+    const void *owner; /* its identity, as in the handles */
+    void *user;
+    struct sb_store *store; /* NULL: no key, no state */
+    struct sb_outlet *outlets;
+    uint32_t outlet_count;
+
+    bool active; /* the app's function is running */
+    sabot_text key;
+    uint64_t hash; /* of the key */
+    int64_t event_time_ms;
+    int64_t watermark_ms;
+    int32_t partition;
+    int64_t offset;
+    sabot_error error; /* the first of this call; status SABOT_OK: none */
+};
+
+/* Keep the first error of a call and return its status. */
+sabot_status sb_context_fail(sabot_context *context, sabot_status status, const char *format, ...)
+    SABOT_PRINTF(3, 4);
+
+#endif

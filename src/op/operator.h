@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* operator.h - the interface of every operator: what a task does with rows and with time.
+ *
+ * An operator (process.c: agents; later filter, window, join) is one `struct sb_operator_type`. A
+ * task (flow/task.h) owns one instance for each worker thread, feeds it, and sends on what it put
+ * into its outlets. The plan's part (`settings`) is read-only and shared by all threads; what
+ * changes lives in the instance.
+ *
+ * An operator never waits and never sees threads. When an outlet has sealed a batch, it stops and
+ * says how far it came; the task sends the batch and calls again.
+ *
+ * Threads: an instance belongs to one worker. */
+#ifndef SB_OP_OPERATOR_H
+#define SB_OP_OPERATOR_H
+
+#include "data/slice.h"
+#include "op/outlet.h"
+
+struct sb_operator;
+
+struct sb_operator_config {
+    const struct sb_env *env;
+    const char *name;     /* of the agent or step: state id, metric label, in errors */
+    const void *settings; /* of this kind of operator, e.g. struct sb_process_settings */
+    const struct sb_schema *input;
+    int32_t key_field; /* of the input, or SB_NO_FIELD */
+    struct sb_outlet *outlets;
+    uint32_t outlet_count;
+    uint32_t worker; /* this instance gets the shards s with s % worker_count == worker */
+    uint32_t worker_count;
+    uint64_t hash_seed;
+};
+
+struct sb_operator_type {
+    const char *name; /* "process" */
+
+    SABOT_MUST_CHECK sabot_status (*create)(const struct sb_operator_config *config,
+                                            struct sb_operator **operator_out,
+                                            sabot_error *error);
+    void (*destroy)(struct sb_operator *self);
+
+    /* Handle the rows of the slice from *cursor on, and move it. Stops early when an outlet has a
+     * sealed batch. An error names the row's partition and offset; *cursor stands at that row, and
+     * the rows before it are done. */
+    SABOT_MUST_CHECK sabot_status (*rows)(struct sb_operator *self,
+                                          const struct sb_slice *slice,
+                                          uint32_t *cursor,
+                                          sabot_error *error);
+
+    /* No event before `watermark_ms` is expected any more; INT64_MAX: the inputs have ended.
+     * SABOT_AGAIN: stopped early because an outlet has a sealed batch; call again. */
+    SABOT_MUST_CHECK sabot_status (*watermark)(struct sb_operator *self,
+                                               int64_t watermark_ms,
+                                               sabot_error *error);
+};
+
+#endif
