@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c - the one option table, and how a value is checked against a row of it.
+ *
+ * To add an option, add a row: it is then known everywhere, and `tools/docs` writes it down. The
+ * code that obeys it reads it by sb_config_int64() and the like (config.h).
+ * Invariants: names are unique; every default is a value of its row (test_config.c).
+ * Threads: stateless. Memory: none. */
+#include "api/options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/env.h"
+
+/* --- The table -------------------------------------------------------------------------------- */
+
+enum {
+    PLAIN = 0,
+    PASSED = SB_OPTION_PASSED,
+    SECRET = SB_OPTION_SECRET | SB_OPTION_PASSED,
+};
+
+/* clang-format off */
+static const struct sb_option options[] = {
+    {"app", SB_OPTION_TEXT, "", "", "", PLAIN,
+     "The app to run, PATH:SYMBOL: a shared object and the name its SABOT_APP has in it (-A)."},
+    {"broker", SB_OPTION_TEXT, "", "", "", PLAIN,
+     "Where the channels are that neither the app nor --bind gives a URL: kafka://HOST:PORT takes "
+     "the topic of their name; without a broker they are embedded (-b)."},
+    {"threads", SB_OPTION_INT, "", "1..64", "1", PLAIN,
+     "Worker threads of a pipeline; results do not depend on their number (-c)."},
+    {"until.end", SB_OPTION_BOOL, "", "", "false", PLAIN,
+     "End when every input has been read to where it ended at the start (--until-end)."},
+    {"state.dir", SB_OPTION_TEXT, "", "", "", PLAIN,
+     "Folder for what must outlive the process; without one nothing is kept (--state-dir)."},
+    {"log.level", SB_OPTION_ENUM, "", "error|warn|info|debug", "info", PLAIN,
+     "The least important lines that are still logged (-l)."},
+    {"errors.decode", SB_OPTION_ENUM, "", "fail|skip", "fail", PLAIN,
+     "What a record does that can't be decoded: end the run, or be counted and left out."},
+    {"record.bytes_max", SB_OPTION_BYTES, "bytes", "1KiB..64MiB", "1MiB", PLAIN,
+     "Size of the largest record; a larger one is treated as one that can't be decoded."},
+    {"json.depth_max", SB_OPTION_INT, "", "1..1024", "64", PLAIN,
+     "How deep objects and arrays of a JSON record may be nested."},
+    {"batch.rows", SB_OPTION_INT, "records", "1..65536", "1024", PLAIN,
+     "Records that are decoded and handled together at most; fewer when the input is slow."},
+    {"channel.buffer_bytes", SB_OPTION_BYTES, "bytes", "64KiB..16GiB", "16MiB", PLAIN,
+     "Bound of each queue between a channel and the pipeline; a full one holds its writer back."},
+    {"ring.bytes", SB_OPTION_BYTES, "bytes", "64KiB..16GiB", "4MiB", PLAIN,
+     "Bound of each ring between two threads of a pipeline; a full one holds its writer back."},
+    {"memory", SB_OPTION_BYTES, "bytes", "0..", "0", PLAIN,
+     "Bound of the keyed state of a pipeline; 0: none. Past it the run ends with an error."},
+    {"kafka.start", SB_OPTION_ENUM, "", "earliest|latest", "earliest", PLAIN,
+     "Where a topic is read from when no position of it is kept."},
+    {"kafka.sasl.password", SB_OPTION_TEXT, "", "", "", SECRET,
+     "Password for SASL, with kafka.sasl.username."},
+    {"kafka.sasl.oauthbearer.client.secret", SB_OPTION_TEXT, "", "", "", SECRET,
+     "Client secret for SASL by OAuth."},
+    {"kafka.ssl.key.password", SB_OPTION_TEXT, "", "", "", SECRET,
+     "Password of the private key for TLS."},
+    {"kafka.ssl.key.pem", SB_OPTION_TEXT, "", "", "", SECRET,
+     "Private key for TLS, as PEM."},
+    {"kafka.ssl.keystore.password", SB_OPTION_TEXT, "", "", "", SECRET,
+     "Password of the key store for TLS."},
+    {"kafka.*", SB_OPTION_TEXT, "", "", "", PASSED,
+     "Any property of librdkafka, passed on as it is: kafka.linger.ms, kafka.security.protocol."},
+};
+/* clang-format on */
+
+enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+
+const struct sb_option *sb_option_at(size_t index)
+{
+    return index < OPTION_COUNT ? &options[index] : NULL;
+}
+
+/* "kafka.*" and "kafka.linger.ms" */
+static bool is_of_group(const struct sb_option *group, const char *name)
+{
+    const size_t size = strlen(group->name);
+
+    return group->name[size - 1] == '*' && strncmp(group->name, name, size - 1) == 0 &&
+           name[size - 1] != '\0' && name[size - 1] != '*';
+}
+
+const struct sb_option *sb_option_find(const char *name)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (strcmp(options[i].name, name) == 0 && name[strlen(name) - 1] != '*')
+            return &options[i];
+    }
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (is_of_group(&options[i], name))
+            return &options[i];
+    }
+    return NULL;
+}
+
+bool sb_option_is_grouped(const char *name)
+{
+    const size_t size = strcspn(name, ".");
+
+    if (size == strlen("bind") && strncmp(name, "bind", size) == 0)
+        return true;
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (strncmp(options[i].name, name, size) == 0 && options[i].name[size] == '.')
+            return true;
+    }
+    return false;
+}
+
+bool sb_option_is_name(const char *name, size_t size_max)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const size_t size = strspn(name, allowed);
+
+    return size > 0 && size <= size_max && name[size] == '\0';
+}
+
+sabot_option sb_option_show(const struct sb_option *option)
+{
+    static const char *const types[] = {
+        [SB_OPTION_BOOL] = "bool",   [SB_OPTION_INT] = "int",   [SB_OPTION_BYTES] = "bytes",
+        [SB_OPTION_FLOAT] = "float", [SB_OPTION_TEXT] = "text", [SB_OPTION_ENUM] = "enum",
+    };
+
+    return (sabot_option){
+        .name = option->name,
+        .type = types[option->type],
+        .unit = option->unit,
+        .range = option->range,
+        .default_value = option->default_value,
+        .doc = option->doc,
+        .secret = (option->flags & SB_OPTION_SECRET) != 0,
+    };
+}
+
+bool sabot_option_at(size_t index, sabot_option *option_out)
+{
+    const struct sb_option *option = sb_option_at(index);
+
+    if (option == NULL)
+        return false;
+    *option_out = sb_option_show(option);
+    return true;
+}
+
+/* --- Values ----------------------------------------------------------------------------------- */
+
+/* Digits, with a sign before them, up to the first other byte; `end_out` is there. */
+static bool parse_digits(const char *text, const char **end_out, int64_t *number_out)
+{
+    char *end;
+
+    if (text[text[0] == '-'] < '0' || text[text[0] == '-'] > '9')
+        return false;
+    errno = 0;
+    *number_out = strtoll(text, &end, 10);
+    *end_out = end;
+    return errno == 0;
+}
+
+static bool parse_int(const char *text, int64_t *number_out)
+{
+    const char *end;
+
+    return parse_digits(text, &end, number_out) && *end == '\0';
+}
+
+static bool parse_bytes(const char *text, int64_t *number_out)
+{
+    static const struct {
+        const char *name;
+        int64_t bytes;
+    } units[] = {{"", 1},          {"B", 1},           {"KiB", 1LL << 10},
+                 {"MiB", 1 << 20}, {"GiB", 1LL << 30}, {"TiB", 1LL << 40}};
+    const char *unit;
+    int64_t number;
+
+    if (!parse_digits(text, &unit, &number) || number < 0)
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(unit, units[i].name) == 0)
+            return !__builtin_mul_overflow(number, units[i].bytes, number_out);
+    }
+    return false;
+}
+
+static bool parse_float(const char *text, double *real_out)
+{
+    char *end;
+
+    if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text))
+        return false;
+    *real_out = strtod(text, &end);
+    return *end == '\0' && isfinite(*real_out);
+}
+
+static bool parse_bool(const char *text, int64_t *number_out)
+{
+    *number_out = strcmp(text, "true") == 0;
+    return *number_out == 1 || strcmp(text, "false") == 0;
+}
+
+static bool parse_word(const char *words, const char *text, int64_t *number_out)
+{
+    const size_t size = strlen(text);
+    int64_t place = 0;
+
+    for (const char *word = words;; word++, place++) {
+        const size_t word_size = strcspn(word, "|");
+
+        if (size == word_size && strncmp(word, text, size) == 0) {
+            *number_out = place;
+            return true;
+        }
+        word += word_size;
+        if (*word == '\0')
+            return false;
+    }
+}
+
+static bool parse_value(const struct sb_option *option,
+                        const char *text,
+                        struct sb_option_value *value)
+{
+    switch (option->type) {
+    case SB_OPTION_BOOL: return parse_bool(text, &value->number);
+    case SB_OPTION_INT: return parse_int(text, &value->number);
+    case SB_OPTION_BYTES: return parse_bytes(text, &value->number);
+    case SB_OPTION_FLOAT: return parse_float(text, &value->real);
+    case SB_OPTION_ENUM: return parse_word(option->range, text, &value->number);
+    case SB_OPTION_TEXT: break;
+    }
+    return true;
+}
+
+/* Compare in the type of the option: -1, 0, 1. */
+static int compare(enum sb_option_type type,
+                   const struct sb_option_value *left,
+                   const struct sb_option_value *right)
+{
+    if (type == SB_OPTION_FLOAT)
+        return (left->real > right->real) - (left->real < right->real);
+    return (left->number > right->number) - (left->number < right->number);
+}
+
+/* The ends of a range are written like its values: "1KiB..64MiB". A missing one bounds nothing. */
+static bool is_in_range(const struct sb_option *option, const struct sb_option_value *value)
+{
+    const char *dots = strstr(option->range, "..");
+    struct sb_option_value end = {0, 0};
+    char low[40];
+
+    if (option->type == SB_OPTION_ENUM || dots == NULL)
+        return true;
+    const size_t size = (size_t)(dots - option->range);
+    SB_ASSERT(size < sizeof low);
+    memcpy(low, option->range, size);
+    low[size] = '\0';
+    if (parse_value(option, low, &end) && compare(option->type, value, &end) < 0)
+        return false;
+    return !parse_value(option, dots + 2, &end) || compare(option->type, value, &end) <= 0;
+}
+
+/* A value as an error may quote it: short, on one line. */
+struct quoted {
+    char text[68];
+};
+
+static struct quoted quote(const char *text)
+{
+    struct quoted quoted;
+    const size_t size = strnlen(text, 64);
+
+    for (size_t i = 0; i < size; i++)
+        quoted.text[i] = (char)((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
+    memcpy(quoted.text + size, "...", 4);
+    if (text[size] == '\0')
+        quoted.text[size] = '\0';
+    return quoted;
+}
+
+sabot_status sb_option_parse(const struct sb_option *option,
+                             const char *text,
+                             struct sb_option_value *value_out,
+                             sabot_error *error)
+{
+    static const char *const expected[] = {
+        [SB_OPTION_BOOL] = "true or false",
+        [SB_OPTION_INT] = "a whole number",
+        [SB_OPTION_BYTES] = "a number of bytes, such as 64MiB",
+        [SB_OPTION_FLOAT] = "a number",
+        [SB_OPTION_TEXT] = "a text",
+        [SB_OPTION_ENUM] = "one of",
+    };
+    struct sb_option_value value = {0, 0};
+
+    if (parse_value(option, text, &value) && is_in_range(option, &value)) {
+        *value_out = value;
+        return SABOT_OK;
+    }
+    return sabot_raise(error, SABOT_ERR_CONFIG, "%s=%s: expected %s%s%s", option->name,
+                       (option->flags & SB_OPTION_SECRET) != 0 ? "***" : quote(text).text,
+                       expected[option->type],
+                       option->type == SB_OPTION_ENUM ? " "
+                       : *option->range != '\0'       ? " in "
+                                                      : "",
+                       option->range);
+}
+
+/* --- Suggestions ------------------------------------------------------------------------------ */
+
+enum { COMPARED_MAX = 64 /* bytes of a name that are compared */ };
+
+/* Edits (insert, remove, replace a letter, swap two neighbours) from one name to another. */
+static size_t edits(const char *from, const char *to)
+{
+    /* Rows of the table of distances between prefixes: the one before last, the last, this one. */
+    size_t rows[3][COMPARED_MAX + 1];
+    const size_t from_size = strnlen(from, COMPARED_MAX);
+    const size_t to_size = strnlen(to, COMPARED_MAX);
+
+    for (size_t j = 0; j <= to_size; j++)
+        rows[0][j] = j;
+    for (size_t i = 1; i <= from_size; i++) {
+        size_t *row = rows[i % 3];
+        const size_t *last = rows[(i + 2) % 3];
+        const size_t *before = rows[(i + 1) % 3];
+
+        row[0] = i;
+        for (size_t j = 1; j <= to_size; j++) {
+            size_t best = last[j - 1] + (from[i - 1] != to[j - 1]);
+
+            if (last[j] + 1 < best)
+                best = last[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] &&
+                before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
+            row[j] = best;
+        }
+    }
+    return rows[from_size % 3][to_size];
+}
+
+void sb_nearest_look(struct sb_nearest *search, const char *candidate)
+{
+    const size_t size = strnlen(search->wanted, COMPARED_MAX);
+    const char *last_part = strrchr(candidate, '.');
+    size_t distance = edits(search->wanted, candidate);
+
+    /* Whoever writes "decode" may mean "errors.decode". */
+    if (last_part != NULL) {
+        const size_t shortened = edits(search->wanted, last_part + 1) + 1;
+
+        distance = shortened < distance ? shortened : distance;
+    }
+    if (distance > (size + 2) / 3 || (search->nearest != NULL && distance >= search->distance))
+        return;
+    search->nearest = candidate;
+    search->distance = distance;
+}
+
+void sb_nearest_look_at_options(struct sb_nearest *search)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        sb_nearest_look(search, options[i].name);
+}
