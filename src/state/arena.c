@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* arena.c - cells in slabs, slabs in chunks, chunks in regions.
+ *
+ * Classes: a slab of one chunk holds n cells of 4096 / n bytes, rounded down to 16; one of four
+ * chunks 16384 / n, for the sizes above 1 KiB. So at most a sixth of a cell is lost up to 4 KiB.
+ *
+ * Invariants: a slab is in the list of its class exactly when it has a free cell; one without a
+ * used cell has been given back; chunk 0 has no memory; a chunk's lead names itself or one before.
+ * Memory: see the header. The free cells of a slab are linked through their own first bytes. */
+#include "state/arena.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+enum {
+    REGION_SIZE = 2 * 1024 * 1024,
+    REGION_CHUNKS = REGION_SIZE / SB_CHUNK_SIZE,
+    SMALL_SLAB_CELL_MAX = 1024, /* bigger cells lie in slabs of WIDE_CHUNKS */
+    WIDE_CHUNKS = 4,
+    CHUNKS_MIN = 8, /* numbers an arena begins with */
+    CLASS_RUN = SB_CELL_CLASSES,
+};
+
+/* --- Pool ---------------------------------------------------------------------------------------
+ */
+
+/* The first chunk of a region is its head; a region is aligned to its size, so that a chunk finds
+ * it. */
+struct sb_region {
+    struct sb_region *next, *previous; /* those with a free chunk */
+    uint8_t *chunk_free;               /* linked through their first bytes */
+    uint32_t fresh;                    /* chunks from here on were never used */
+    uint32_t used;                     /* chunks given out */
+};
+
+void sb_pool_init(struct sb_pool *pool, const struct sb_env *env, struct sb_account *account)
+{
+    *pool = (struct sb_pool){.env = env, .account = account};
+}
+
+void sb_pool_reset(struct sb_pool *pool)
+{
+    SB_ASSERT(pool->regions == NULL);
+}
+
+static void region_link(struct sb_pool *pool, struct sb_region *region)
+{
+    region->previous = NULL;
+    region->next = pool->regions;
+    if (region->next != NULL)
+        region->next->previous = region;
+    pool->regions = region;
+}
+
+static void region_unlink(struct sb_pool *pool, struct sb_region *region)
+{
+    if (region->previous == NULL)
+        pool->regions = region->next;
+    else
+        region->previous->next = region->next;
+    if (region->next != NULL)
+        region->next->previous = region->previous;
+}
+
+static struct sb_region *region_create(struct sb_pool *pool)
+{
+    struct sb_region *region = pool->env->type->allocate(pool->env->self, REGION_SIZE, REGION_SIZE);
+
+    if (region == NULL)
+        return NULL;
+    *region = (struct sb_region){.fresh = 1};
+    region_link(pool, region);
+    return region;
+}
+
+static uint8_t *pool_take(struct sb_pool *pool)
+{
+    struct sb_region *region = pool->regions;
+    uint8_t *chunk;
+
+    if (region == NULL)
+        region = region_create(pool);
+    if (region == NULL)
+        return NULL;
+    chunk = region->chunk_free;
+    if (chunk != NULL)
+        memcpy(&region->chunk_free, chunk, sizeof region->chunk_free);
+    else
+        chunk = (uint8_t *)region + (size_t)region->fresh++ * SB_CHUNK_SIZE;
+    region->used++;
+    if (region->chunk_free == NULL && region->fresh == REGION_CHUNKS)
+        region_unlink(pool, region);
+    return chunk;
+}
+
+static void pool_give(struct sb_pool *pool, uint8_t *chunk)
+{
+    struct sb_region *region = (struct sb_region *)(chunk - ((uintptr_t)chunk & (REGION_SIZE - 1)));
+
+    SB_ASSERT(region->used > 0);
+    if (region->chunk_free == NULL && region->fresh == REGION_CHUNKS)
+        region_link(pool, region);
+    memcpy(chunk, &region->chunk_free, sizeof region->chunk_free);
+    region->chunk_free = chunk;
+    region->used--;
+    if (region->used == 0) {
+        region_unlink(pool, region);
+        pool->env->type->release(pool->env->self, region, REGION_SIZE);
+    }
+}
+
+/* Memory for the chunks of a slab or run: one from the pool, or a block of its own. */
+static uint8_t *chunks_take(struct sb_pool *pool, uint32_t chunks)
+{
+    const uint64_t bytes = (uint64_t)chunks * SB_CHUNK_SIZE;
+    uint8_t *memory;
+
+    if (!sb_account_reserve(pool->account, bytes))
+        return NULL;
+    if (chunks == 1)
+        memory = pool_take(pool);
+    else
+        memory = pool->env->type->allocate(pool->env->self, bytes, SB_CHUNK_SIZE);
+    if (memory == NULL)
+        sb_account_release(pool->account, bytes);
+    return memory;
+}
+
+static void chunks_give(struct sb_pool *pool, uint8_t *memory, uint32_t chunks)
+{
+    const uint64_t bytes = (uint64_t)chunks * SB_CHUNK_SIZE;
+
+    if (chunks == 1)
+        pool_give(pool, memory);
+    else
+        pool->env->type->release(pool->env->self, memory, bytes);
+    sb_account_release(pool->account, bytes);
+}
+
+/* --- Size classes -------------------------------------------------------------------------------
+ */
+
+struct class
+{
+    uint16_t size;  /* of a cell */
+    uint16_t cells; /* of a slab */
+    uint8_t chunks; /* of a slab */
+};
+
+/* Cells of a slab, greatest cells last. */
+static const struct class classes[] = {
+    {16, 256, 1},  {32, 128, 1}, {48, 85, 1},  {64, 64, 1},  {80, 51, 1},   {96, 42, 1},
+    {112, 36, 1},  {128, 32, 1}, {144, 28, 1}, {160, 25, 1}, {176, 23, 1},  {192, 21, 1},
+    {208, 19, 1},  {224, 18, 1}, {240, 17, 1}, {256, 16, 1}, {272, 15, 1},  {288, 14, 1},
+    {304, 13, 1},  {336, 12, 1}, {368, 11, 1}, {400, 10, 1}, {448, 9, 1},   {512, 8, 1},
+    {576, 7, 1},   {672, 6, 1},  {816, 5, 1},  {1024, 4, 1}, {1168, 14, 4}, {1360, 12, 4},
+    {1632, 10, 4}, {2048, 8, 4}, {2336, 7, 4}, {2720, 6, 4}, {3264, 5, 4},  {4096, 4, 4},
+    {5456, 3, 4},  {8192, 2, 4},
+};
+
+enum { CLASS_COUNT = sizeof classes / sizeof classes[0] };
+_Static_assert(sizeof classes / sizeof classes[0] <= SB_CELL_CLASSES,
+               "the arena has a list for each class");
+
+static uint32_t class_of(uint32_t size)
+{
+    uint32_t low = 0;
+    uint32_t high = CLASS_COUNT - 1;
+
+    if (size <= 304) /* one class for each multiple of 16 up to here */
+        return size == 0 ? 0 : (size - 1) / SB_CELL_UNIT;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+
+        if (classes[middle].size < size)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint32_t chunks_of(uint32_t size)
+{
+    return (size + SB_CHUNK_SIZE - 1) / SB_CHUNK_SIZE;
+}
+
+uint32_t sb_cell_size(uint32_t size)
+{
+    if (size > SB_CELL_SMALL_MAX)
+        return chunks_of(size) * SB_CHUNK_SIZE;
+    return classes[class_of(size)].size;
+}
+
+/* --- Numbers of chunks --------------------------------------------------------------------------
+ *
+ * Runs of numbers are handed out by class, a few numbers more than needed, so that a run that was
+ * freed fits the next one of its class. */
+
+/* The class of a run, and the numbers it gets: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, ... */
+static uint32_t run_class(uint32_t chunks, uint32_t *numbers_out)
+{
+    uint32_t step = 1;
+    uint32_t class = chunks - 1;
+
+    if (chunks > 8) {
+        const uint32_t doubling = 31U - (uint32_t)__builtin_clz(chunks - 1); /* 2^d < chunks */
+
+        step = 1U << (doubling - 2);
+        class = 4 * (doubling - 1) + (chunks - 1 - (1U << doubling)) / step;
+    }
+    *numbers_out = (chunks + step - 1) / step * step;
+    SB_ASSERT(class < SB_RUN_CLASSES);
+    return class;
+}
+
+static sabot_status chunks_grow(struct sb_cells *arena, uint32_t need)
+{
+    const struct sb_env *env = arena->pool->env;
+    uint32_t capacity = arena->chunk_capacity == 0 ? CHUNKS_MIN : arena->chunk_capacity;
+    struct sb_chunk *chunks;
+    struct sb_slab *slabs;
+
+    if (need > SB_CHUNKS_MAX)
+        return SABOT_ERR_LIMIT;
+    while (capacity < need)
+        capacity *= 2;
+    chunks = sb_alloc_array(env, capacity, sizeof *chunks);
+    slabs = sb_alloc_array(env, capacity, sizeof *slabs);
+    if (chunks == NULL || slabs == NULL) {
+        sb_free_array(env, chunks, capacity, sizeof *chunks);
+        sb_free_array(env, slabs, capacity, sizeof *slabs);
+        return SABOT_ERR_MEMORY;
+    }
+    if (arena->chunk_count > 0) {
+        memcpy(chunks, arena->chunks, arena->chunk_count * sizeof *chunks);
+        memcpy(slabs, arena->slabs, arena->chunk_count * sizeof *slabs);
+    }
+    sb_free_array(env, arena->chunks, arena->chunk_capacity, sizeof *chunks);
+    sb_free_array(env, arena->slabs, arena->chunk_capacity, sizeof *slabs);
+    arena->chunks = chunks;
+    arena->slabs = slabs;
+    arena->chunk_capacity = capacity;
+    return SABOT_OK;
+}
+
+/* The first of a run of numbers; 0: no memory. */
+static uint32_t numbers_take(struct sb_cells *arena, uint32_t chunks)
+{
+    uint32_t numbers;
+    const uint32_t class = run_class(chunks, &numbers);
+    uint32_t first = arena->free_numbers[class];
+
+    if (first != 0) {
+        arena->free_numbers[class] = arena->slabs[first].free_chunk;
+        return first;
+    }
+    if (arena->chunk_count + numbers > arena->chunk_capacity &&
+        chunks_grow(arena, arena->chunk_count + numbers) != SABOT_OK)
+        return 0;
+    first = arena->chunk_count;
+    arena->chunk_count += numbers;
+    return first;
+}
+
+static void numbers_give(struct sb_cells *arena, uint32_t first, uint32_t chunks)
+{
+    uint32_t numbers;
+    const uint32_t class = run_class(chunks, &numbers);
+
+    for (uint32_t i = 0; i < chunks; i++)
+        arena->chunks[first + i].memory = NULL;
+    arena->slabs[first].free_chunk = arena->free_numbers[class];
+    arena->free_numbers[class] = first;
+}
+
+void sb_cell_first_change(struct sb_cells *arena, uint32_t first, uint32_t last)
+{
+    for (uint32_t i = first; i <= last; i++) {
+        if (arena->chunks[i].epoch == arena->epoch)
+            continue;
+        if (arena->before_change != NULL)
+            arena->before_change(arena->before_change_context, i);
+        arena->chunks[i].epoch = arena->epoch;
+    }
+}
+
+/* Numbers with memory, all of the current epoch; 0: no memory. */
+static uint32_t run_take(struct sb_cells *arena, uint32_t chunks, uint8_t class)
+{
+    const uint32_t first = numbers_take(arena, chunks);
+    uint8_t *memory;
+
+    if (first == 0)
+        return 0;
+    memory = chunks_take(arena->pool, chunks);
+    if (memory == NULL) {
+        numbers_give(arena, first, chunks);
+        return 0;
+    }
+    for (uint32_t i = 0; i < chunks; i++)
+        arena->chunks[first + i] = (struct sb_chunk){
+            .memory = memory + (size_t)i * SB_CHUNK_SIZE, .epoch = arena->epoch, .lead = first};
+    arena->slabs[first] = (struct sb_slab){.class = class, .chunks = chunks};
+    return first;
+}
+
+static void run_give(struct sb_cells *arena, uint32_t first)
+{
+    const uint32_t chunks = arena->slabs[first].chunks;
+
+    sb_cell_first_change(arena, first, first + chunks - 1);
+    chunks_give(arena->pool, arena->chunks[first].memory, chunks);
+    numbers_give(arena, first, chunks);
+}
+
+/* --- Slabs --------------------------------------------------------------------------------------
+ */
+
+static void slab_link(struct sb_cells *arena, uint32_t number)
+{
+    struct sb_slab *slab = &arena->slabs[number];
+    const uint32_t next = arena->partial[slab->class];
+
+    slab->previous = 0;
+    slab->next = next;
+    if (next != 0)
+        arena->slabs[next].previous = number;
+    arena->partial[slab->class] = number;
+}
+
+static void slab_unlink(struct sb_cells *arena, uint32_t number)
+{
+    const struct sb_slab *slab = &arena->slabs[number];
+
+    if (slab->previous == 0)
+        arena->partial[slab->class] = slab->next;
+    else
+        arena->slabs[slab->previous].next = slab->next;
+    if (slab->next != 0)
+        arena->slabs[slab->next].previous = slab->previous;
+}
+
+static bool slab_full(const struct sb_slab *slab)
+{
+    return slab->cell_free == 0 && slab->cells_fresh == classes[slab->class].cells;
+}
+
+static sb_ref ref_of(uint32_t lead, uint32_t offset)
+{
+    return (lead + offset / SB_CHUNK_SIZE) << 8 | offset % SB_CHUNK_SIZE / SB_CELL_UNIT;
+}
+
+static sb_ref slab_take(struct sb_cells *arena, uint32_t lead)
+{
+    struct sb_slab *slab = &arena->slabs[lead];
+    const uint32_t size = classes[slab->class].size;
+    uint8_t *memory = arena->chunks[lead].memory;
+    uint32_t index = slab->cells_fresh;
+
+    SB_ASSERT(!slab_full(slab));
+    if (slab->cell_free != 0) {
+        index = slab->cell_free - 1U;
+        memcpy(&slab->cell_free, memory + (size_t)index * size, sizeof slab->cell_free);
+    } else {
+        slab->cells_fresh++;
+    }
+    slab->cells_used++;
+    if (slab_full(slab))
+        slab_unlink(arena, lead);
+    return ref_of(lead, index * size);
+}
+
+static void slab_give(struct sb_cells *arena, uint32_t lead, sb_ref ref)
+{
+    struct sb_slab *slab = &arena->slabs[lead];
+    const uint32_t size = classes[slab->class].size;
+    const uint32_t offset = ((ref >> 8) - lead) * SB_CHUNK_SIZE + (ref & 255) * SB_CELL_UNIT;
+    const bool was_full = slab_full(slab);
+
+    SB_ASSERT(slab->cells_used > 0);
+    SB_ASSERT(offset % size == 0);
+    memcpy(sb_cell_at(arena, ref), &slab->cell_free, sizeof slab->cell_free);
+    slab->cell_free = (uint16_t)(offset / size + 1);
+    slab->cells_used--;
+    if (slab->cells_used == 0) {
+        if (!was_full)
+            slab_unlink(arena, lead);
+        run_give(arena, lead);
+    } else if (was_full) {
+        slab_link(arena, lead);
+    }
+}
+
+/* --- Cells --------------------------------------------------------------------------------------
+ */
+
+sabot_status sb_cells_init(struct sb_cells *arena, struct sb_pool *pool)
+{
+    *arena = (struct sb_cells){.pool = pool};
+    SABOT_TRY(chunks_grow(arena, CHUNKS_MIN));
+    arena->chunk_count = 1; /* reference 0 is none */
+    return SABOT_OK;
+}
+
+void sb_cells_reset(struct sb_cells *arena)
+{
+    if (arena->pool == NULL)
+        return;
+    for (uint32_t i = 1; i < arena->chunk_count; i++)
+        if (arena->chunks[i].memory != NULL && arena->chunks[i].lead == i)
+            run_give(arena, i);
+    sb_free_array(arena->pool->env, arena->chunks, arena->chunk_capacity, sizeof *arena->chunks);
+    sb_free_array(arena->pool->env, arena->slabs, arena->chunk_capacity, sizeof *arena->slabs);
+    *arena = (struct sb_cells){.pool = NULL};
+}
+
+sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t size)
+{
+    uint32_t class;
+    uint32_t lead;
+    sb_ref ref;
+
+    if (size > SB_CELL_SMALL_MAX) {
+        lead = run_take(arena, chunks_of(size), CLASS_RUN);
+        if (lead != 0)
+            memset(arena->chunks[lead].memory, 0, size);
+        return lead << 8;
+    }
+    class = class_of(size);
+    lead = arena->partial[class];
+    if (lead == 0) {
+        lead = run_take(arena, classes[class].chunks, (uint8_t) class);
+        if (lead == 0)
+            return 0;
+        slab_link(arena, lead);
+    }
+    ref = slab_take(arena, lead);
+    sb_cell_change(arena, ref, classes[class].size);
+    memset(sb_cell_at(arena, ref), 0, classes[class].size);
+    return ref;
+}
+
+void sb_cell_free(struct sb_cells *arena, sb_ref ref)
+{
+    const uint32_t lead = arena->chunks[ref >> 8].lead;
+
+    SB_ASSERT(arena->chunks[lead].memory != NULL);
+    if (arena->slabs[lead].class == CLASS_RUN) {
+        run_give(arena, lead);
+        return;
+    }
+    sb_cell_change(arena, ref, classes[arena->slabs[lead].class].size);
+    slab_give(arena, lead, ref);
+}
+
+/* The dead are linked through the second word of the cell; see the header. */
+void sb_cell_drop(struct sb_cells *arena, sb_ref ref)
+{
+    uint8_t *cell = sb_cell_at(arena, ref);
+
+    sb_cell_change(arena, ref, 8);
+    memcpy(cell + 4, &arena->dead, sizeof arena->dead);
+    arena->dead = ref;
+}
+
+void sb_cells_bury(struct sb_cells *arena)
+{
+    while (arena->dead != 0) {
+        const sb_ref ref = arena->dead;
+
+        memcpy(&arena->dead, (uint8_t *)sb_cell_at(arena, ref) + 4, sizeof arena->dead);
+        sb_cell_free(arena, ref);
+    }
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* index.h - from a hash to references of cells: open addressing, apart from the cells.
+ *
+ *     slot    32 bits of the hash (tag) | reference; reference 0: empty
+ *     place   tag & (slots - 1), then the next ones: linear probing
+ *
+ * A slot has all of the hash that its place needs, so growing never looks at a cell. It grows, and
+ * shrinks, in steps: a new array is made, and each change moves MOVED slots of the old one to it;
+ * until that is done, what isn't in the new array is looked for in the old one, where a moved or
+ * removed slot is marked. So no change pays for a whole table.
+ *
+ * Invariants: at most 3/4 of the slots of the new array are used; both arrays together hold every
+ * cell once; the old array is empty before the new one is full.
+ * Threads: the store's. Memory: the arrays, reserved from the account. */
+#ifndef SB_STATE_INDEX_H
+#define SB_STATE_INDEX_H
+
+#include "state/arena.h"
+
+struct sb_slot {
+    uint32_t tag;
+    sb_ref ref;
+};
+
+enum { SB_SLOT_GONE = UINT32_MAX }; /* a reference: moved to the new array, or removed */
+
+struct sb_index {
+    struct sb_slot *slots;
+    struct sb_slot *old; /* NULL: all has moved */
+    uint32_t mask;       /* slots - 1; 0: none yet */
+    uint32_t old_mask;
+    uint32_t count;     /* cells in both arrays */
+    uint32_t old_moved; /* slots of the old array that were looked at */
+};
+
+void sb_index_reset(struct sb_index *index, struct sb_pool *pool);
+/* Room for one more. SABOT_ERR_MEMORY: unchanged. */
+SABOT_MUST_CHECK sabot_status sb_index_grow(struct sb_index *index, struct sb_pool *pool);
+/* Enter a cell that isn't there; sb_index_grow() has made room. */
+void sb_index_insert(struct sb_index *index, uint64_t hash, sb_ref ref);
+/* Remove a cell that is there. */
+void sb_index_remove(struct sb_index *index, struct sb_pool *pool, uint64_t hash, sb_ref ref);
+
+static inline uint32_t sb_index_tag(uint64_t hash)
+{
+    return (uint32_t)hash;
+}
+static inline uint64_t sb_index_bytes(const struct sb_index *index)
+{
+    return sizeof(struct sb_slot) * ((index->slots == NULL ? 0 : (uint64_t)index->mask + 1) +
+                                     (index->old == NULL ? 0 : (uint64_t)index->old_mask + 1));
+}
+static inline void sb_index_prefetch(const struct sb_index *index, uint64_t hash)
+{
+    __builtin_prefetch(&index->slots[sb_index_tag(hash) & index->mask], 0, 3);
+}
+
+/* The cells with the tag of a hash, one after the other: a caller compares keys.
+ *
+ *     struct sb_probe probe = sb_index_probe(index, hash);
+ *     while ((ref = sb_index_match(&probe)) != 0)
+ *         if (it is the one) ... */
+struct sb_probe {
+    const struct sb_index *index;
+    const struct sb_slot *slots; /* the array being looked at; NULL: the end */
+    uint32_t mask;
+    uint32_t tag;
+    uint32_t at;
+};
+
+static inline struct sb_probe sb_index_probe(const struct sb_index *index, uint64_t hash)
+{
+    const uint32_t tag = sb_index_tag(hash);
+
+    return (struct sb_probe){index, index->slots, index->mask, tag, tag & index->mask};
+}
+
+static inline sb_ref sb_index_match(struct sb_probe *probe)
+{
+    for (;;) {
+        if (__builtin_expect(probe->slots == NULL, 0))
+            return 0;
+        for (;;) {
+            const struct sb_slot slot = probe->slots[probe->at];
+
+            if (slot.ref == 0)
+                break;
+            probe->at = (probe->at + 1) & probe->mask;
+            if (slot.tag == probe->tag && slot.ref != SB_SLOT_GONE)
+                return slot.ref;
+        }
+        probe->slots = probe->slots == probe->index->old ? NULL : probe->index->old;
+        probe->mask = probe->index->old_mask;
+        probe->at = probe->tag & probe->mask;
+    }
+}
+
+/* Walk all cells: *at from 0 on; false at the end. Removing the cell just given is allowed; a cell
+ * may come twice when others are inserted or removed meanwhile. */
+bool sb_index_walk(const struct sb_index *index, uint64_t *at, struct sb_slot *slot_out);
+
+#endif

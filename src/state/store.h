@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.h - keyed state, whichever backend holds it: the interface that operators, flow and
+ * checkpoints see.
+ *
+ * A store holds all keyed states of ONE keyed operator on ONE worker thread: those of the shards
+ * (base/hash.h) that this thread owns. It never asks who owns a shard; it makes one when a key of
+ * it first comes. Every call names a state by its index in the config, a key by its bytes (the
+ * text of data/key.h) and the hash of the key, sb_hash(key, seed), which the exchange has computed
+ * already.
+ *
+ *     process.c, per batch     sb_store_time(store, watermark, processing time)
+ *     some rows ahead          sb_store_prefetch(store, state, hash of row + 16)
+ *                              sb_store_prefetch_cell(store, state, hash of row + 8)
+ *     before each callback     sb_store_begin(store, event time of the record)
+ *     in the callback          sb_store_read, sb_store_edit, sb_store_put, sb_map_..., sb_timer_...
+ *     after it                 sb_store_status(store, error)
+ *     at a watermark           sb_store_fire(store, limit, function, context)
+ *     at a barrier             sb_store_snapshot(store, shard, sink)
+ *
+ * Both backends are one piece of code: a table of cells in memory (arena.h, index.h), which is all
+ * there is with the memory backend, and which with RocksDB is a write-back cache in front of rows
+ * (rows.h). So a cell that is hot costs the same on both.
+ *
+ * Pointers: what a call of the store gives stays readable, and where it is, until the next
+ * sb_store_begin() or sb_store_fire(), whatever else is read, changed, cleared or removed meanwhile
+ * (a removed value keeps its old bytes until then).
+ *
+ * Errors: a read can fail only with RocksDB (and by lack of memory for its cache). The first
+ * failure sticks to the store: reads then give zeros, and sb_store_status() tells; nothing that was
+ * read after it may be acted on. Changes return a status as well.
+ *
+ * Ownership: the store owns its memory; the config's texts, schemas, account and rows are borrowed
+ * and outlive it. Threads: one, but for the account, which threads share. */
+#ifndef SB_STATE_STORE_H
+#define SB_STATE_STORE_H
+
+#include "base/hash.h"
+#include "data/key.h"
+#include "data/schema.h"
+
+enum {
+    SB_STATES_MAX = 256,                   /* states of one keyed operator, timers included */
+    SB_STATE_VALUE_MAX = 16 * 1024 * 1024, /* bytes of a value, an element, a map's value */
+    SB_STATE_KEY_MAX = SB_KEY_MAX,         /* bytes of a key, and of a map's key */
+    SB_STATE_FIXED_MAX = 64 * 1024,        /* bytes of a fixed-size struct */
+};
+
+/* What a state is. Reducing and aggregating state are kept as a value is; the kind is remembered so
+ * that a snapshot isn't restored as something else. */
+enum sb_state_kind {
+    SB_STATE_VALUE = 1,
+    SB_STATE_LIST = 2,
+    SB_STATE_MAP = 3,
+    SB_STATE_REDUCING = 4,
+    SB_STATE_AGGREGATING = 5,
+    SB_STATE_TIMERS = 6,
+};
+
+enum sb_state_time { SB_TIME_EVENT = 0, SB_TIME_PROCESSING = 1 };
+
+struct sb_state_spec {
+    const char *name;
+    enum sb_state_kind kind;
+    /* The fixed-size struct of a value, element or map's value. NULL: bytes of any size, by get and
+     * put. Timers have none. */
+    const struct sb_schema *schema;
+    /* Time to live: an entry is gone when the clock has come `ttl_ms` past its last refresh. 0:
+     * never. Per key; of a map: per entry. The clock of event time is the greater of the record's
+     * time and the watermark, so that what is seen doesn't depend on timing. */
+    int64_t ttl_ms;
+    enum sb_state_time ttl_time; /* timers: the clock that fires them */
+    bool ttl_on_read;            /* refreshed by reads, too */
+    bool in_memory;              /* kept in memory though the store has rows */
+};
+
+/* --- The memory of all stores of a process: one number ------------------------------------------
+ */
+
+/* Shared by stores on several threads; counts what they hold, and refuses beyond the limit. */
+struct sb_account;
+/* `limit` 0: no limit. SABOT_ERR_MEMORY. */
+SABOT_MUST_CHECK sabot_status sb_account_create(const struct sb_env *env,
+                                                uint64_t limit,
+                                                struct sb_account **account_out,
+                                                sabot_error *error);
+void sb_account_destroy(struct sb_account *account); /* all its stores are gone */
+uint64_t sb_account_used(const struct sb_account *account);
+
+/* --- The store ----------------------------------------------------------------------------------
+ */
+
+struct sb_rows; /* rows.h: the database behind the cells; made by rocksdb.c */
+
+struct sb_store_config {
+    const struct sb_env *env;
+    const char *owner; /* the agent's name, for errors */
+    const struct sb_state_spec *states;
+    uint32_t state_count;
+    uint64_t hash_seed;         /* of the hashes of keys */
+    struct sb_account *account; /* NULL: not counted */
+    struct sb_rows *rows;       /* NULL: the memory backend */
+    uint16_t operator_id;       /* of the pipeline: where its rows begin */
+};
+
+/* The part of a store that the inline functions below need. */
+struct sb_store {
+    int64_t watermark_ms; /* of the task */
+    int64_t now_ms[2];    /* by enum sb_state_time: the clocks of time to live */
+    bool has_work;        /* sb_store_begin has something to do */
+    sabot_status failure; /* the first failure, which sticks */
+};
+
+SABOT_MUST_CHECK sabot_status sb_store_create(const struct sb_store_config *config,
+                                              struct sb_store **store_out,
+                                              sabot_error *error);
+void sb_store_destroy(struct sb_store *store); /* NULL: nothing */
+
+/* --- Around the callbacks -----------------------------------------------------------------------
+ */
+
+/* The clocks, once per batch. Neither goes back. */
+void sb_store_time(struct sb_store *store, int64_t watermark_ms, int64_t processing_ms);
+
+/* Between two callbacks: nothing that the store gave before is valid after. Frees what was removed,
+ * takes a step of the sweep for expired entries, and with rows writes and drops what is cold. */
+SABOT_MUST_CHECK sabot_status sb_store_tidy(struct sb_store *store, sabot_error *error);
+static inline SABOT_MUST_CHECK sabot_status sb_store_begin(struct sb_store *store,
+                                                           int64_t event_time_ms,
+                                                           sabot_error *error)
+{
+    store->now_ms[SB_TIME_EVENT] =
+        event_time_ms > store->watermark_ms ? event_time_ms : store->watermark_ms;
+    if (__builtin_expect(store->has_work, 0))
+        return sb_store_tidy(store, error);
+    return SABOT_OK;
+}
+
+/* The first failure and its text; SABOT_OK: none. */
+SABOT_MUST_CHECK sabot_status sb_store_failure(const struct sb_store *store, sabot_error *error);
+static inline SABOT_MUST_CHECK sabot_status sb_store_status(const struct sb_store *store,
+                                                            sabot_error *error)
+{
+    if (__builtin_expect(store->failure != SABOT_OK, 0))
+        return sb_store_failure(store, error);
+    return SABOT_OK;
+}
+
+/* Hints: fetch the slot of the index; later, the cell that the slot names. */
+void sb_store_prefetch(const struct sb_store *store, uint32_t state, uint64_t hash);
+void sb_store_prefetch_cell(const struct sb_store *store, uint32_t state, uint64_t hash);
+
+/* --- Values -------------------------------------------------------------------------------------
+ */
+
+/* The cell of a key, of the fixed size of the schema. Never NULL: zeros when there is none. */
+const void *sb_store_read(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+/* For changing in place: made and zeroed at the first call for the key. NULL: `error` says why
+ * (no memory, and which state holds how much; the key is too long). */
+void *sb_store_edit(struct sb_store *store,
+                    uint32_t state,
+                    sabot_text key,
+                    uint64_t hash,
+                    sabot_error *error);
+/* Is there a cell? A value that was edited and left all zeros is one. */
+bool sb_store_has(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+/* Forget the key: a value; a whole list; a whole map. */
+SABOT_MUST_CHECK sabot_status sb_store_clear(struct sb_store *store,
+                                             uint32_t state,
+                                             sabot_text key,
+                                             uint64_t hash,
+                                             sabot_error *error);
+/* Bytes of any size (a state without a schema). data == NULL: there is none; an empty value has
+ * data != NULL and size 0. */
+sabot_text sb_store_get(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+SABOT_MUST_CHECK sabot_status sb_store_put(struct sb_store *store,
+                                           uint32_t state,
+                                           sabot_text key,
+                                           uint64_t hash,
+                                           sabot_text value,
+                                           sabot_error *error);
+
+/* --- Lists and maps -----------------------------------------------------------------------------
+ */
+
+/* A walk over a list in order of appending, or over a map in byte order of its keys. Ended by the
+ * end of the callback, if not before. What is put or removed meanwhile is allowed: a removed entry
+ * is not returned, a new one may or may not be. */
+struct sb_cursor {
+    uint64_t opaque[8];
+};
+/* Begin. `prefix`: only entries of a map whose key begins with it; of lists and of all: size 0. */
+SABOT_MUST_CHECK sabot_status sb_store_scan(struct sb_store *store,
+                                            uint32_t state,
+                                            sabot_text key,
+                                            uint64_t hash,
+                                            sabot_text prefix,
+                                            struct sb_cursor *cursor,
+                                            sabot_error *error);
+/* False at the end. `key_out` (of a map's entry; empty for a list) may be NULL. */
+bool sb_store_next(struct sb_store *store,
+                   struct sb_cursor *cursor,
+                   sabot_text *key_out,
+                   sabot_text *value_out);
+
+SABOT_MUST_CHECK sabot_status sb_list_append(struct sb_store *store,
+                                             uint32_t state,
+                                             sabot_text key,
+                                             uint64_t hash,
+                                             sabot_text value,
+                                             sabot_error *error);
+uint64_t sb_list_count(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+/* Drop the oldest elements until at most `keep` are left. */
+SABOT_MUST_CHECK sabot_status sb_list_trim(struct sb_store *store,
+                                           uint32_t state,
+                                           sabot_text key,
+                                           uint64_t hash,
+                                           uint64_t keep,
+                                           sabot_error *error);
+
+/* One entry of the map of a key. data == NULL: there is none. */
+sabot_text sb_map_get(struct sb_store *store,
+                      uint32_t state,
+                      sabot_text key,
+                      uint64_t hash,
+                      sabot_text entry);
+/* With a schema: the entry's cell for changing in place, made and zeroed at the first call. */
+void *sb_map_edit(struct sb_store *store,
+                  uint32_t state,
+                  sabot_text key,
+                  uint64_t hash,
+                  sabot_text entry,
+                  sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_map_put(struct sb_store *store,
+                                         uint32_t state,
+                                         sabot_text key,
+                                         uint64_t hash,
+                                         sabot_text entry,
+                                         sabot_text value,
+                                         sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_map_remove(struct sb_store *store,
+                                            uint32_t state,
+                                            sabot_text key,
+                                            uint64_t hash,
+                                            sabot_text entry,
+                                            sabot_error *error);
+
+/* --- Timers -------------------------------------------------------------------------------------
+ */
+
+/* Register a timer of this key: it fires once, when the clock of the state (event time: the
+ * watermark; processing time) has reached `time_ms`. The same key and time is one timer. */
+SABOT_MUST_CHECK sabot_status sb_timer_set(struct sb_store *store,
+                                           uint32_t state,
+                                           sabot_text key,
+                                           uint64_t hash,
+                                           int64_t time_ms,
+                                           sabot_error *error);
+/* SABOT_OK also when there is none. */
+SABOT_MUST_CHECK sabot_status sb_timer_delete(struct sb_store *store,
+                                              uint32_t state,
+                                              sabot_text key,
+                                              uint64_t hash,
+                                              int64_t time_ms,
+                                              sabot_error *error);
+
+/* A timer has fired and is gone. Whatever a callback may do is allowed, setting timers included.
+ * SABOT_OK: go on. SABOT_AGAIN: this one is done, but stop here. Else: stop with this error. */
+typedef sabot_status (*sb_timer_function)(void *context,
+                                          uint32_t state,
+                                          sabot_text key,
+                                          uint64_t hash,
+                                          int64_t time_ms,
+                                          sabot_error *error);
+/* Fire what is due by sb_store_time(), in order of time per clock, at most `limit` timers; begins a
+ * callback (sb_store_begin) for each. SABOT_AGAIN: stopped by the function or by the limit. */
+SABOT_MUST_CHECK sabot_status sb_store_fire(struct sb_store *store,
+                                            uint32_t limit,
+                                            sb_timer_function function,
+                                            void *context,
+                                            sabot_error *error);
+/* No timer of this clock is due before this time; INT64_MAX: there is none. A lower bound. */
+int64_t sb_store_next_timer(const struct sb_store *store, enum sb_state_time clock);
+
+/* --- Snapshots ----------------------------------------------------------------------------------
+ */
+
+/* Where a snapshot goes to and comes from. Read: *size_out < size only at the end. */
+struct sb_byte_sink {
+    sabot_status (*write)(void *context, const void *bytes, size_t size, sabot_error *error);
+    void *context;
+};
+struct sb_byte_source {
+    sabot_status (
+        *read)(void *context, void *buffer, size_t size, size_t *size_out, sabot_error *error);
+    void *context;
+};
+
+/* All states and timers of one shard as a stream of bytes (docs/state.md), equal on both backends.
+ * Between callbacks only. */
+SABOT_MUST_CHECK sabot_status sb_store_snapshot(struct sb_store *store,
+                                                uint32_t shard,
+                                                const struct sb_byte_sink *sink,
+                                                sabot_error *error);
+/* Read one shard into the store, which holds nothing of it yet. States are matched by name, fields
+ * by name: an added field takes its default, a removed one is dropped. SABOT_ERR_SCHEMA: the table
+ * has changed and its version was not raised; a field changed its type; a state has another kind or
+ * is not known. SABOT_ERR_CORRUPT: the bytes are damaged. After an error the store is of no more
+ * use. */
+SABOT_MUST_CHECK sabot_status sb_store_restore(struct sb_store *store,
+                                               const struct sb_byte_source *source,
+                                               sabot_error *error);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* value.c - value, reducing and aggregating state: one cell per key.
+ *
+ * The hot path of an agent: a read or an edit of a key that is there is one look into the index,
+ * one comparison of keys, and for an edit one look at the epoch of the chunk. Nothing is allocated,
+ * locked or copied.
+ *
+ * Threads: the store's. Memory: a cell per key. */
+#include "state/vault.h"
+
+static bool is_value(const struct sb_state *state)
+{
+    return state->spec.kind == SB_STATE_VALUE || state->spec.kind == SB_STATE_REDUCING ||
+           state->spec.kind == SB_STATE_AGGREGATING;
+}
+
+/* The cell of a key that may be returned, refreshed when reads do; NULL: there is none. */
+static struct sb_cell *visible(struct sb_vault *vault, struct sb_state *state, struct sb_key key)
+{
+    struct sb_cell *cell = NULL;
+    const sb_ref ref = sb_key_find(vault, state, key, &cell);
+
+    if (ref == 0 || state->plain)
+        return cell;
+    if (state->keys_expire && sb_state_expired(vault, state, cell))
+        return NULL;
+    if (state->keys_expire && state->spec.ttl_on_read)
+        sb_state_refresh(vault, state, sb_hash_shard(key.hash), ref, cell);
+    return cell;
+}
+
+const void *sb_store_read(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_cell *cell = visible(vault, state, (struct sb_key){key, hash});
+
+    SB_ASSERT(is_value(state) && state->fixed_size > 0);
+    return cell == NULL ? vault->zeros : sb_cell_value(state, cell);
+}
+
+bool sb_store_has(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+
+    return visible(vault, sb_state_of(vault, index), (struct sb_key){key, hash}) != NULL;
+}
+
+sabot_text sb_store_get(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_cell *cell = visible(vault, state, (struct sb_key){key, hash});
+
+    SB_ASSERT(is_value(state));
+    if (cell == NULL)
+        return (sabot_text){NULL, 0};
+    return (sabot_text){(const char *)sb_cell_value(state, cell), cell->size};
+}
+
+void *sb_store_edit(struct sb_store *store,
+                    uint32_t index,
+                    sabot_text key,
+                    uint64_t hash,
+                    sabot_error *error)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    const uint32_t shard = sb_hash_shard(hash);
+    const struct sb_key named = {key, hash};
+    struct sb_cell *cell = NULL;
+    const sb_ref ref = sb_key_find(vault, state, named, &cell);
+
+    SB_ASSERT(is_value(state) && state->fixed_size > 0);
+    if (ref == 0) {
+        if (sb_key_create(vault, state, named, state->fixed_size, &cell, error) != SABOT_OK)
+            return NULL;
+        return sb_cell_value(state, cell);
+    }
+    sb_cell_change(&vault->cells[shard], ref, sb_cell_bytes(state, cell));
+    if (state->keys_expire) {
+        if (sb_state_expired(vault, state, cell))
+            memset(sb_cell_value(state, cell), 0, cell->size);
+        sb_state_refresh(vault, state, shard, ref, cell);
+    }
+    return sb_cell_value(state, cell);
+}
+
+sabot_status sb_store_put(struct sb_store *store,
+                          uint32_t index,
+                          sabot_text key,
+                          uint64_t hash,
+                          sabot_text value,
+                          sabot_error *error)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_key named = {key, hash};
+    struct sb_cell *before = NULL;
+    struct sb_cell *cell;
+    sb_ref ref;
+
+    SB_ASSERT(is_value(state));
+    SB_ASSERT(state->fixed_size == 0 || state->fixed_size == value.size);
+    if (value.size > SB_STATE_VALUE_MAX)
+        return sabot_raise(error, SABOT_ERR_LIMIT,
+                           "state %s of agent %s: a value of %zu bytes, %d are allowed",
+                           state->spec.name, vault->config.owner, value.size, SB_STATE_VALUE_MAX);
+    ref = sb_key_find(vault, state, named, &before);
+    SABOT_TRY(sb_key_create(vault, state, named, (uint32_t)value.size, &cell, error));
+    if (value.size > 0)
+        memcpy(sb_cell_value(state, cell), value.data, value.size);
+    if (ref != 0) /* its bytes stay readable until the callback has ended */
+        sb_key_remove(vault, state, hash, ref);
+    return SABOT_OK;
+}
+
+sabot_status sb_store_clear(struct sb_store *store,
+                            uint32_t index,
+                            sabot_text key,
+                            uint64_t hash,
+                            sabot_error *error)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    struct sb_cell *cell = NULL;
+    const sb_ref ref = sb_key_find(vault, state, (struct sb_key){key, hash}, &cell);
+
+    (void)error;
+    if (ref != 0)
+        sb_key_remove(vault, state, hash, ref);
+    return SABOT_OK;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vault.h - the inside of a store, for the files that are the store: store.c, value.c, list.c,
+ * map.c, timer.c, ttl.c, snapshot.c, restore.c, spill.c.
+ *
+ *     vault --- states[] --- tables[shard] --- index of keys    -> cells of keys
+ *        |                                 \-- index of entries -> cells of a map's entries
+ *        \----- cells[shard]: the arena of a shard, shared by its states
+ *
+ * A cell in memory (offsets in bytes; parts in brackets only where the state has them):
+ *
+ *     0    size of the key (17 bits) | height of the tower (4) | flags (11)
+ *     4    size of the value
+ *     8    [time of the last refresh, int64: states with a time to live]
+ *     ..   [map's entry: reference of the key's cell, then a tower of references, padded to 8]
+ *     ..   key, padded to 8
+ *     ..   value
+ *
+ * Invariants: a cell that an index names is not in the list of the dead; a cell without rows behind
+ * it (rows.h) is never CELL_ABSENT. */
+#ifndef SB_STATE_VAULT_H
+#define SB_STATE_VAULT_H
+
+#include <string.h>
+
+#include "state/index.h"
+
+struct sb_cell {
+    uint32_t head;
+    uint32_t size; /* bytes of the value */
+};
+
+enum {
+    SB_CELL_KEY_MASK = (1 << 17) - 1,
+    SB_CELL_HEIGHT_SHIFT = 17,
+    SB_CELL_HEIGHT_MASK = 15,
+    SB_CELL_ABSENT = 1 << 21, /* stands for "there is none" (rows behind it) */
+    SB_CELL_DIRTY = 1 << 22,  /* the row behind it is older */
+    SB_CELL_HOT = 1 << 23,    /* used since the hand of the clock came by */
+    SB_CELL_GONE = 1 << 24,   /* removed while somebody may still look at it */
+    SB_SWEEP_SLOTS = 4096,    /* slots looked at for expired cells, per state and batch */
+};
+
+struct sb_table {
+    struct sb_index keys;
+    struct sb_index entries; /* maps only */
+};
+
+struct sb_state {
+    struct sb_state_spec spec;
+    uint32_t index;       /* in the store */
+    uint32_t fixed_size;  /* of a value; 0: any */
+    uint32_t key_offset;  /* in the cell of a key */
+    bool plain;           /* a key's cell needs no look at time or rows */
+    bool keys_expire;     /* the cells of keys have a time */
+    bool entries_expire;  /* those of entries have one */
+    bool backed;          /* there are rows behind the cells */
+    uint32_t sweep_shard; /* where the sweep goes on */
+    uint64_t sweep_at;
+    struct sb_table *tables; /* SB_SHARD_COUNT */
+    struct sb_account_line line;
+};
+
+struct sb_vault {
+    struct sb_store store; /* first: a store is its vault */
+    struct sb_store_config config;
+    struct sb_state *states;
+    struct sb_pool pool;
+    struct sb_cells cells[SB_SHARD_COUNT];
+    uint64_t dead_shards[SB_SHARD_COUNT / 64]; /* have cells to bury */
+    uint8_t *zeros;                            /* what is read where nothing is */
+    size_t zeros_size;
+    bool time_known;   /* sb_store_time() was called */
+    sabot_error error; /* of the first failure */
+};
+
+static inline struct sb_vault *sb_vault_of(struct sb_store *store)
+{
+    return (struct sb_vault *)(void *)store;
+}
+static inline const struct sb_vault *sb_vault_of_const(const struct sb_store *store)
+{
+    return (const struct sb_vault *)(const void *)store;
+}
+static inline struct sb_state *sb_state_of(struct sb_vault *vault, uint32_t state)
+{
+    SB_ASSERT(state < vault->config.state_count);
+    return &vault->states[state];
+}
+
+/* --- Cells --------------------------------------------------------------------------------------
+ */
+
+static inline uint32_t sb_pad8(uint32_t size)
+{
+    return (size + 7U) & ~7U;
+}
+static inline uint32_t sb_cell_key_size(const struct sb_cell *cell)
+{
+    return cell->head & SB_CELL_KEY_MASK;
+}
+static inline uint8_t *sb_cell_key(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return (uint8_t *)(uintptr_t)cell + state->key_offset;
+}
+static inline uint8_t *sb_cell_value(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return sb_cell_key(state, cell) + sb_pad8(sb_cell_key_size(cell));
+}
+/* Bytes of the whole cell of a key. */
+static inline uint32_t sb_cell_bytes(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return state->key_offset + sb_pad8(sb_cell_key_size(cell)) + cell->size;
+}
+static inline int64_t sb_cell_time(const struct sb_cell *cell)
+{
+    int64_t time_ms;
+
+    memcpy(&time_ms, cell + 1, sizeof time_ms);
+    return time_ms;
+}
+static inline void sb_cell_set_time(struct sb_cell *cell, int64_t time_ms)
+{
+    memcpy(cell + 1, &time_ms, sizeof time_ms);
+}
+static inline bool sb_same_bytes(const void *one, const void *other, size_t size)
+{
+    if (size == 8) {
+        uint64_t a;
+        uint64_t b;
+
+        memcpy(&a, one, sizeof a);
+        memcpy(&b, other, sizeof b);
+        return a == b;
+    }
+    return size == 0 || memcmp(one, other, size) == 0;
+}
+
+struct sb_key {
+    sabot_text text;
+    uint64_t hash;
+};
+
+/* The cell of a key; 0: none. */
+static inline sb_ref sb_key_find(const struct sb_vault *vault,
+                                 const struct sb_state *state,
+                                 struct sb_key key,
+                                 struct sb_cell **cell_out)
+{
+    const uint32_t shard = sb_hash_shard(key.hash);
+    struct sb_probe probe = sb_index_probe(&state->tables[shard].keys, key.hash);
+    sb_ref ref;
+
+    while ((ref = sb_index_match(&probe)) != 0) {
+        struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
+
+        if (sb_cell_key_size(cell) == key.text.size &&
+            sb_same_bytes(sb_cell_key(state, cell), key.text.data, key.text.size)) {
+            *cell_out = cell;
+            return ref;
+        }
+    }
+    return 0;
+}
+
+/* A new cell of a key with a zeroed value of `size` bytes, in the index, refreshed now. */
+sabot_status sb_key_create(struct sb_vault *vault,
+                           struct sb_state *state,
+                           struct sb_key key,
+                           uint32_t size,
+                           struct sb_cell **cell_out,
+                           sabot_error *error);
+/* Out of the index; its bytes stay readable until the callback has ended. */
+void sb_key_remove(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref);
+
+/* The arena of a shard, made when it is first needed; NULL: no memory. */
+struct sb_cells *sb_vault_cells(struct sb_vault *vault, uint32_t shard);
+/* A cell whose memory comes back when the callback has ended; `bytes` as it was counted. */
+void sb_vault_drop(struct sb_vault *vault,
+                   struct sb_state *state,
+                   uint32_t shard,
+                   sb_ref ref,
+                   uint32_t bytes);
+sabot_status sb_vault_no_memory(struct sb_vault *vault,
+                                const struct sb_state *state,
+                                sabot_error *error);
+/* Keep the first failure. */
+sabot_status sb_vault_fail(struct sb_vault *vault, const sabot_error *error);
+
+/* --- Time to live (ttl.c) -----------------------------------------------------------------------
+ */
+
+bool sb_state_expired(const struct sb_vault *vault,
+                      const struct sb_state *state,
+                      const struct sb_cell *cell);
+/* The cell is used now. */
+void sb_state_refresh(struct sb_vault *vault,
+                      const struct sb_state *state,
+                      uint32_t shard,
+                      sb_ref ref,
+                      struct sb_cell *cell);
+/* Drop some of what has expired. */
+void sb_vault_sweep(struct sb_vault *vault);
+
+#endif
