@@ -47,13 +47,20 @@ endfunction()
 file(GLOB SUPPORT_SOURCES CONFIGURE_DEPENDS test/support/*.c)
 list(FILTER SUPPORT_SOURCES EXCLUDE REGEX "/tsan_threads\\.c$")
 
+# What tests share, compiled once; a program takes what it uses.
+add_library(test_support STATIC ${SUPPORT_SOURCES})
+target_include_directories(test_support PRIVATE ${CMAKE_SOURCE_DIR}/test ${CMAKE_SOURCE_DIR}/test/support)
+target_include_directories(test_support SYSTEM PRIVATE ${CMOCKA_INCLUDE_DIRS})
+target_link_libraries(test_support PRIVATE sabot_internal)
+sabot_compile(test_support)
+
 # sabot_test_program(<target> <folder> <source>...)
 function(sabot_test_program target folder)
-    sabot_program(${target} ${ARGN} ${SUPPORT_SOURCES})
+    sabot_program(${target} ${ARGN})
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${folder})
     target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/test ${CMAKE_SOURCE_DIR}/test/support)
     target_include_directories(${target} SYSTEM PRIVATE ${CMOCKA_INCLUDE_DIRS})
-    target_link_libraries(${target} PRIVATE sabot_internal sabot_static ${CMOCKA_LIBRARIES})
+    target_link_libraries(${target} PRIVATE sabot_internal test_support sabot_static ${CMOCKA_LIBRARIES})
 endfunction()
 
 set(BROKER ${SABOT_PYTHON} ${CMAKE_SOURCE_DIR}/test/kafka/broker.py --dir ${CMAKE_BINARY_DIR}/kafka)
