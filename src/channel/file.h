@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* file.h - the parts of the file channel to each other; nobody else includes it.
  *
- * file.c is the channel, file_read.c its readers, file_write.c its writers.
+ * file.c is the channel, file_read.c its readers, file_ahead.c the thread that reads for one,
+ * file_write.c its writers.
  *
  *   file --driver thread of a reader--> blocks in a ring --poll--> records, shown in place
  *   records --write--> blocks in a ring, one a writer --driver thread of the channel--> file
@@ -85,6 +86,12 @@ static inline bool sb_file_is_regular(const struct sb_channel *channel)
     return channel->info.kind == SB_FILE_REGULAR;
 }
 
+/* A stream has no offsets to read at; standard input goes on where the shell has left it. */
+static inline bool sb_file_is_seekable(const struct sb_channel *channel)
+{
+    return sb_file_is_regular(channel) && !channel->is_standard;
+}
+
 /* A line of blanks is no record. */
 bool sb_file_is_blank(const char *bytes, size_t size);
 
@@ -94,6 +101,68 @@ void sb_file_place(const struct sb_channel *channel,
                    int64_t offset,
                    char *text_out,
                    size_t size);
+
+/* --- file_ahead.c ----------------------------------------------------------------------------- */
+
+enum sb_file_slot_kind {
+    SB_FILE_SLOT_DATA,
+    SB_FILE_SLOT_END,    /* the file or stream ends here */
+    SB_FILE_SLOT_FAILED, /* ahead->failure says why */
+};
+
+/* What the driver thread hands over. */
+struct sb_file_slot {
+    enum sb_file_slot_kind kind;
+    uint32_t generation;
+    const uint8_t *block;
+    size_t size;
+    int64_t offset; /* of the block's first byte */
+    int64_t wall_ms;
+    int64_t arrival_us;
+};
+
+/* A file that is read ahead. Zeroed: none, and reset() of it is fine. */
+struct sb_file_ahead {
+    const struct sb_channel *channel;
+    struct sb_file_bell bell; /* the reader's waker */
+    struct sb_thread *thread;
+    struct sb_waker *waker; /* the thread's */
+    uint8_t *blocks;
+    struct sb_ring ring;
+    sabot_error failure; /* the driver's until it is handed over by SB_FILE_SLOT_FAILED */
+
+    /* The driver's. */
+    int64_t offset; /* of the next byte to be read */
+    uint32_t generation;
+    uint32_t pushed; /* slots ever */
+    bool ended;      /* nothing to do until a seek */
+    int64_t wait_us; /* of the last look at a followed file */
+
+    uint32_t reader_generation; /* the reader's */
+
+    /* Both threads'. */
+    _Alignas(SB_CACHE_LINE) _Atomic bool stopping;
+    _Atomic bool rested; /* the driver's last word */
+    _Atomic uint32_t seek_generation;
+    _Atomic int64_t seek_offset;
+    _Atomic int64_t end_seen; /* where the driver found nothing more to read; -1: nowhere yet */
+};
+
+/* Begin to read at `offset`; `waker` is woken for each slot. */
+sabot_status sb_file_ahead_init(struct sb_file_ahead *ahead,
+                                const struct sb_channel *channel,
+                                int64_t offset,
+                                struct sb_waker *waker,
+                                sabot_error *error);
+void sb_file_ahead_reset(struct sb_file_ahead *ahead); /* after stop; waits for the thread */
+/* The oldest slot, valid until it is popped; NULL: nothing there yet. */
+const struct sb_file_slot *sb_file_ahead_peek(struct sb_file_ahead *ahead);
+void sb_file_ahead_pop(struct sb_file_ahead *ahead);
+/* What was peeked is gone; the next slot begins at `offset`. */
+void sb_file_ahead_seek(struct sb_file_ahead *ahead, int64_t offset);
+void sb_file_ahead_stop(struct sb_file_ahead *ahead);
+/* Was `offset` the end of the file when it was last looked at? */
+bool sb_file_ahead_is_at_end(const struct sb_file_ahead *ahead, int64_t offset);
 
 /* --- file_read.c: see struct sb_channel_type -------------------------------------------------- */
 

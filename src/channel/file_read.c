@@ -1,50 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file_read.c - reading a file of lines: a driver thread reads blocks ahead, poll shows their
- * lines.
- *
- *   driver thread:  READING --end of a followed file--> WAITING --it grew--> READING
- *                   READING --end, failure--> ENDED --seek--> READING
- *                   any --stop, close--> at rest
+/* file_read.c - reading a file of lines: poll finds lines in the blocks that are read ahead.
  *
  * A line that lies in one block is shown where it lies. One that goes on in the next block is
  * gathered in `carry`, which never holds more than the longest record allowed and its CR: of a line
  * that is longer only the bytes are counted.
  *
  * Invariants:
- *   1. `start` is where the first line begins that was not taken; it moves by whole lines only, in
- *      take_line(). All of a line before the current block is in `carry` or counted in `skipped`.
+ *   1. `start` is where the first line begins that was not taken; only take_line() moves it. What
+ *      of that line came before the block at hand is in `carry`, or counted in `skipped`.
  *   2. While `line` is known its bytes stay valid: a block goes back only when the next line is
  *      looked for.
- *   3. A slot whose generation is not the reader's was read before a seek, and is dropped unseen.
  *
- * Threads: a reader's one thread, its driver thread, and the control thread that frees it when both
- * are done; what two of them touch is atomic, or goes over by the ring. Memory: SB_FILE_BLOCKS
- * blocks, and `carry`. */
+ * Threads: a reader's one thread; the control thread opens it, and frees it when it is closed and
+ * its driver has come to rest, so that closing waits for nobody. Memory: the blocks, and `carry`.
+ */
 #include "channel/file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    SHOWN_MAX = 1024,           /* records one poll shows at most, so that each keeps its line */
-    STREAM_WAIT_MS = 50,        /* how long a closed channel may wait for a read of a stream */
-    FOLLOW_WAIT_US = 1000,      /* first look whether a followed file has grown, then... */
-    FOLLOW_WAIT_MAX_US = 32000, /* ...twice as long each time, up to this */
-};
-
-enum slot_kind { SLOT_DATA, SLOT_END, SLOT_FAILED /* reader->failure says why */ };
-
-/* What the driver thread hands over. */
-struct slot {
-    enum slot_kind kind;
-    uint32_t generation;
-    uint8_t *block;
-    size_t size;
-    int64_t offset; /* of the block's first byte */
-    int64_t wall_ms;
-    int64_t arrival_us;
-};
+enum { SHOWN_MAX = 1024 /* records a poll shows at most, so that each keeps its line */ };
 
 struct line {
     bool known;
@@ -60,168 +36,26 @@ struct shown {
     uint64_t number;
 };
 
-/* The driver thread's part. */
-struct driver {
-    struct sb_thread *thread;
-    struct sb_waker *waker;
-    int64_t offset; /* of the next byte to be read */
-    uint32_t generation;
-    uint32_t pushed; /* slots ever */
-    bool ended;      /* nothing to do until a seek */
-    int64_t wait_us; /* of the last look at a followed file */
-};
-
 struct sb_reader {
     struct sb_channel *channel;
     struct sb_reader *next; /* in the channel's list; the control thread's */
-    struct sb_file_bell bell;
-    bool is_empty; /* owns no partition, and has no driver */
-
-    /* The reader's thread's. */
+    struct sb_file_ahead ahead;
+    bool is_empty; /* owns no partition: nothing is read */
     bool stopped;
     int64_t start;
-    int64_t end;     /* lines that begin here or later are not read */
-    uint64_t number; /* of the line at `start`, from 1; 0: unknown since a seek */
-    uint32_t generation;
-    struct slot *slot; /* the block at hand, in the ring; NULL: none */
-    size_t at;         /* bytes of it that are done */
-    int64_t wall_ms;   /* when it was read */
+    int64_t end;                     /* lines that begin here or later are not read */
+    uint64_t number;                 /* of the line at `start`, from 1; 0: unknown since a seek */
+    const struct sb_file_slot *slot; /* at hand; NULL: none */
+    size_t at;                       /* bytes of it that are done */
+    int64_t wall_ms;                 /* when it was read */
     int64_t arrival_us;
     struct sb_buffer carry;
     uint64_t skipped;
     struct line line;
     uint32_t shown_count;
     struct shown shown[SHOWN_MAX]; /* by the last poll */
-
-    uint8_t *blocks;
-    struct sb_ring ring;
-    struct driver driver;
-    sabot_error failure; /* the driver's until it is handed over by SLOT_FAILED */
-
-    /* Both threads'. */
-    _Alignas(SB_CACHE_LINE) _Atomic bool stopping;
-    _Atomic uint32_t seek_generation;
-    _Atomic int64_t seek_offset;
-    _Atomic int64_t end_seen; /* where the driver found nothing more; -1: not yet */
-    _Atomic bool rested;      /* the driver's last word */
-    _Atomic bool closed;      /* the reader's last word */
+    _Atomic bool closed;           /* the reader's thread's last word */
 };
-
-/* Streams have no offsets to read at. */
-static bool is_seekable(const struct sb_channel *channel)
-{
-    return sb_file_is_regular(channel) && !channel->is_standard;
-}
-
-/* --- The driver thread ------------------------------------------------------------------------ */
-
-static struct sb_step hand_over(struct sb_reader *reader, enum slot_kind kind, size_t size)
-{
-    const struct sb_env *env = reader->channel->env;
-    struct driver *driver = &reader->driver;
-    const struct slot slot = {
-        .kind = kind,
-        .generation = driver->generation,
-        .block = reader->blocks + (driver->pushed % SB_FILE_BLOCKS) * reader->channel->block_size,
-        .size = size,
-        .offset = driver->offset,
-        .wall_ms = sb_wall_ms(env),
-        .arrival_us = sb_now_us(env),
-    };
-    const bool pushed = sb_ring_push(&reader->ring, &slot, 0);
-
-    SB_ASSERT(pushed); /* there was room before the block was filled */
-    driver->pushed++;
-    driver->offset += (int64_t)size;
-    driver->wait_us = 0;
-    driver->ended = kind != SLOT_DATA;
-    sb_file_bell_ring(&reader->bell, env);
-    return sb_step_again();
-}
-
-static sabot_status check_not_cut(struct sb_reader *reader)
-{
-    const struct sb_channel *channel = reader->channel;
-    const uint64_t expected =
-        channel->follow ? (uint64_t)reader->driver.offset : channel->info.size;
-    struct sb_file_info info;
-
-    SABOT_TRY(channel->env->type->file_info(channel->file, &info, &reader->failure));
-    if (info.size < expected)
-        return sabot_raise(&reader->failure, SABOT_ERR_IO,
-                           "%s: was cut from %" PRIu64 " to %" PRIu64 " bytes while it was %s",
-                           channel->path, expected, info.size,
-                           channel->follow ? "followed" : "read");
-    return SABOT_OK;
-}
-
-static struct sb_step at_end_of_file(struct sb_reader *reader)
-{
-    const struct sb_channel *channel = reader->channel;
-    struct driver *driver = &reader->driver;
-
-    if (check_not_cut(reader) != SABOT_OK)
-        return hand_over(reader, SLOT_FAILED, 0);
-    if (!channel->follow || channel->until_end)
-        return hand_over(reader, SLOT_END, 0);
-    atomic_store_explicit(&reader->end_seen, driver->offset, memory_order_release);
-    driver->wait_us = driver->wait_us == 0 ? FOLLOW_WAIT_US : driver->wait_us * 2;
-    if (driver->wait_us > FOLLOW_WAIT_MAX_US)
-        driver->wait_us = FOLLOW_WAIT_MAX_US;
-    return sb_step_wait(sb_now_us(channel->env) + driver->wait_us);
-}
-
-static struct sb_step read_block(struct sb_reader *reader)
-{
-    const struct sb_channel *channel = reader->channel;
-    uint8_t *block =
-        reader->blocks + (reader->driver.pushed % SB_FILE_BLOCKS) * channel->block_size;
-    sabot_status status;
-    size_t size;
-
-    if (is_seekable(channel))
-        status = channel->env->type->file_read(channel->file, block, channel->block_size,
-                                               reader->driver.offset, &size, &reader->failure);
-    else
-        status = channel->env->type->file_read_some(channel->file, block, channel->block_size,
-                                                    STREAM_WAIT_MS, &size, &reader->failure);
-    if (status == SABOT_AGAIN)
-        return sb_step_again(); /* to see whether the reader was stopped */
-    if (status != SABOT_OK)
-        return hand_over(reader, SLOT_FAILED, 0);
-    if (size > 0)
-        return hand_over(reader, SLOT_DATA, size);
-    return is_seekable(channel) ? at_end_of_file(reader) : hand_over(reader, SLOT_END, 0);
-}
-
-static void take_seek(struct sb_reader *reader)
-{
-    struct driver *driver = &reader->driver;
-    const uint32_t generation =
-        atomic_load_explicit(&reader->seek_generation, memory_order_acquire);
-
-    if (generation == driver->generation)
-        return;
-    driver->generation = generation;
-    driver->offset = atomic_load_explicit(&reader->seek_offset, memory_order_relaxed);
-    driver->ended = false;
-    driver->wait_us = 0;
-    atomic_store_explicit(&reader->end_seen, -1, memory_order_relaxed);
-}
-
-static struct sb_step read_step(void *context)
-{
-    struct sb_reader *reader = context;
-
-    if (atomic_load_explicit(&reader->stopping, memory_order_acquire)) {
-        atomic_store_explicit(&reader->rested, true, memory_order_release);
-        return sb_step_done();
-    }
-    take_seek(reader);
-    if (reader->driver.ended || sb_ring_count(&reader->ring) == SB_FILE_BLOCKS)
-        return sb_step_wait(INT64_MAX);
-    return read_block(reader);
-}
 
 /* --- Where to begin --------------------------------------------------------------------------- */
 
@@ -264,7 +98,7 @@ static sabot_status resolve(const struct sb_channel *channel,
 
     if (offset == SB_OFFSET_NONE)
         offset = channel->from_end ? SB_OFFSET_END : SB_OFFSET_BEGIN;
-    if (offset == SB_OFFSET_BEGIN || !is_seekable(channel)) {
+    if (offset == SB_OFFSET_BEGIN || !sb_file_is_seekable(channel)) {
         *start_out = 0;
         return SABOT_OK;
     }
@@ -288,7 +122,7 @@ static sabot_status check_stream_position(const struct sb_channel *channel,
                                           int64_t stands_at,
                                           sabot_error *error)
 {
-    if (is_seekable(channel) || offset == stands_at || offset == SB_OFFSET_NONE ||
+    if (sb_file_is_seekable(channel) || offset == stands_at || offset == SB_OFFSET_NONE ||
         offset == SB_OFFSET_END || (offset == SB_OFFSET_BEGIN && stands_at == 0))
         return SABOT_OK;
     return sabot_raise(error, SABOT_ERR_NOT_FOUND,
@@ -301,15 +135,10 @@ static sabot_status check_stream_position(const struct sb_channel *channel,
 
 static void reader_free(struct sb_reader *reader)
 {
-    const struct sb_channel *channel = reader->channel;
-    const struct sb_env *env = channel->env;
+    const struct sb_env *env = reader->channel->env;
 
-    env->type->join(env->self, reader->driver.thread);
-    env->type->waker_destroy(env->self, reader->driver.waker);
-    sb_ring_reset(&reader->ring);
-    sb_free_array(env, reader->blocks, SB_FILE_BLOCKS, channel->block_size);
+    sb_file_ahead_reset(&reader->ahead);
     sb_buffer_reset(&reader->carry);
-    sb_lock_reset(&reader->bell.lock);
     sb_free(env, reader, sizeof *reader);
 }
 
@@ -320,7 +149,7 @@ void sb_file_readers_reap(struct sb_channel *channel, bool all)
     while (*link != NULL) {
         struct sb_reader *reader = *link;
         const bool is_closed = atomic_load_explicit(&reader->closed, memory_order_acquire);
-        const bool is_rested = atomic_load_explicit(&reader->rested, memory_order_acquire);
+        const bool is_rested = atomic_load_explicit(&reader->ahead.rested, memory_order_acquire);
 
         SB_ASSERT(is_closed || !all);
         if (is_closed && (is_rested || all)) {
@@ -342,22 +171,6 @@ static void begin_at(struct sb_reader *reader, int64_t start)
     reader->skipped = 0;
     reader->line = (struct line){.known = false};
     reader->shown_count = 0;
-}
-
-static sabot_status start_driver(struct sb_reader *reader, sabot_error *error)
-{
-    const struct sb_channel *channel = reader->channel;
-    const struct sb_env *env = channel->env;
-
-    reader->blocks = sb_alloc_array(env, SB_FILE_BLOCKS, channel->block_size);
-    if (reader->blocks == NULL ||
-        sb_ring_init(&reader->ring, env, SB_FILE_BLOCKS, sizeof(struct slot), 0) != SABOT_OK)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for %d blocks of %zu bytes",
-                           channel->path, SB_FILE_BLOCKS, channel->block_size);
-    SABOT_TRY(env->type->waker_create(env->self, &reader->driver.waker, error));
-    reader->driver.offset = reader->start;
-    return env->type->spawn(env->self, "file-read", read_step, reader, reader->driver.waker,
-                            &reader->driver.thread, error);
 }
 
 static sabot_status check_position(const struct sb_channel *channel,
@@ -398,21 +211,19 @@ sabot_status sb_file_reader_open(struct sb_channel *channel,
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for a reader", channel->path);
     reader->channel = channel;
     reader->is_empty = position_count == 0;
-    reader->end =
-        channel->until_end && is_seekable(channel) ? (int64_t)channel->info.size : INT64_MAX;
-    sb_file_bell_init(&reader->bell, waker);
+    reader->end = channel->until_end && sb_file_is_seekable(channel) ? (int64_t)channel->info.size
+                                                                     : INT64_MAX;
     sb_buffer_init(&reader->carry, channel->env);
-    atomic_init(&reader->end_seen, -1);
     begin_at(reader, start);
     if (reader->is_empty)
-        atomic_init(&reader->rested, true);
+        atomic_init(&reader->ahead.rested, true);
     else
-        status = start_driver(reader, error);
+        status = sb_file_ahead_init(&reader->ahead, channel, start, waker, error);
     if (status != SABOT_OK) {
         reader_free(reader);
         return status;
     }
-    if (!reader->is_empty && !is_seekable(channel))
+    if (!reader->is_empty && !sb_file_is_seekable(channel))
         channel->stream_is_read = true;
     reader->next = channel->readers;
     channel->readers = reader;
@@ -420,51 +231,43 @@ sabot_status sb_file_reader_open(struct sb_channel *channel,
     return SABOT_OK;
 }
 
-static void stop_driver(struct sb_reader *reader)
+void sb_file_reader_stop(struct sb_reader *reader)
 {
-    atomic_store_explicit(&reader->stopping, true, memory_order_release);
+    reader->stopped = true;
     if (!reader->is_empty)
-        sb_wake(reader->channel->env, reader->driver.waker);
+        sb_file_ahead_stop(&reader->ahead);
 }
 
 void sb_file_reader_close(struct sb_reader *reader)
 {
     if (reader == NULL)
         return;
-    sb_file_bell_silence(&reader->bell);
-    stop_driver(reader);
+    if (!reader->is_empty)
+        sb_file_bell_silence(&reader->ahead.bell);
+    sb_file_reader_stop(reader);
     atomic_store_explicit(&reader->closed, true, memory_order_release);
 }
 
 /* --- Lines ------------------------------------------------------------------------------------ */
 
-static void pop_block(struct sb_reader *reader)
-{
-    sb_ring_pop(&reader->ring, 0);
-    reader->slot = NULL;
-    reader->at = 0;
-    /* The driver sleeps only when the ring was full: wake it once for some blocks, not for each. */
-    if (sb_ring_count(&reader->ring) <= SB_FILE_BLOCKS / 2)
-        sb_wake(reader->channel->env, reader->driver.waker);
-}
-
 /* The slot at hand, or the next one; NULL: not there yet. */
-static const struct slot *current_slot(struct sb_reader *reader)
+static const struct sb_file_slot *current_slot(struct sb_reader *reader)
 {
-    while (reader->slot == NULL) {
-        struct slot *slot = sb_ring_peek(&reader->ring);
-
-        if (slot == NULL)
-            return NULL;
-        if (slot->generation != reader->generation) {
-            pop_block(reader);
-            continue;
-        }
-        reader->slot = slot;
-        reader->wall_ms = slot->wall_ms;
-        reader->arrival_us = slot->arrival_us;
+    if (reader->slot != NULL)
+        return reader->slot;
+    reader->slot = sb_file_ahead_peek(&reader->ahead);
+    reader->at = 0;
+    if (reader->slot != NULL) {
+        reader->wall_ms = reader->slot->wall_ms;
+        reader->arrival_us = reader->slot->arrival_us;
     }
     return reader->slot;
+}
+
+static void drop_slot(struct sb_reader *reader)
+{
+    sb_file_ahead_pop(&reader->ahead);
+    reader->slot = NULL;
 }
 
 static void take_line(struct sb_reader *reader)
@@ -537,7 +340,9 @@ static sabot_status end_line(struct sb_reader *reader,
 }
 
 /* Go on to the end of the line, or of the block. */
-static sabot_status scan(struct sb_reader *reader, const struct slot *slot, sabot_error *error)
+static sabot_status scan(struct sb_reader *reader,
+                         const struct sb_file_slot *slot,
+                         sabot_error *error)
 {
     const uint8_t *from = slot->block + reader->at;
     const size_t left = slot->size - reader->at;
@@ -554,12 +359,14 @@ static sabot_status scan(struct sb_reader *reader, const struct slot *slot, sabo
 }
 
 /* A slot without data: a line without newline counts, if the file ends behind it. */
-static sabot_status finish(struct sb_reader *reader, const struct slot *slot, sabot_error *error)
+static sabot_status finish(struct sb_reader *reader,
+                           const struct sb_file_slot *slot,
+                           sabot_error *error)
 {
-    if (slot->kind == SLOT_FAILED) {
+    if (slot->kind == SB_FILE_SLOT_FAILED) {
         if (error != NULL)
-            *error = reader->failure;
-        return reader->failure.status;
+            *error = reader->ahead.failure;
+        return reader->ahead.failure.status;
     }
     if (reader->carry.size == 0 && reader->skipped == 0)
         return SABOT_END;
@@ -572,21 +379,21 @@ static sabot_status find_line(struct sb_reader *reader, sabot_error *error)
     uint32_t blocks_left = SB_FILE_BLOCKS;
 
     while (!reader->line.known) {
-        const struct slot *slot;
+        const struct sb_file_slot *slot;
 
         if (reader->start >= reader->end)
             return SABOT_END;
         slot = current_slot(reader);
         if (slot == NULL)
             return SABOT_AGAIN;
-        if (slot->kind != SLOT_DATA) {
+        if (slot->kind != SB_FILE_SLOT_DATA) {
             SABOT_TRY(finish(reader, slot, error));
         } else if (reader->at < slot->size) {
             SABOT_TRY(scan(reader, slot, error));
         } else {
-            pop_block(reader);
+            drop_slot(reader);
             if (--blocks_left == 0) {
-                sb_file_bell_ring(&reader->bell, reader->channel->env);
+                sb_file_bell_ring(&reader->ahead.bell, reader->channel->env);
                 return SABOT_AGAIN;
             }
         }
@@ -707,22 +514,16 @@ void sb_file_reader_place(const struct sb_reader *reader,
 /* How many lines the rest of a file has nobody knows before it is read, but the end can be told. */
 int64_t sb_file_reader_lag(const struct sb_reader *reader, uint32_t index)
 {
-    struct sb_reader *shared = (struct sb_reader *)(uintptr_t)reader; /* atomics want no const */
-    const uint64_t part = reader->skipped + reader->carry.size;
+    const int64_t part = (int64_t)(reader->skipped + reader->carry.size);
 
-    SB_ASSERT(index == 0);
+    SB_ASSERT(index == 0 && !reader->is_empty);
     if (reader->line.known)
         return -1;
-    if (reader->start >= reader->end || (reader->slot != NULL && reader->slot->kind == SLOT_END))
+    if (reader->start >= reader->end)
+        return 0;
+    if (reader->slot != NULL && reader->slot->kind == SB_FILE_SLOT_END)
         return part == 0 ? 0 : 1;
-    const int64_t end_seen = atomic_load_explicit(&shared->end_seen, memory_order_acquire);
-    return reader->start + (int64_t)part == end_seen ? 0 : -1;
-}
-
-void sb_file_reader_stop(struct sb_reader *reader)
-{
-    reader->stopped = true;
-    stop_driver(reader);
+    return sb_file_ahead_is_at_end(&reader->ahead, reader->start + part) ? 0 : -1;
 }
 
 sabot_status sb_file_reader_seek(struct sb_reader *reader,
@@ -734,13 +535,10 @@ sabot_status sb_file_reader_seek(struct sb_reader *reader,
 
     SB_ASSERT(position->partition == 0 && !reader->is_empty);
     SABOT_TRY(check_stream_position(channel, position->offset, reader->start, error));
-    if (!is_seekable(channel))
+    if (!sb_file_is_seekable(channel))
         return SABOT_OK;
     SABOT_TRY(resolve(channel, position->offset, &start, error));
     begin_at(reader, start);
-    reader->generation++;
-    atomic_store_explicit(&reader->seek_offset, start, memory_order_relaxed);
-    atomic_store_explicit(&reader->seek_generation, reader->generation, memory_order_release);
-    sb_wake(channel->env, reader->driver.waker);
+    sb_file_ahead_seek(&reader->ahead, start);
     return SABOT_OK;
 }
