@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* process.c - an agent on one worker: a row becomes a struct, the app's function is called with it.
+ *
+ *   slice --row--> struct --function(context, struct)--> state (state/store.h)
+ *                                                    --> outlets: kept if it succeeded
+ *
+ * What is the same for a batch is done once per batch; per row there are the struct, the key, two
+ * prefetches of state some rows ahead, and the call.
+ *
+ * Thread: the worker's. Memory: one struct of the schema and the store. */
+#include "op/process.h"
+
+enum {
+    /* Rows between the request for a line of the index, for the cell it names, and their use. */
+    PREFETCH_INDEX = 16,
+    PREFETCH_CELL = 8,
+};
+
+struct sb_operator {
+    const struct sb_env *env;
+    const struct sb_process_settings *settings;
+    const char *name;
+    int32_t key_field;
+    uint32_t record_size;
+    void *record; /* the struct that the function sees */
+    struct sabot_context context;
+};
+
+/* --- Making --------------------------------------------------------------------------------------
+ */
+
+static void destroy(struct sb_operator *self)
+{
+    if (self == NULL)
+        return;
+    sb_store_destroy(self->context.store);
+    sb_free(self->env, self->record, self->record_size);
+    sb_free(self->env, self, sizeof *self);
+}
+
+static sabot_status create_store(struct sb_operator *self,
+                                 const struct sb_operator_config *config,
+                                 sabot_error *error)
+{
+    const struct sb_process_settings *settings = self->settings;
+    const struct sb_store_config store = {
+        .env = self->env,
+        .owner = self->name,
+        .states = settings->states,
+        .state_count = settings->state_count,
+        .hash_seed = config->hash_seed,
+        .account = settings->account,
+    };
+
+    if (settings->state_count == 0)
+        return SABOT_OK;
+    return sb_store_create(&store, &self->context.store, error);
+}
+
+static sabot_status create(const struct sb_operator_config *config,
+                           struct sb_operator **operator_out,
+                           sabot_error *error)
+{
+    const struct sb_process_settings *settings = config->settings;
+    struct sb_operator *self = sb_alloc(config->env, sizeof *self);
+    sabot_status status;
+
+    *operator_out = NULL;
+    if (self == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "agent %s: no memory", config->name);
+    *self = (struct sb_operator){
+        .env = config->env,
+        .settings = settings,
+        .name = config->name,
+        .key_field = config->key_field,
+        .record_size = config->input->record_size,
+        .context =
+            {
+                .env = config->env,
+                .agent = config->name,
+                .owner = settings->owner,
+                .user = settings->user,
+                .outlets = config->outlets,
+                .outlet_count = config->outlet_count,
+                .watermark_ms = INT64_MIN,
+            },
+    };
+    self->record = sb_alloc(config->env, self->record_size);
+    if (self->record == NULL)
+        status = sabot_raise(error, SABOT_ERR_MEMORY, "agent %s: no memory", config->name);
+    else
+        status = create_store(self, config, error);
+    if (status != SABOT_OK) {
+        destroy(self);
+        return status;
+    }
+    *operator_out = self;
+    return SABOT_OK;
+}
+
+/* --- Rows ----------------------------------------------------------------------------------------
+ */
+
+static bool has_sealed(const sabot_context *context)
+{
+    for (uint32_t i = 0; i < context->outlet_count; i++) {
+        if (context->outlets[i].sealed_count > 0)
+            return true;
+    }
+    return false;
+}
+
+static void prefetch(const struct sb_operator *self, const struct sb_slice *slice, uint32_t at)
+{
+    const struct sb_store *store = self->context.store;
+
+    if (store == NULL)
+        return;
+    if (at + PREFETCH_INDEX < slice->count)
+        sb_store_prefetch(store, 0, slice->hashes[at + PREFETCH_INDEX]);
+    if (at + PREFETCH_CELL < slice->count)
+        sb_store_prefetch_cell(store, 0, slice->hashes[at + PREFETCH_CELL]);
+}
+
+/* Say where: the app's text, or the store's, stands behind the agent, partition and offset. */
+static sabot_status raise_place(const struct sb_operator *self,
+                                sabot_status status,
+                                const char *text,
+                                sabot_error *error)
+{
+    const sabot_context *context = &self->context;
+
+    if (context->partition < 0)
+        return sabot_raise(error, status, "agent %s: %s", self->name, text);
+    return sabot_raise(error, status, "agent %s: partition %d, offset %lld: %s", self->name,
+                       (int)context->partition, (long long)context->offset, text);
+}
+
+/* After the function: keep what it emitted, or undo it and say why. */
+static sabot_status finish_call(struct sb_operator *self, sabot_status status, sabot_error *error)
+{
+    sabot_context *context = &self->context;
+    sabot_error store_error;
+
+    if (status == SABOT_OK)
+        status = context->error.status;
+    if (status == SABOT_OK && context->store != NULL) {
+        status = sb_store_status(context->store, &store_error);
+        if (status != SABOT_OK)
+            (void)sb_context_fail(context, status, "%s", store_error.text);
+    }
+    if (__builtin_expect(status == SABOT_OK, 1)) {
+        for (uint32_t i = 0; i < context->outlet_count; i++)
+            sb_outlet_keep(&context->outlets[i]);
+        return SABOT_OK;
+    }
+    for (uint32_t i = 0; i < context->outlet_count; i++)
+        sb_outlet_undo(&context->outlets[i]);
+    if (context->error.status != SABOT_OK)
+        return raise_place(self, context->error.status, context->error.text, error);
+    /* Marks of the library are no way to fail; without a text the number must do. */
+    if (status == SABOT_AGAIN || status == SABOT_END)
+        status = SABOT_ERR_USER;
+    return raise_place(self, status, sabot_status_text(status), error);
+}
+
+static sabot_status call(struct sb_operator *self,
+                         const struct sb_slice *slice,
+                         uint32_t at,
+                         sabot_error *error)
+{
+    const struct sb_batch *batch = slice->batch;
+    const uint32_t row = slice->rows[at];
+    sabot_context *context = &self->context;
+    uint8_t scratch[SB_KEY_SCRATCH];
+    sabot_status status;
+
+    sb_batch_record(batch, row, self->record);
+    context->event_time_ms = batch->event_times[row];
+    context->offset = sb_batch_offset(batch, row);
+    context->hash = slice->hashes[at];
+    if (self->key_field != SB_NO_FIELD)
+        context->key = sb_key_of(batch, (uint32_t)self->key_field, row, scratch);
+    context->error.status = SABOT_OK;
+    if (context->store != NULL)
+        SABOT_TRY(sb_store_begin(context->store, context->event_time_ms, error));
+    context->active = true;
+    status = self->settings->function(context, self->record);
+    context->active = false;
+    return finish_call(self, status, error);
+}
+
+static sabot_status rows(struct sb_operator *self,
+                         const struct sb_slice *slice,
+                         uint32_t *cursor,
+                         sabot_error *error)
+{
+    const struct sb_batch_origin *origin = &slice->batch->origin;
+    sabot_context *context = &self->context;
+
+    context->partition = origin->partition;
+    for (uint32_t i = 0; i < context->outlet_count; i++)
+        sb_outlet_arrival(&context->outlets[i], origin->arrival_us);
+    if (context->store != NULL)
+        sb_store_time(context->store, context->watermark_ms, sb_wall_ms(self->env));
+    for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
+        prefetch(self, slice, *cursor);
+        SABOT_TRY(call(self, slice, *cursor, error));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status watermark(struct sb_operator *self, int64_t watermark_ms, sabot_error *error)
+{
+    (void)error;
+    SB_ASSERT(watermark_ms >= self->context.watermark_ms);
+    self->context.watermark_ms = watermark_ms;
+    return SABOT_OK;
+}
+
+const struct sb_operator_type sb_operator_process = {
+    .name = "process",
+    .create = create,
+    .destroy = destroy,
+    .rows = rows,
+    .watermark = watermark,
+};

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* process.h - the operator that is an agent: the app's function, called for each row. */
+#ifndef SB_OP_PROCESS_H
+#define SB_OP_PROCESS_H
+
+#include "op/context.h"
+#include "op/operator.h"
+#include "state/store.h"
+
+/* What an app declared of an agent; read-only while it runs. */
+struct sb_process_settings {
+    const void *owner; /* the agent's identity, as in its handles */
+    sabot_agent_function function;
+    void *user;
+    const struct sb_state_spec *states; /* none without a key */
+    uint32_t state_count;
+    struct sb_account *account; /* of all state of the process; NULL: not counted */
+};
+
+extern const struct sb_operator_type sb_operator_process;
+
+#endif
