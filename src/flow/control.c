@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* control.c - stop, failure and barriers of one running pipeline. */
+#include "flow/control.h"
+
+void sb_control_init(struct sb_control *control, const struct sb_env *env, const char *name)
+{
+    *control = (struct sb_control){.env = env, .name = name};
+    sb_lock_init(&control->lock);
+}
+
+void sb_control_reset(struct sb_control *control)
+{
+    if (control->env != NULL)
+        sb_lock_reset(&control->lock);
+    control->env = NULL;
+}
+
+static void wake_all(struct sb_control *control)
+{
+    for (uint32_t i = 0; i < control->waker_count; i++)
+        sb_wake(control->env, control->wakers[i]);
+}
+
+void sb_control_fail(struct sb_control *control, const sabot_error *error)
+{
+    SB_ASSERT(error->status != SABOT_OK);
+    sb_lock_take(&control->lock);
+    if (!atomic_load(&control->failed)) {
+        control->error = *error;
+        atomic_store(&control->failed, true);
+    }
+    sb_lock_drop(&control->lock);
+    sb_control_stop(control);
+}
+
+void sb_control_stop(struct sb_control *control)
+{
+    atomic_store(&control->stopping, true);
+    wake_all(control);
+}
+
+void sb_control_barrier(struct sb_control *control, int64_t id)
+{
+    SB_ASSERT(id > atomic_load(&control->barrier));
+    atomic_store(&control->barrier_acks, 0);
+    atomic_store(&control->barrier, id);
+    wake_all(control);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flow.h - a pipeline that runs: the graph, made real for a number of workers.
+ *
+ *            worker 0                        worker 1
+ *   source (partitions 0, 2..)       source (partitions 1, 3..)
+ *        |        \                     /         |
+ *        |         +-------- x --------+          |      a ring for each pair, where rows are keyed
+ *   task (shards 0, 2..)             task (shards 1, 3..)
+ *        |                                        |
+ *   sink (a writer)                  sink (a writer)
+ *
+ * Life: create (opens writers, then readers) -> start, or step by hand -> ended or failed ->
+ * destroy. The flow ends by itself when all sources have ended, after stop, and after a failure;
+ * in each case what is in flight is finished and flushed.
+ *
+ * Ownership: the flow borrows the graph and its channels. Threads: the maker's, but for
+ * sb_flow_stop(), which any thread or signal handler may call. */
+#ifndef SB_FLOW_FLOW_H
+#define SB_FLOW_FLOW_H
+
+#include "flow/worker.h"
+
+enum { SB_WORKERS_MAX = 64, SB_RING_SLOTS = 64 };
+
+struct sb_flow_config {
+    const char *name;    /* of the pipeline */
+    uint32_t workers;    /* threads: 1..SB_WORKERS_MAX */
+    uint32_t batch_rows; /* of a source's batch, at most */
+    uint64_t ring_bytes; /* bound of each ring between two tasks */
+    uint64_t hash_seed;  /* keys to shards */
+    bool decode_skip;    /* errors.decode=skip */
+    struct sb_codec_limits limits;
+    struct sb_waker *owner; /* woken when a worker has come to rest */
+};
+
+struct sb_flow {
+    const struct sb_env *env;
+    const struct sb_graph *graph;
+    struct sb_flow_config config;
+    struct sb_control control;
+    struct sb_worker *workers;
+    struct sb_waker **wakers;
+    struct sb_flow_metrics *metrics; /* one a worker */
+    struct sb_instance *instances;   /* workers x nodes */
+    struct sb_exchange *exchanges;   /* workers x edges, those of one output side by side */
+    struct sb_ring *rings;           /* edges x workers (from) x workers (to) */
+    uint32_t *edges;                 /* numbers of the graph's edges, sorted by output */
+    uint32_t running;                /* workers that have a thread */
+};
+
+SABOT_MUST_CHECK sabot_status sb_flow_create(const struct sb_env *env,
+                                             const struct sb_graph *graph,
+                                             const struct sb_flow_config *config,
+                                             struct sb_flow **flow_out,
+                                             sabot_error *error);
+/* Stops it at once if it still runs: what is in flight is lost. */
+void sb_flow_destroy(struct sb_flow *flow);
+
+/* One thread for each worker. */
+SABOT_MUST_CHECK sabot_status sb_flow_start(struct sb_flow *flow, sabot_error *error);
+
+/* Instead of start: one round of every worker on the calling thread. */
+struct sb_step sb_flow_step(struct sb_flow *flow);
+
+void sb_flow_stop(struct sb_flow *flow);
+
+/* SABOT_AGAIN: it goes on. SABOT_END: it has ended well. Else it has failed, and is at rest. */
+SABOT_MUST_CHECK sabot_status sb_flow_status(struct sb_flow *flow, sabot_error *error);
+
+/* Records not read yet by this flow, as far as channels know; -1: unknown. */
+int64_t sb_flow_lag(const struct sb_flow *flow);
+/* Lowest watermark of all tasks, as last seen; INT64_MIN: none yet. */
+int64_t sb_flow_watermark_ms(const struct sb_flow *flow);
+/* Records written to a sink (the graph's node) by all workers. */
+uint64_t sb_flow_written(const struct sb_flow *flow, uint32_t node);
+
+#endif

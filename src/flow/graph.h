@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* graph.h - what a pipeline is made of, before it runs: nodes, and edges between them.
+ *
+ *   source --edge--> task --edge--> task --edge--> sink
+ *   (channel in)     (operator)                    (channel out)
+ *
+ * The caller (api/plan.c) adds nodes in any order, then edges; sb_graph_check() sorts the nodes so
+ * that data flows from lower to higher and refuses a circle: with bounded rings it could stand
+ * still for ever. A flow (flow.h) makes one instance of every node for each worker.
+ *
+ * Ownership: the graph copies what it is told; what its pointers name must outlive it.
+ * Threads: built by one, then read-only. */
+#ifndef SB_FLOW_GRAPH_H
+#define SB_FLOW_GRAPH_H
+
+#include "channel/channel.h"
+#include "data/schema.h"
+#include "format/codec.h"
+#include "op/operator.h"
+
+enum { SB_GRAPH_NODES_MAX = 256, SB_GRAPH_EDGES_MAX = 1024, SB_NODE_OUTPUTS_MAX = 16 };
+
+enum sb_node_kind { SB_NODE_SOURCE, SB_NODE_TASK, SB_NODE_SINK };
+
+/* One end of the pipeline at a channel, and how its records are coded. */
+struct sb_port {
+    const struct sb_channel_type *type;
+    struct sb_channel *channel; /* open; ready before the flow is made */
+    const struct sb_codec_type *codec;
+    const struct sb_schema *schema;
+    int32_t event_time_field; /* source: or SB_NO_FIELD for the channel's timestamp */
+    int32_t key_field;        /* sink: or SB_NO_FIELD for records without a key */
+};
+
+struct sb_node {
+    enum sb_node_kind kind;
+    const char *name;                                     /* of the channel or the agent */
+    struct sb_port port;                                  /* source, sink */
+    const struct sb_operator_type *type;                  /* task */
+    const void *settings;                                 /* task: of that operator */
+    const struct sb_schema *input;                        /* task */
+    int32_t key_field;                                    /* task: of the input, or SB_NO_FIELD */
+    uint32_t output_count;                                /* source: 1, sink: 0 */
+    const struct sb_schema *outputs[SB_NODE_OUTPUTS_MAX]; /* task: of each output's records */
+    int32_t output_times[SB_NODE_OUTPUTS_MAX];            /* task: event time field, or none */
+};
+
+struct sb_edge {
+    uint32_t from;     /* node */
+    uint32_t output;   /* of it */
+    uint32_t to;       /* node */
+    int32_t key_field; /* rows go to the worker of this key; SB_NO_FIELD: they stay */
+};
+
+struct sb_graph {
+    const struct sb_env *env;
+    struct sb_node *nodes;
+    uint32_t node_count;
+    struct sb_edge *edges;
+    uint32_t edge_count;
+    uint32_t *order; /* nodes as data flows; after the check */
+};
+
+SABOT_MUST_CHECK sabot_status sb_graph_init(struct sb_graph *graph, const struct sb_env *env);
+void sb_graph_reset(struct sb_graph *graph);
+
+/* Add a copy. SABOT_ERR_LIMIT: too many. *index_out names the node in edges. */
+SABOT_MUST_CHECK sabot_status sb_graph_node(struct sb_graph *graph,
+                                            const struct sb_node *node,
+                                            uint32_t *index_out,
+                                            sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_graph_edge(struct sb_graph *graph,
+                                            const struct sb_edge *edge,
+                                            sabot_error *error);
+
+/* SABOT_ERR_ARGUMENT names the nodes of a circle. */
+SABOT_MUST_CHECK sabot_status sb_graph_check(struct sb_graph *graph, sabot_error *error);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inbox.c - merging the inputs of a task; inbox.h has the picture. */
+#include "flow/inbox.h"
+
+sabot_status sb_inbox_init(struct sb_inbox *inbox, const struct sb_env *env, uint32_t input_count)
+{
+    *inbox = (struct sb_inbox){.env = env, .count = input_count, .live = input_count};
+    inbox->inputs = sb_alloc_array(env, input_count, sizeof *inbox->inputs);
+    if (inbox->inputs == NULL)
+        return SABOT_ERR_MEMORY;
+    SABOT_TRY(sb_gate_init(&inbox->gate, env, input_count));
+    return sb_watermark_init(&inbox->watermark, env, input_count);
+}
+
+void sb_inbox_reset(struct sb_inbox *inbox)
+{
+    struct sb_message *message;
+
+    if (inbox->env == NULL)
+        return;
+    for (uint32_t i = 0; inbox->inputs != NULL && i < inbox->count; i++) {
+        struct sb_ring *ring = inbox->inputs[i].ring;
+
+        while (ring != NULL && (message = sb_ring_peek(ring)) != NULL) {
+            sb_slice_drop(message->slice);
+            sb_ring_pop(ring, message->bytes);
+        }
+    }
+    sb_free_array(inbox->env, inbox->inputs, inbox->count, sizeof *inbox->inputs);
+    sb_gate_reset(&inbox->gate);
+    sb_watermark_reset(&inbox->watermark);
+    *inbox = (struct sb_inbox){.env = NULL};
+}
+
+/* Merge a message of input `index` with the others. True: it is to be shown, as changed here. */
+static bool merge(struct sb_inbox *inbox, uint32_t index, struct sb_message *message)
+{
+    bool moved;
+
+    switch (message->kind) {
+    case SB_MESSAGE_ROWS: return true;
+    case SB_MESSAGE_WATERMARK:
+        moved = sb_watermark_advance(&inbox->watermark, index, message->value);
+        message->value = inbox->watermark.now;
+        return moved;
+    case SB_MESSAGE_BARRIER:
+        (void)sb_gate_barrier(&inbox->gate, index, message->value);
+        return false; /* shown by sb_inbox_take() when it is aligned */
+    case SB_MESSAGE_END: break;
+    }
+    /* One input less may complete a barrier, let time go on, or be the end. */
+    inbox->live--;
+    sb_gate_end(&inbox->gate, index);
+    moved = sb_watermark_end(&inbox->watermark, index);
+    if (inbox->live == 0)
+        return true;
+    *message = sb_message_mark(SB_MESSAGE_WATERMARK, inbox->watermark.now);
+    return moved;
+}
+
+static bool take_from(struct sb_inbox *inbox, uint32_t index, struct sb_message *message_out)
+{
+    struct sb_input *input = &inbox->inputs[index];
+    const struct sb_message *message;
+
+    while (!sb_gate_holds(&inbox->gate, index) && (message = sb_ring_peek(input->ring)) != NULL) {
+        *message_out = *message;
+        sb_ring_pop(input->ring, message_out->bytes);
+        if (input->sender != NULL)
+            sb_wake(inbox->env, input->sender);
+        if (merge(inbox, index, message_out))
+            return true;
+        if (inbox->gate.state == SB_GATE_ALIGNED)
+            return false;
+    }
+    return false;
+}
+
+bool sb_inbox_take(struct sb_inbox *inbox, struct sb_message *message_out)
+{
+    for (uint32_t i = 0; inbox->gate.state != SB_GATE_ALIGNED && i < inbox->count; i++) {
+        const uint32_t index = inbox->next;
+
+        inbox->next = index + 1 == inbox->count ? 0 : index + 1;
+        if (take_from(inbox, index, message_out))
+            return true;
+    }
+    if (inbox->gate.state != SB_GATE_ALIGNED)
+        return false;
+    *message_out = sb_message_mark(SB_MESSAGE_BARRIER, inbox->gate.epoch);
+    return true;
+}

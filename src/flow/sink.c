@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sink.c - encoding and writing; sink.h has the picture. */
+#include "flow/sink.h"
+
+#include "data/key.h"
+
+sabot_status sb_sink_init(struct sb_sink *sink,
+                          const struct sb_sink_config *config,
+                          sabot_error *error)
+{
+    const struct sb_port *port = &config->node->port;
+
+    *sink = (struct sb_sink){
+        .env = config->env,
+        .node = config->node,
+        .control = config->control,
+        .metrics = config->metrics,
+    };
+    sb_buffer_init(&sink->encoded, config->env);
+    if (sb_inbox_init(&sink->inbox, config->env, config->input_count) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory", sink->node->name);
+    SABOT_TRY(port->codec->encoder_create(sink->env, port->schema, &sink->encoder, error));
+    return port->type->writer_open(port->channel, NULL, config->waker, &sink->writer, error);
+}
+
+/* Whoever reads the channel as it is written learns by this that the end has come. */
+static void close_writer(struct sb_sink *sink)
+{
+    if (sink->writer != NULL)
+        sink->node->port.type->writer_close(sink->writer);
+    sink->writer = NULL;
+}
+
+void sb_sink_reset(struct sb_sink *sink)
+{
+    if (sink->env == NULL)
+        return;
+    sb_slice_drop(sink->slice);
+    close_writer(sink);
+    if (sink->encoder != NULL)
+        sink->node->port.codec->encoder_destroy(sink->encoder);
+    sb_buffer_reset(&sink->encoded);
+    sb_inbox_reset(&sink->inbox);
+    *sink = (struct sb_sink){.env = NULL};
+}
+
+static void fail(struct sb_sink *sink, sabot_status status, const char *text)
+{
+    sabot_error error;
+
+    (void)sabot_raise(&error, status, "channel %s: %s", sink->node->name, text);
+    sb_control_fail(sink->control, &error);
+    sink->state = SB_SINK_FAILED;
+}
+
+static sabot_status encode(struct sb_sink *sink, uint32_t row, sabot_error *error)
+{
+    if (sink->has_encoded)
+        return SABOT_OK;
+    sink->encoded.size = 0;
+    SABOT_TRY(sink->node->port.codec->encode(sink->encoder, sink->slice->batch, row, &sink->encoded,
+                                             error));
+    sink->has_encoded = true;
+    return SABOT_OK;
+}
+
+static sabot_status write_row(struct sb_sink *sink, uint32_t row, sabot_error *error)
+{
+    const struct sb_port *port = &sink->node->port;
+    const struct sb_batch *batch = sink->slice->batch;
+    const int64_t time_ms = batch->event_times[row];
+    char scratch[SB_KEY_SCRATCH];
+    struct sb_record record = {
+        .partition = SB_PARTITION_ANY,
+        .timestamp_ms = time_ms < 0 ? SB_TIMESTAMP_NOW : time_ms,
+    };
+
+    SABOT_TRY(encode(sink, row, error));
+    record.value = (sabot_text){(const char *)sink->encoded.data, sink->encoded.size};
+    if (port->key_field != SB_NO_FIELD)
+        record.key = sb_key_text(batch, (uint32_t)port->key_field, row, scratch);
+    SABOT_TRY(port->type->write(sink->writer, &record, error));
+    sink->has_encoded = false;
+    return SABOT_OK;
+}
+
+/* How long it took from the arrival of the oldest record behind these rows: once per slice. */
+static void note_delay(struct sb_sink *sink, uint32_t rows)
+{
+    const int64_t arrival_us = sink->slice->batch->origin.arrival_us;
+    const int64_t delay_us = sb_now_us(sink->env) - arrival_us;
+
+    sb_counter_add(&sink->records, rows);
+    sb_counter_add(&sink->metrics->records_written, rows);
+    if (arrival_us != INT64_MAX && delay_us >= 0)
+        sb_histogram_add(&sink->metrics->delay_us, (uint64_t)delay_us, rows);
+}
+
+/* True: something was written, or given up. */
+static bool write_slice(struct sb_sink *sink)
+{
+    const uint32_t before = sink->cursor;
+    sabot_status status = SABOT_OK;
+    sabot_error error;
+
+    while (sink->state == SB_SINK_OPEN && sink->cursor < sink->slice->count) {
+        status = write_row(sink, sink->slice->rows[sink->cursor], &error);
+        if (status == SABOT_AGAIN)
+            break;
+        if (status != SABOT_OK)
+            fail(sink, status, error.text);
+        else
+            sink->cursor++;
+    }
+    if (sink->cursor > before) {
+        sink->dirty = true;
+        note_delay(sink, sink->cursor - before);
+    }
+    if (status == SABOT_AGAIN)
+        return sink->cursor > before;
+    sb_slice_drop(sink->slice);
+    sink->slice = NULL;
+    sink->has_encoded = false;
+    return true;
+}
+
+static bool flush(struct sb_sink *sink)
+{
+    sabot_error error;
+    sabot_status status;
+
+    if (!sink->dirty || sink->state == SB_SINK_FAILED)
+        return true;
+    status = sink->node->port.type->flush(sink->writer, &error);
+    if (status == SABOT_AGAIN)
+        return false;
+    if (status != SABOT_OK)
+        fail(sink, status, error.text);
+    sink->dirty = false;
+    return true;
+}
+
+static void handle(struct sb_sink *sink, const struct sb_message *message)
+{
+    switch (message->kind) {
+    case SB_MESSAGE_ROWS:
+        sink->slice = message->slice;
+        sink->cursor = 0;
+        (void)write_slice(sink);
+        break;
+    case SB_MESSAGE_WATERMARK: break;
+    case SB_MESSAGE_BARRIER:
+        (void)atomic_fetch_add(&sink->control->barrier_acks, 1);
+        sb_wake(sink->env, sink->control->owner);
+        sb_inbox_reopen(&sink->inbox);
+        break;
+    case SB_MESSAGE_END:
+        sink->dirty = true; /* at the end, ask in any case: a late failure shows up at a flush */
+        if (sink->state == SB_SINK_OPEN)
+            sink->state = SB_SINK_ENDING;
+        break;
+    }
+}
+
+bool sb_sink_step(struct sb_sink *sink)
+{
+    struct sb_message message;
+
+    if (sb_sink_done(sink))
+        return false;
+    if (sink->slice != NULL)
+        return write_slice(sink);
+    if (sb_inbox_take(&sink->inbox, &message)) {
+        handle(sink, &message);
+        return true;
+    }
+    if (flush(sink) && sb_inbox_ended(&sink->inbox)) {
+        close_writer(sink);
+        sink->state = SB_SINK_ENDED;
+        return true;
+    }
+    return false;
+}
+
+bool sb_sink_done(const struct sb_sink *sink)
+{
+    return sink->state == SB_SINK_ENDED;
+}

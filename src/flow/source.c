@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* source.c - polling, decoding and sealing; source.h has the picture. */
+#include "flow/source.h"
+
+enum { LAG_BATCHES = 16 /* the lag is looked at once in so many batches, and when idle */ };
+
+/* --- Making --------------------------------------------------------------------------------------
+ */
+
+static sabot_status open_reader(struct sb_source *source,
+                                const struct sb_source_config *config,
+                                sabot_error *error)
+{
+    const struct sb_port *port = &source->node->port;
+    const size_t count = source->partition_count;
+    struct sb_reader_position *positions = sb_alloc_array(source->env, count, sizeof *positions);
+    sabot_status status;
+
+    if (positions == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory", source->node->name);
+    for (size_t i = 0; i < count; i++) {
+        positions[i].partition = (int32_t)(config->worker + i * config->worker_count);
+        positions[i].offset = SB_OFFSET_NONE;
+    }
+    status = port->type->reader_open(port->channel, positions, (uint32_t)count, config->waker,
+                                     &source->reader, error);
+    sb_free_array(source->env, positions, count, sizeof *positions);
+    return status;
+}
+
+static sabot_status init_partitions(struct sb_source *source,
+                                    const struct sb_source_config *config,
+                                    sabot_error *error)
+{
+    const struct sb_port *port = &source->node->port;
+    const int32_t total = port->type->partition_count(port->channel);
+
+    SB_ASSERT(total >= 0);
+    if ((uint32_t)total > config->worker)
+        source->partition_count = ((uint32_t)total - config->worker - 1) / config->worker_count + 1;
+    source->partitions =
+        sb_alloc_array(source->env, source->partition_count, sizeof *source->partitions);
+    if (source->partitions == NULL ||
+        sb_watermark_init(&source->watermark, source->env, source->partition_count) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory", source->node->name);
+    for (uint32_t i = 0; i < source->partition_count; i++)
+        SABOT_TRY(sb_builder_init(&source->partitions[i].builder, source->pool));
+    return SABOT_OK;
+}
+
+sabot_status sb_source_init(struct sb_source *source,
+                            const struct sb_source_config *config,
+                            sabot_error *error)
+{
+    const struct sb_port *port = &config->node->port;
+
+    *source = (struct sb_source){
+        .env = config->env,
+        .node = config->node,
+        .control = config->control,
+        .metrics = config->metrics,
+        .rows_max = config->rows_max,
+        .decode_skip = config->decode_skip,
+    };
+    SABOT_TRY(
+        sb_batch_pool_create(source->env, port->schema, config->rows_max, &source->pool, error));
+    SABOT_TRY(port->codec->decoder_create(source->env, port->schema, &config->limits,
+                                          &source->decoder, error));
+    SABOT_TRY(init_partitions(source, config, error));
+    if (source->partition_count == 0)
+        return SABOT_OK;
+    return open_reader(source, config, error);
+}
+
+void sb_source_reset(struct sb_source *source)
+{
+    const struct sb_port *port;
+
+    if (source->env == NULL)
+        return;
+    port = &source->node->port;
+    if (source->reader != NULL)
+        port->type->reader_close(source->reader);
+    sb_output_reset(&source->output);
+    for (uint32_t i = 0; source->partitions != NULL && i < source->partition_count; i++)
+        sb_builder_reset(&source->partitions[i].builder);
+    sb_free_array(source->env, source->partitions, source->partition_count,
+                  sizeof *source->partitions);
+    sb_watermark_reset(&source->watermark);
+    if (source->decoder != NULL)
+        port->codec->decoder_destroy(source->decoder);
+    if (source->pool != NULL)
+        sb_batch_pool_destroy(source->pool);
+    *source = (struct sb_source){.env = NULL};
+}
+
+/* --- Failing and passing over --------------------------------------------------------------------
+ */
+
+static void end(struct sb_source *source)
+{
+    sb_output_mark(&source->output, SB_MESSAGE_END, 0);
+    source->state = SB_SOURCE_ENDED;
+}
+
+static void fail(struct sb_source *source, const sabot_error *error)
+{
+    sb_control_fail(source->control, error);
+    end(source);
+}
+
+/* The first of many is worth a line, the thousandth is not: at powers of two. */
+static void log_skip(const struct sb_source *source, const char *text)
+{
+    if ((source->skipped & (source->skipped - 1)) == 0)
+        sb_log(source->env, SABOT_LOG_WARN, source->node->name, "skipped (%llu so far): %s",
+               (unsigned long long)source->skipped, text);
+}
+
+static void count_skip(struct sb_source *source, const char *text)
+{
+    struct sb_source_partition *partition = &source->partitions[source->polled];
+
+    source->skipped++;
+    partition->origin.skipped++;
+    sb_counter_add(&source->metrics->records_skipped, 1);
+    log_skip(source, text);
+}
+
+static void place_of(const struct sb_source *source, int64_t offset, char *text, size_t size)
+{
+    source->node->port.type->place(source->reader, source->polled, offset, text, size);
+}
+
+/* --- Decoding ------------------------------------------------------------------------------------
+ */
+
+static void begin_batch(struct sb_source_partition *partition, const struct sb_record *record)
+{
+    partition->origin = (struct sb_batch_origin){
+        .partition = record->partition,
+        .base_offset = record->offset,
+        .arrival_us = record->arrival_us,
+        .skipped = partition->origin.skipped, /* those too large to be shown */
+    };
+    partition->begun = true;
+}
+
+/* A record was refused: pass over it, or stop here with where and why in `error`. */
+static sabot_status refuse(struct sb_source *source,
+                           const struct sb_record *record,
+                           const sabot_error *why,
+                           sabot_error *error)
+{
+    char place[SB_PLACE_MAX];
+
+    if (!source->decode_skip) {
+        source->refused_offset = record->offset;
+        *error = *why;
+        return why->status;
+    }
+    place_of(source, record->offset, place, sizeof place);
+    (void)sabot_raise(error, why->status, "%s: %s", place, why->text);
+    count_skip(source, error->text);
+    return SABOT_OK;
+}
+
+struct decoding {
+    struct sb_source *source;
+    struct sb_source_partition *partition;
+    bool full; /* the batch takes no more */
+    sabot_error *error;
+};
+
+static bool is_full(const struct sb_source *source, const struct sb_source_partition *partition)
+{
+    return sb_builder_full(&partition->builder) ||
+           partition->origin.bytes >= SB_SOURCE_BATCH_BYTES ||
+           partition->origin.skipped >= source->rows_max;
+}
+
+/* The way of each record: from the transport's memory into the columns of the batch. */
+static sabot_status take_record(void *context, const struct sb_record *record)
+{
+    struct decoding *decoding = context;
+    struct sb_source *source = decoding->source;
+    struct sb_source_partition *partition = decoding->partition;
+    const struct sb_port *port = &source->node->port;
+    struct sb_batch_origin *origin = &partition->origin;
+    sabot_error why;
+    sabot_status status;
+
+    if (!partition->begun)
+        begin_batch(partition, record);
+    if ((uint64_t)(record->offset - origin->base_offset) > UINT32_MAX) {
+        decoding->full = true; /* too far from the first row: it begins the next batch */
+        return SABOT_END;
+    }
+    status = port->codec->decode(
+        source->decoder, record->value, port->event_time_field, record->timestamp_ms,
+        (uint32_t)(record->offset - origin->base_offset), &partition->builder, &why);
+    if (__builtin_expect(status != SABOT_OK, 0)) {
+        if (status == SABOT_ERR_MEMORY) {
+            *decoding->error = why;
+            return status;
+        }
+        SABOT_TRY(refuse(source, record, &why, decoding->error));
+    }
+    origin->next_offset = record->next_offset;
+    origin->bytes += record->value.size;
+    decoding->full = is_full(source, partition);
+    return decoding->full ? SABOT_AGAIN : SABOT_OK;
+}
+
+/* --- One partition -------------------------------------------------------------------------------
+ */
+
+/* Seal what the partition has and queue it. True: there was something. */
+static bool seal(struct sb_source *source, uint32_t index)
+{
+    struct sb_source_partition *partition = &source->partitions[index];
+    const struct sb_batch_origin *origin = &partition->origin;
+    struct sb_batch *batch;
+
+    if (!partition->begun && origin->skipped == 0)
+        return false;
+    partition->begun = false;
+    sb_counter_add(&source->metrics->bytes_read, origin->bytes);
+    sb_counter_add(&source->metrics->records_read,
+                   sb_builder_rows(&partition->builder) + origin->skipped);
+    if (sb_builder_seal(&partition->builder, origin, &batch) != SABOT_OK)
+        return origin->skipped > 0; /* nothing but refused records */
+    (void)sb_watermark_advance(&source->watermark, index, batch->event_time_max);
+    sb_output_batch(&source->output, batch);
+    source->batches++;
+    return true;
+}
+
+/* Fill the batch of a partition. Returns what the last poll said; with `refused_offset` set, the
+ * error is the decoder's. */
+static sabot_status fill(struct sb_source *source, uint32_t index, sabot_error *error)
+{
+    const struct sb_channel_type *type = source->node->port.type;
+    struct sb_source_partition *partition = &source->partitions[index];
+    struct decoding decoding = {.source = source, .partition = partition, .error = error};
+    sabot_status status = SABOT_OK;
+
+    source->polled = index;
+    source->refused_offset = -1;
+    partition->origin = (struct sb_batch_origin){.partition = -1};
+    while (status == SABOT_OK && !decoding.full) {
+        const uint32_t rows = sb_builder_rows(&partition->builder);
+
+        status = type->poll(source->reader, index, source->rows_max - rows, take_record, &decoding,
+                            error);
+        if (status == SABOT_ERR_LIMIT && source->refused_offset < 0 && source->decode_skip) {
+            count_skip(source, error->text); /* too large; the reader is behind it */
+            decoding.full = is_full(source, partition);
+            status = SABOT_OK;
+        }
+    }
+    return status;
+}
+
+static void raise_and_fail(struct sb_source *source, sabot_status status, const sabot_error *error)
+{
+    char place[SB_PLACE_MAX];
+    sabot_error placed;
+
+    sb_counter_add(&source->metrics->records_failed, 1);
+    if (source->refused_offset >= 0) {
+        sb_counter_add(&source->metrics->records_read, 1);
+        place_of(source, source->refused_offset, place, sizeof place);
+        (void)sabot_raise(&placed, status, "channel %s: %s: %s", source->node->name, place,
+                          error->text);
+    } else {
+        (void)sabot_raise(&placed, status, "channel %s: %s", source->node->name, error->text);
+    }
+    fail(source, &placed);
+}
+
+/* True: something happened. */
+static bool read_partition(struct sb_source *source, uint32_t index)
+{
+    struct sb_source_partition *partition = &source->partitions[index];
+    sabot_error error;
+    sabot_status status;
+    bool moved;
+
+    if (partition->ended)
+        return false;
+    status = fill(source, index, &error);
+    moved = seal(source, index);
+    if (status == SABOT_OK || status == SABOT_AGAIN)
+        return moved;
+    if (status == SABOT_END) {
+        partition->ended = true;
+        (void)sb_watermark_end(&source->watermark, index);
+    } else {
+        raise_and_fail(source, status, &error);
+    }
+    return true;
+}
+
+/* --- The step ------------------------------------------------------------------------------------
+ */
+
+/* Whatever moved the watermark: say so behind the batches that it speaks of. */
+static void send_watermark(struct sb_source *source, int64_t before)
+{
+    if (source->watermark.now > before && source->state == SB_SOURCE_OPEN)
+        sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, source->watermark.now);
+}
+
+static bool all_ended(const struct sb_source *source)
+{
+    return source->watermark.live == 0;
+}
+
+static void note_lag(struct sb_source *source)
+{
+    int64_t total = 0;
+
+    for (uint32_t i = 0; i < source->partition_count; i++) {
+        const int64_t lag = source->node->port.type->lag(source->reader, i);
+
+        if (lag < 0) {
+            total = -1;
+            break;
+        }
+        total += lag;
+    }
+    atomic_store_explicit(&source->lag, total, memory_order_relaxed);
+}
+
+static bool read(struct sb_source *source)
+{
+    const int64_t before = source->watermark.now;
+    bool moved = false;
+
+    for (uint32_t i = 0; i < source->partition_count && !moved; i++) {
+        const uint32_t index = source->next;
+
+        source->next = index + 1 == source->partition_count ? 0 : index + 1;
+        moved = read_partition(source, index);
+    }
+    if (!moved || source->batches % LAG_BATCHES == 0)
+        note_lag(source);
+    send_watermark(source, before);
+    if (source->state == SB_SOURCE_OPEN && all_ended(source)) {
+        sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, INT64_MAX);
+        end(source);
+        moved = true;
+    }
+    return moved;
+}
+
+/* True: a barrier or the end of the run was ordered, and is on its way. */
+static bool obey(struct sb_source *source)
+{
+    const int64_t barrier = atomic_load_explicit(&source->control->barrier, memory_order_relaxed);
+
+    if (sb_control_stopping(source->control)) {
+        if (source->reader != NULL)
+            source->node->port.type->stop(source->reader);
+        end(source);
+        return true;
+    }
+    if (barrier <= source->barrier)
+        return false;
+    source->barrier = barrier;
+    sb_output_mark(&source->output, SB_MESSAGE_BARRIER, barrier);
+    return true;
+}
+
+static bool push(struct sb_source *source)
+{
+    const sabot_status status = sb_output_push(&source->output);
+    sabot_error error;
+
+    if (status == SABOT_OK || status == SABOT_AGAIN || source->state != SB_SOURCE_OPEN)
+        return status == SABOT_OK;
+    (void)sabot_raise(&error, status, "channel %s: no memory to hand over a batch",
+                      source->node->name);
+    fail(source, &error);
+    return false;
+}
+
+bool sb_source_step(struct sb_source *source)
+{
+    if (!push(source))
+        return false; /* back-pressure: woken when a ring has room */
+    if (source->state != SB_SOURCE_OPEN)
+        return false;
+    if (!obey(source) && !read(source))
+        return false;
+    (void)push(source);
+    return true;
+}
+
+bool sb_source_done(const struct sb_source *source)
+{
+    return source->state == SB_SOURCE_ENDED && sb_output_empty(&source->output);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task.c - the path of a batch through one operator: sb_task_step(). */
+#include "flow/task.h"
+
+static sabot_status init_outputs(struct sb_task *task, sabot_error *error)
+{
+    const struct sb_node *node = task->node;
+
+    task->outlets = sb_alloc_array(task->env, node->output_count, sizeof *task->outlets);
+    task->outputs = sb_alloc_array(task->env, node->output_count, sizeof *task->outputs);
+    if (task->outlets == NULL || task->outputs == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its outputs", node->name);
+    task->output_count = node->output_count;
+    for (uint32_t i = 0; i < node->output_count; i++)
+        SABOT_TRY(sb_outlet_init(&task->outlets[i], task->env, node->outputs[i],
+                                 node->output_times[i], error));
+    return SABOT_OK;
+}
+
+sabot_status sb_task_init(struct sb_task *task,
+                          const struct sb_task_config *config,
+                          sabot_error *error)
+{
+    const struct sb_node *node = config->node;
+    struct sb_operator_config operator_config = {
+        .env = config->env,
+        .name = node->name,
+        .settings = node->settings,
+        .input = node->input,
+        .key_field = node->key_field,
+        .outlet_count = node->output_count,
+        .worker = config->worker,
+        .worker_count = config->worker_count,
+        .hash_seed = config->hash_seed,
+    };
+
+    *task = (struct sb_task){
+        .env = config->env,
+        .node = node,
+        .control = config->control,
+        .metrics = config->metrics,
+        .watermark_ms = INT64_MIN,
+        .watermark_seen = INT64_MIN,
+    };
+    if (sb_inbox_init(&task->inbox, config->env, config->input_count) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its inputs", node->name);
+    SABOT_TRY(init_outputs(task, error));
+    operator_config.outlets = task->outlets;
+    return node->type->create(&operator_config, &task->instance, error);
+}
+
+void sb_task_reset(struct sb_task *task)
+{
+    if (task->env == NULL)
+        return;
+    sb_slice_drop(task->slice);
+    if (task->instance != NULL)
+        task->node->type->destroy(task->instance);
+    for (uint32_t i = 0; i < task->output_count; i++) {
+        sb_outlet_reset(&task->outlets[i]);
+        sb_output_reset(&task->outputs[i]);
+    }
+    sb_free_array(task->env, task->outlets, task->node->output_count, sizeof *task->outlets);
+    sb_free_array(task->env, task->outputs, task->node->output_count, sizeof *task->outputs);
+    sb_inbox_reset(&task->inbox);
+    *task = (struct sb_task){.env = NULL};
+}
+
+/* What was kept leaves, what was emitted by a call that failed does not; from now on everything
+ * that comes is dropped. */
+static void fail(struct sb_task *task, const sabot_error *error)
+{
+    sb_control_fail(task->control, error);
+    task->firing = false;
+    task->state = SB_TASK_FAILED;
+}
+
+/* Send on what the operator and the marks before have left. True: all of it is gone. */
+static bool push(struct sb_task *task)
+{
+    bool all = true;
+    sabot_error error;
+
+    for (uint32_t i = 0; i < task->output_count; i++) {
+        const sabot_status status = sb_output_push(&task->outputs[i]);
+
+        all = all && status == SABOT_OK;
+        if (status == SABOT_OK || status == SABOT_AGAIN || task->state != SB_TASK_OPEN)
+            continue;
+        (void)sabot_raise(&error, status, "%s: no memory to hand over a batch", task->node->name);
+        fail(task, &error);
+    }
+    return all;
+}
+
+/* Move sealed batches from the operator's outlets to the outputs. `seal`: partial ones too. */
+static void collect(struct sb_task *task, bool seal)
+{
+    struct sb_batch *batch;
+
+    for (uint32_t i = 0; i < task->output_count; i++) {
+        if (seal)
+            sb_outlet_seal(&task->outlets[i]);
+        while ((batch = sb_outlet_take(&task->outlets[i])) != NULL)
+            sb_output_batch(&task->outputs[i], batch);
+    }
+}
+
+static void send_mark(struct sb_task *task, enum sb_message_kind kind, int64_t value)
+{
+    for (uint32_t i = 0; i < task->output_count; i++)
+        sb_output_mark(&task->outputs[i], kind, value);
+}
+
+/* Rows of the slice in hand, as far as the outputs have room. */
+static void handle_rows(struct sb_task *task)
+{
+    const uint32_t before = task->cursor;
+    sabot_status status = SABOT_OK;
+    sabot_error error;
+
+    if (task->state == SB_TASK_OPEN) {
+        status = task->node->type->rows(task->instance, task->slice, &task->cursor, &error);
+        sb_counter_add(&task->metrics->records_processed, task->cursor - before);
+    } else {
+        task->cursor = task->slice->count;
+    }
+    if (status != SABOT_OK) {
+        sb_counter_add(&task->metrics->records_failed, 1);
+        fail(task, &error);
+    } else if (task->cursor < task->slice->count) {
+        collect(task, false);
+        return;
+    }
+    sb_slice_drop(task->slice);
+    task->slice = NULL;
+    collect(task, true);
+}
+
+static void handle_watermark(struct sb_task *task)
+{
+    sabot_status status = SABOT_OK;
+    sabot_error error;
+
+    if (task->state == SB_TASK_OPEN)
+        status = task->node->type->watermark(task->instance, task->watermark_ms, &error);
+    task->firing = status == SABOT_AGAIN;
+    if (status != SABOT_OK && status != SABOT_AGAIN)
+        fail(task, &error);
+    collect(task, !task->firing);
+    if (!task->firing)
+        send_mark(task, SB_MESSAGE_WATERMARK, task->watermark_ms);
+}
+
+static void note_first_record(struct sb_task *task)
+{
+    int64_t none = 0;
+
+    if (atomic_load_explicit(&task->control->first_record_us, memory_order_relaxed) == 0)
+        (void)atomic_compare_exchange_strong(&task->control->first_record_us, &none,
+                                             sb_now_us(task->env));
+}
+
+static void handle(struct sb_task *task, const struct sb_message *message)
+{
+    switch (message->kind) {
+    case SB_MESSAGE_ROWS:
+        note_first_record(task);
+        task->slice = message->slice;
+        task->cursor = 0;
+        handle_rows(task);
+        break;
+    case SB_MESSAGE_WATERMARK:
+        task->watermark_ms = message->value;
+        atomic_store_explicit(&task->watermark_seen, message->value, memory_order_relaxed);
+        handle_watermark(task);
+        break;
+    case SB_MESSAGE_BARRIER:
+        send_mark(task, SB_MESSAGE_BARRIER, message->value);
+        sb_inbox_reopen(&task->inbox);
+        break;
+    case SB_MESSAGE_END:
+        send_mark(task, SB_MESSAGE_END, 0);
+        task->state = SB_TASK_ENDED;
+        break;
+    }
+}
+
+bool sb_task_step(struct sb_task *task)
+{
+    struct sb_message message;
+
+    if (!push(task))
+        return false; /* back-pressure: woken when a ring has room */
+    if (task->slice != NULL)
+        handle_rows(task);
+    else if (task->firing)
+        handle_watermark(task);
+    else if (sb_inbox_take(&task->inbox, &message))
+        handle(task, &message);
+    else
+        return false;
+    (void)push(task);
+    return true;
+}
+
+bool sb_task_done(const struct sb_task *task)
+{
+    if (task->state != SB_TASK_ENDED)
+        return false;
+    for (uint32_t i = 0; i < task->output_count; i++) {
+        if (!sb_output_empty(&task->outputs[i]))
+            return false;
+    }
+    return true;
+}

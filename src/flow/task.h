@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task.h - one operator on one worker: from its inbox through the operator into its outputs.
+ *
+ * Thread: the worker's. Memory: at init; a running task takes only pooled batches and slices. */
+#ifndef SB_FLOW_TASK_H
+#define SB_FLOW_TASK_H
+
+#include "flow/control.h"
+#include "flow/graph.h"
+#include "flow/inbox.h"
+#include "flow/output.h"
+
+enum sb_task_state {
+    SB_TASK_OPEN,
+    SB_TASK_FAILED, /* what still comes is dropped, until the end */
+    SB_TASK_ENDED,  /* the end is on its way out */
+};
+
+struct sb_task {
+    const struct sb_env *env;
+    const struct sb_node *node;
+    struct sb_control *control;
+    struct sb_flow_metrics *metrics;
+    struct sb_inbox inbox;
+    struct sb_operator *instance;
+    struct sb_outlet *outlets; /* one an output, filled by the operator */
+    struct sb_output *outputs; /* one an output, on the way to the edges */
+    uint32_t output_count;
+    struct sb_slice *slice;         /* being handled; NULL: none */
+    uint32_t cursor;                /* its next row */
+    bool firing;                    /* the operator handles a watermark */
+    int64_t watermark_ms;           /* that one, or the last */
+    _Atomic int64_t watermark_seen; /* the same, for whoever looks */
+    enum sb_task_state state;
+};
+
+/* What a task must know of its place. */
+struct sb_task_config {
+    const struct sb_env *env;
+    const struct sb_node *node;
+    struct sb_control *control;
+    struct sb_flow_metrics *metrics;
+    uint32_t input_count; /* the caller sets the rings of the inbox */
+    uint32_t worker;
+    uint32_t worker_count;
+    uint64_t hash_seed;
+};
+
+SABOT_MUST_CHECK sabot_status sb_task_init(struct sb_task *task,
+                                           const struct sb_task_config *config,
+                                           sabot_error *error);
+void sb_task_reset(struct sb_task *task);
+
+/* A bounded piece of work. False: nothing to do until woken. */
+bool sb_task_step(struct sb_task *task);
+
+/* Everything has ended and is sent. */
+bool sb_task_done(const struct sb_task *task);
+
+#endif
