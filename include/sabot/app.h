@@ -3,12 +3,16 @@
  *
  * An app is built once, by one function, before anything runs. While it is built, errors stick to
  * the app: calls on a failed app do nothing, and the first error is reported once, with the name of
- * what failed. So a build function needs no checks of its own and ends with return
- * sabot_app_status(app); Names are resolved while building, never per record.
+ * what failed. So a build function needs no checks of its own and ends with
+ *
+ *     return sabot_app_status(app);
+ *
+ * Names are resolved while building, never per record.
  *
  * Ownership: all handles belong to the app and live as long as it. Names and texts are copied,
- * except field tables (schema.h), which must outlive the app. Threads: an app is built by one
- * thread. */
+ * except field tables (schema.h), which must outlive the app.
+ *
+ * Threads: an app is built by one thread. */
 #ifndef SABOT_APP_H
 #define SABOT_APP_H
 

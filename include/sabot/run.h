@@ -11,8 +11,9 @@
  * or, for its own loop: sabot_run_create(), sabot_run_step() until SABOT_END, sabot_run_destroy().
  *
  * Ownership: *_create gives the caller a handle, *_destroy takes it back; destroy(NULL) does
- * nothing. Threads: a config belongs to one thread; a run's calls to the thread that made it,
- * except sabot_run_stop(), which any thread may call. */
+ * nothing.
+ * Threads: a config belongs to one thread; a run's calls to the thread that made it, except
+ * sabot_run_stop(), which any thread may call. */
 #ifndef SABOT_RUN_H
 #define SABOT_RUN_H
 
@@ -149,6 +150,7 @@ typedef struct sabot_run_stats {
     int64_t delay_p50_us, delay_p95_us, delay_p99_us, delay_p999_us, delay_max_us; /* -1: none */
     uint64_t peak_memory_bytes; /* of the process */
     bool connected;             /* false while a broker is away */
+    bool started;               /* inputs and outputs are open: records flow, or have flowed */
 } sabot_run_stats;
 
 SABOT_API void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out);

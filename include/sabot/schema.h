@@ -11,14 +11,13 @@
  *     static const sabot_field transaction_fields[] = {
  *         SABOT_FIELD(struct transaction, id, "transaction_id", SABOT_INT64, SABOT_REQUIRED),
  *         SABOT_FIELD(struct transaction, account, "account_number", SABOT_UTF8, SABOT_REQUIRED),
- *         SABOT_FIELD(struct transaction, amount, "transaction_amount", SABOT_FLOAT64,
- * SABOT_OPTIONAL),
+ *         SABOT_FIELD(struct transaction, amount, "amount", SABOT_FLOAT64, SABOT_OPTIONAL),
  *     };
  *     static const sabot_schema transaction_schema =
  *         SABOT_SCHEMA("transaction", 1, struct transaction, transaction_fields);
  *
- * Ownership: tables are constant and must outlive the app (static data of the app). Threads:
- * read-only. */
+ * Ownership: tables are constant and must outlive the app (static data of the app).
+ * Threads: read-only. */
 #ifndef SABOT_SCHEMA_H
 #define SABOT_SCHEMA_H
 

@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app.c - building an app: the public calls that declare channels, agents, states and options.
+ *
+ * The first error sticks to the app and makes every later call do nothing, so that a build function
+ * needs no checks. A handle that a failed call did not make is NULL; calls take it and do nothing.
+ */
+#include "api/app.h"
+
+#include <stdio.h>
+
+static const char BROKER_SCHEME[] = "kafka://";
+
+/* --- Errors --------------------------------------------------------------------------------------
+ */
+
+static bool has_failed(const sabot_app *app)
+{
+    return app == NULL || app->error.status != SABOT_OK;
+}
+
+sabot_status sabot_app_status(const sabot_app *app)
+{
+    return app == NULL ? SABOT_ERR_ARGUMENT : app->error.status;
+}
+
+sabot_status sabot_app_fail(sabot_app *app, sabot_status status, const char *format, ...)
+{
+    va_list arguments;
+
+    if (has_failed(app))
+        return sabot_app_status(app);
+    if (status == SABOT_OK || status == SABOT_AGAIN || status == SABOT_END)
+        status = SABOT_ERR_USER;
+    va_start(arguments, format);
+    status = sabot_raise_list(&app->error, status, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static void *app_alloc(sabot_app *app, size_t size)
+{
+    void *memory = sb_arena_alloc(&app->arena, size);
+
+    if (memory == NULL)
+        (void)sabot_app_fail(app, SABOT_ERR_MEMORY, "no memory for %zu bytes", size);
+    return memory;
+}
+
+void *sabot_app_memory(sabot_app *app, size_t size)
+{
+    return has_failed(app) ? NULL : app_alloc(app, size);
+}
+
+static const char *copy_text(sabot_app *app, const char *text)
+{
+    char *copy = sb_arena_copy(&app->arena, text, strlen(text));
+
+    if (copy == NULL)
+        (void)sabot_app_fail(app, SABOT_ERR_MEMORY, "no memory for %s", text);
+    return copy;
+}
+
+/* Names go into URLs, metrics and files: [A-Za-z0-9._-]+, but not "." and "..". */
+static bool is_name(const char *name)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t size;
+
+    if (name == NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return false;
+    size = strlen(name);
+    return size > 0 && size <= SABOT_NAME_MAX && strspn(name, allowed) == size;
+}
+
+static bool check_name(sabot_app *app, const char *kind, const char *name)
+{
+    if (is_name(name))
+        return true;
+    (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT,
+                         "%s \"%.160s\": a name has 1 to %d of A-Z a-z 0-9 . _ -", kind,
+                         name == NULL ? "(null)" : name, SABOT_NAME_MAX);
+    return false;
+}
+
+/* --- Options -------------------------------------------------------------------------------------
+ */
+
+static void take_error(sabot_app *app, const sabot_error *error)
+{
+    (void)sabot_app_fail(app, error->status, "%s", error->text);
+}
+
+int64_t sabot_app_option_int64(sabot_app *app,
+                               const char *name,
+                               int64_t default_value,
+                               int64_t min,
+                               int64_t max,
+                               const char *doc)
+{
+    int64_t value = default_value;
+    sabot_error error;
+
+    if (!has_failed(app) && sb_config_declare_int64(app->config, app->name, name, default_value,
+                                                    min, max, doc, &value, &error) != SABOT_OK)
+        take_error(app, &error);
+    return value;
+}
+
+double sabot_app_option_float64(sabot_app *app,
+                                const char *name,
+                                double default_value,
+                                double min,
+                                double max,
+                                const char *doc)
+{
+    double value = default_value;
+    sabot_error error;
+
+    if (!has_failed(app) && sb_config_declare_float64(app->config, app->name, name, default_value,
+                                                      min, max, doc, &value, &error) != SABOT_OK)
+        take_error(app, &error);
+    return value;
+}
+
+bool sabot_app_option_bool(sabot_app *app, const char *name, bool default_value, const char *doc)
+{
+    bool value = default_value;
+    sabot_error error;
+
+    if (!has_failed(app) && sb_config_declare_bool(app->config, app->name, name, default_value, doc,
+                                                   &value, &error) != SABOT_OK)
+        take_error(app, &error);
+    return value;
+}
+
+const char *sabot_app_option_text(sabot_app *app,
+                                  const char *name,
+                                  const char *default_value,
+                                  const char *doc)
+{
+    const char *value = default_value;
+    sabot_error error;
+
+    if (has_failed(app))
+        return value;
+    if (sb_config_declare_text(app->config, app->name, name, default_value, doc, &value, &error) !=
+        SABOT_OK)
+        take_error(app, &error);
+    return value == NULL ? NULL : copy_text(app, value);
+}
+
+/* --- Channels ------------------------------------------------------------------------------------
+ */
+
+/* The broker's URL with the topic of the channel's name, or "memory:" without a broker. */
+static const char *default_url(sabot_app *app, const char *name)
+{
+    const char *broker = sb_config_text(app->config, "broker");
+    size_t size;
+    char *url;
+
+    if (broker == NULL || strcmp(broker, "memory:") == 0)
+        return "memory:";
+    if (strncmp(broker, BROKER_SCHEME, sizeof BROKER_SCHEME - 1) != 0 ||
+        strpbrk(broker + sizeof BROKER_SCHEME - 1, "/?") != NULL ||
+        broker[sizeof BROKER_SCHEME - 1] == '\0') {
+        (void)sabot_app_fail(
+            app, SABOT_ERR_CONFIG,
+            "broker %s: expected kafka://host:port[,host:port], or memory:", broker);
+        return NULL;
+    }
+    size = strlen(broker) + strlen(name) + 2;
+    url = app_alloc(app, size);
+    if (url != NULL)
+        (void)snprintf(url, size, "%s/%s", broker, name);
+    return url;
+}
+
+static const char *effective_url(sabot_app *app, const char *name, const char *url)
+{
+    const char *bound = sb_config_bound(app->config, name);
+
+    if (bound != NULL)
+        return copy_text(app, bound);
+    if (url != NULL)
+        return copy_text(app, url);
+    return default_url(app, name);
+}
+
+static struct sb_schema *make_schema(sabot_app *app,
+                                     const char *kind,
+                                     const char *name,
+                                     const sabot_schema *table,
+                                     enum sb_schema_use use)
+{
+    struct sb_schema *schema = NULL;
+    sabot_error error;
+
+    if (table == NULL)
+        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "%s %s has no schema", kind, name);
+    else if (sb_schema_create(app->env, table, use, &schema, &error) != SABOT_OK)
+        (void)sabot_app_fail(app, error.status, "%s %s: %s", kind, name, error.text);
+    return schema;
+}
+
+sabot_channel *sb_app_find_channel(const sabot_app *app, const char *name)
+{
+    for (uint32_t i = 0; i < app->channel_count; i++) {
+        if (strcmp(app->channels[i]->name, name) == 0)
+            return app->channels[i];
+    }
+    return NULL;
+}
+
+static bool check_new_channel(sabot_app *app, const char *name)
+{
+    if (!check_name(app, "channel", name))
+        return false;
+    if (sb_app_find_channel(app, name) != NULL) {
+        (void)sabot_app_fail(app, SABOT_ERR_EXISTS, "channel %s is opened twice", name);
+        return false;
+    }
+    if (app->channel_count == SB_APP_CHANNELS_MAX) {
+        (void)sabot_app_fail(app, SABOT_ERR_LIMIT, "channel %s: more than %d channels", name,
+                             SB_APP_CHANNELS_MAX);
+        return false;
+    }
+    return true;
+}
+
+sabot_channel *sabot_channel_open(sabot_app *app,
+                                  const char *name,
+                                  const char *url,
+                                  const sabot_schema *schema)
+{
+    sabot_channel *channel;
+
+    if (has_failed(app) || !check_new_channel(app, name))
+        return NULL;
+    channel = app_alloc(app, sizeof *channel);
+    if (channel == NULL)
+        return NULL;
+    *channel = (sabot_channel){
+        .app = app,
+        .index = app->channel_count,
+        .key_field = SB_NO_FIELD,
+        .event_time_field = SB_NO_FIELD,
+    };
+    channel->name = copy_text(app, name);
+    channel->url = effective_url(app, name, url);
+    channel->schema = make_schema(app, "channel", name, schema, SB_SCHEMA_RECORD);
+    if (channel->schema != NULL)
+        app->channels[app->channel_count++] = channel; /* from here on it is freed with the app */
+    return has_failed(app) ? NULL : channel;
+}
+
+/* The field of a path, if its type is one of `types` (a set of bits); fails the app otherwise. */
+static int32_t find_field(sabot_app *app,
+                          const struct sb_schema *schema,
+                          const char *what,
+                          const char *name,
+                          const char *path,
+                          uint32_t types)
+{
+    const int32_t field = path == NULL ? SB_NO_FIELD : sb_schema_find(schema, path);
+
+    if (field == SB_NO_FIELD)
+        (void)sabot_app_fail(app, SABOT_ERR_SCHEMA, "%s %s: schema %s has no field %s", what, name,
+                             schema->name, path == NULL ? "(null)" : path);
+    else if ((types >> schema->fields[field].type & 1) == 0)
+        (void)sabot_app_fail(app, SABOT_ERR_SCHEMA,
+                             "%s %s: field %s has type %s, which can't be it", what, name, path,
+                             sabot_type_name(schema->fields[field].type));
+    return has_failed(app) ? SB_NO_FIELD : field;
+}
+
+void sabot_channel_key(sabot_channel *channel, const char *path)
+{
+    if (channel != NULL && !has_failed(channel->app))
+        channel->key_field = find_field(
+            channel->app, channel->schema, "key of channel", channel->name, path,
+            1u << SABOT_UTF8 | 1u << SABOT_INT32 | 1u << SABOT_INT64 | 1u << SABOT_TIMESTAMP);
+}
+
+void sabot_channel_event_time(sabot_channel *channel, const char *path)
+{
+    if (channel != NULL && !has_failed(channel->app))
+        channel->event_time_field =
+            find_field(channel->app, channel->schema, "event time of channel", channel->name, path,
+                       1u << SABOT_INT64 | 1u << SABOT_TIMESTAMP);
+}
+
+void sabot_channel_source(sabot_channel *channel, sabot_source_fill fill, void *user)
+{
+    if (channel == NULL || has_failed(channel->app))
+        return;
+    if (fill == NULL) {
+        (void)sabot_app_fail(channel->app, SABOT_ERR_ARGUMENT,
+                             "channel %s: a source without a function", channel->name);
+        return;
+    }
+    channel->source = fill;
+    channel->source_user = user;
+}
+
+/* --- Agents --------------------------------------------------------------------------------------
+ */
+
+static bool check_new_agent(sabot_app *app,
+                            const char *name,
+                            const sabot_channel *channel,
+                            sabot_agent_function function)
+{
+    if (!check_name(app, "agent", name))
+        return false;
+    for (uint32_t i = 0; i < app->agent_count; i++) {
+        if (strcmp(app->agents[i]->name, name) == 0) {
+            (void)sabot_app_fail(app, SABOT_ERR_EXISTS, "agent %s is created twice", name);
+            return false;
+        }
+    }
+    if (app->agent_count == SB_APP_AGENTS_MAX)
+        (void)sabot_app_fail(app, SABOT_ERR_LIMIT, "agent %s: more than %d agents", name,
+                             SB_APP_AGENTS_MAX);
+    else if (channel == NULL || channel->app != app)
+        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "agent %s has no channel of this app", name);
+    else if (function == NULL)
+        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "agent %s has no function", name);
+    return !has_failed(app);
+}
+
+sabot_agent *sabot_agent_create(sabot_app *app,
+                                const char *name,
+                                sabot_channel *channel,
+                                sabot_agent_function function,
+                                void *user)
+{
+    sabot_agent *agent;
+
+    if (has_failed(app) || !check_new_agent(app, name, channel, function))
+        return NULL;
+    agent = app_alloc(app, sizeof *agent);
+    if (agent == NULL)
+        return NULL;
+    agent->app = app;
+    agent->index = app->agent_count;
+    agent->name = copy_text(app, name);
+    agent->channel = channel;
+    agent->function = function;
+    agent->user = user;
+    agent->key_field = SB_NO_FIELD;
+    app->agents[app->agent_count++] = agent;
+    return has_failed(app) ? NULL : agent;
+}
+
+void sabot_agent_key(sabot_agent *agent, const char *path)
+{
+    if (agent != NULL && !has_failed(agent->app))
+        agent->key_field = find_field(agent->app, agent->channel->schema, "key of agent",
+                                      agent->name, path, ~(1u << SABOT_FLOAT64));
+}
+
+static bool check_new_state(sabot_agent *agent, const char *name)
+{
+    if (!check_name(agent->app, "state", name))
+        return false;
+    for (uint32_t i = 0; i < agent->state_count; i++) {
+        if (strcmp(agent->states[i].name, name) == 0) {
+            (void)sabot_app_fail(agent->app, SABOT_ERR_EXISTS,
+                                 "agent %s: state %s is declared twice", agent->name, name);
+            return false;
+        }
+    }
+    if (agent->state_count == SB_STATES_MAX) {
+        (void)sabot_app_fail(agent->app, SABOT_ERR_LIMIT, "agent %s: more than %d states",
+                             agent->name, SB_STATES_MAX);
+        return false;
+    }
+    return true;
+}
+
+sabot_value *sabot_agent_value(sabot_agent *agent, const char *name, const sabot_schema *schema)
+{
+    sabot_value *value;
+    uint32_t index;
+
+    if (agent == NULL || has_failed(agent->app) || !check_new_state(agent, name))
+        return NULL;
+    index = agent->state_count;
+    value = app_alloc(agent->app, sizeof *value);
+    agent->state_schemas[index] = make_schema(agent->app, "state", name, schema, SB_SCHEMA_STATE);
+    agent->states[index] = (struct sb_state_spec){
+        .name = copy_text(agent->app, name),
+        .kind = SB_STATE_VALUE,
+        .schema = agent->state_schemas[index],
+    };
+    agent->state_count++;
+    if (has_failed(agent->app))
+        return NULL;
+    *value = (sabot_value){.owner = agent, .index = index};
+    return value;
+}
+
+sabot_output *sabot_agent_output(sabot_agent *agent, sabot_channel *channel)
+{
+    sabot_output *output;
+
+    if (agent == NULL || has_failed(agent->app))
+        return NULL;
+    if (channel == NULL || channel->app != agent->app) {
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                             "agent %s: an output to no channel of this app", agent->name);
+        return NULL;
+    }
+    if (agent->output_count == SB_AGENT_OUTPUTS_MAX) {
+        (void)sabot_app_fail(agent->app, SABOT_ERR_LIMIT, "agent %s: more than %d outputs",
+                             agent->name, SB_AGENT_OUTPUTS_MAX);
+        return NULL;
+    }
+    output = app_alloc(agent->app, sizeof *output);
+    if (output == NULL)
+        return NULL;
+    *output = (sabot_output){.owner = agent, .index = agent->output_count};
+    agent->outputs[agent->output_count++] = channel;
+    return output;
+}
+
+/* --- Building ------------------------------------------------------------------------------------
+ */
+
+static sabot_status check_entry(const sabot_app_entry *entry, sabot_error *error)
+{
+    if (entry == NULL || memcmp(entry->magic, "SABOTAPP", sizeof entry->magic) != 0)
+        return sabot_raise(error, SABOT_ERR_FORMAT, "this is no Sabot app: see SABOT_APP");
+    if (entry->abi_version != SABOT_ABI_VERSION || entry->size != sizeof *entry)
+        return sabot_raise(error, SABOT_ERR_ABI,
+                           "the app was built for version %u of the interface, this Sabot has %d: "
+                           "build it again",
+                           entry->abi_version, SABOT_ABI_VERSION);
+    if (!is_name(entry->name) || entry->build == NULL)
+        return sabot_raise(error, SABOT_ERR_FORMAT, "the app has no proper name or no function");
+    return SABOT_OK;
+}
+
+/* What only the whole app can tell. */
+static void check_whole(sabot_app *app)
+{
+    const char *channel;
+    const char *url;
+
+    if (!has_failed(app) && app->agent_count == 0)
+        (void)sabot_app_fail(app, SABOT_ERR_STATE, "no agent: there is nothing to run");
+    for (uint32_t i = 0; !has_failed(app) && i < app->agent_count; i++) {
+        const sabot_agent *agent = app->agents[i];
+
+        if (agent->state_count > 0 && agent->key_field == SB_NO_FIELD)
+            (void)sabot_app_fail(app, SABOT_ERR_STATE,
+                                 "agent %s has state %s, but no key: see sabot_agent_key()",
+                                 agent->name, agent->states[0].name);
+    }
+    for (size_t i = 0; !has_failed(app) && sb_config_bind_at(app->config, i, &channel, &url); i++) {
+        if (sb_app_find_channel(app, channel) == NULL)
+            (void)sabot_app_fail(app, SABOT_ERR_CONFIG,
+                                 "bind %s=%s: the app has no channel of this name", channel, url);
+    }
+}
+
+static sabot_status build(sabot_app *app, const sabot_app_entry *entry, sabot_error *error)
+{
+    const sabot_status status = entry->build(app);
+
+    /* A function that says something went wrong and not what. */
+    if (status != SABOT_OK && !has_failed(app))
+        (void)sabot_app_fail(app, status, "its build function returned %s",
+                             sabot_status_name(status));
+    check_whole(app);
+    if (has_failed(app))
+        return sabot_raise(error, app->error.status, "app %s: %s", app->name, app->error.text);
+    return sb_config_check_unused(app->config, app->name, error);
+}
+
+sabot_status sb_app_create(const struct sb_env *env,
+                           const sabot_app_entry *entry,
+                           sabot_config *config,
+                           sabot_app **app_out,
+                           sabot_error *error)
+{
+    sabot_app *app;
+    sabot_status status;
+
+    *app_out = NULL;
+    SABOT_TRY(check_entry(entry, error));
+    app = sb_alloc(env, sizeof *app);
+    if (app == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "app %s: no memory", entry->name);
+    app->env = env;
+    app->config = config;
+    sb_arena_init(&app->arena, env);
+    app->name = copy_text(app, entry->name);
+    if (app->name == NULL)
+        status = sabot_raise(error, SABOT_ERR_MEMORY, "app %s: no memory", entry->name);
+    else
+        status = build(app, entry, error);
+    if (status != SABOT_OK) {
+        sb_app_destroy(app);
+        return status;
+    }
+    *app_out = app;
+    return SABOT_OK;
+}
+
+void sb_app_destroy(sabot_app *app)
+{
+    if (app == NULL)
+        return;
+    for (uint32_t i = 0; i < app->channel_count; i++)
+        sb_schema_destroy(app->channels[i]->schema);
+    for (uint32_t i = 0; i < app->agent_count; i++) {
+        for (uint32_t state = 0; state < app->agents[i]->state_count; state++)
+            sb_schema_destroy(app->agents[i]->state_schemas[state]);
+    }
+    sb_arena_reset(&app->arena);
+    sb_free(app->env, app, sizeof *app);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app.h - an app as it was declared: channels, agents, their states and outputs.
+ *
+ * Built once by the app's function (app.c), then read-only; plan.c makes pipelines of it.
+ *
+ * Ownership: everything lies in the app's arena, but schemas, which the app destroys with itself.
+ * Threads: built by one, then read by any. */
+#ifndef SB_API_APP_H
+#define SB_API_APP_H
+
+#include "api/config.h"
+#include "data/schema.h"
+#include "op/process.h"
+
+enum {
+    SB_APP_CHANNELS_MAX = 256,
+    SB_APP_AGENTS_MAX = 128,
+    SB_AGENT_OUTPUTS_MAX = 16,
+};
+
+struct sabot_channel {
+    sabot_app *app;
+    uint32_t index; /* in app->channels */
+    const char *name;
+    const char *url; /* in force: bound, declared, or by default */
+    struct sb_schema *schema;
+    int32_t key_field;        /* or SB_NO_FIELD */
+    int32_t event_time_field; /* or SB_NO_FIELD */
+    sabot_source_fill source; /* NULL: none */
+    void *source_user;
+};
+
+struct sabot_agent {
+    sabot_app *app;
+    uint32_t index; /* in app->agents */
+    const char *name;
+    sabot_channel *channel; /* that it reads */
+    sabot_agent_function function;
+    void *user;
+    int32_t key_field; /* of the channel's schema, or SB_NO_FIELD */
+    uint32_t state_count;
+    struct sb_state_spec states[SB_STATES_MAX];
+    struct sb_schema *state_schemas[SB_STATES_MAX]; /* NULL: none */
+    uint32_t output_count;
+    sabot_channel *outputs[SB_AGENT_OUTPUTS_MAX];
+};
+
+struct sabot_app {
+    const struct sb_env *env;
+    sabot_config *config; /* the run's own */
+    const char *name;
+    struct sb_arena arena;
+    sabot_error error; /* the first; status SABOT_OK: none */
+    uint32_t channel_count;
+    sabot_channel *channels[SB_APP_CHANNELS_MAX];
+    uint32_t agent_count;
+    sabot_agent *agents[SB_APP_AGENTS_MAX];
+};
+
+/* Build the app of an entry. The config must outlive it; the app's options are declared there, and
+ * what is given for none is refused. SABOT_ERR_ABI; the error of the build, with the app's name. */
+SABOT_MUST_CHECK sabot_status sb_app_create(const struct sb_env *env,
+                                            const sabot_app_entry *entry,
+                                            sabot_config *config,
+                                            sabot_app **app_out,
+                                            sabot_error *error);
+void sb_app_destroy(sabot_app *app);
+
+/* NULL: none of this name. */
+sabot_channel *sb_app_find_channel(const sabot_app *app, const char *name);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* describe.c - what a run says about itself: the first lines, and its counters. */
+#include "api/catalog.h"
+#include "api/run.h"
+
+/* --- Lines ---------------------------------------------------------------------------------------
+ */
+
+/* End the line begun. */
+static sabot_status end_line(struct sb_buffer *lines)
+{
+    return sb_buffer_append(lines, "", 1);
+}
+
+static const char *plural(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static sabot_status write_head(const sabot_run *run, struct sb_buffer *lines)
+{
+    const sabot_config *config = run->config;
+
+    SABOT_TRY(sb_buffer_format(lines, "app %s: %u pipeline%s, %lld thread%s each", run->app->name,
+                               run->plan.pipeline_count, plural(run->plan.pipeline_count),
+                               (long long)sb_config_int64(config, "threads"),
+                               plural(sb_config_int64(config, "threads"))));
+    SABOT_TRY(end_line(lines));
+    SABOT_TRY(sb_buffer_format(lines,
+                               "without a state directory nothing is kept: a new start begins at "
+                               "the %s record and with empty state",
+                               sb_config_enum(config, "kafka.start") == 0 ? "earliest" : "latest"));
+    return end_line(lines);
+}
+
+static sabot_status write_channel(const struct sb_plan_channel *channel, struct sb_buffer *lines)
+{
+    const sabot_channel *declared = channel->declared;
+    const char *role = channel->is_read ? "reads" : "writes";
+
+    if (channel->is_inside) {
+        SABOT_TRY(sb_buffer_format(lines, "  passes %s from agent to agent", declared->name));
+        return end_line(lines);
+    }
+    SABOT_TRY(
+        sb_buffer_format(lines, "  %-6s %s (%s%s)", role, declared->name, declared->url,
+                         channel->type == sb_catalog_source() ? ", the app's own source" : ""));
+    if (channel->is_read) {
+        const int32_t count = channel->type->partition_count(channel->channel);
+
+        SABOT_TRY(sb_buffer_format(lines, ", %d partition%s", (int)count, plural(count)));
+    }
+    if (channel->is_written)
+        SABOT_TRY(sb_buffer_format(lines, ": %s", channel->type->guarantee(channel->channel)));
+    return end_line(lines);
+}
+
+static sabot_status write_agent(const sabot_agent *agent, struct sb_buffer *lines)
+{
+    SABOT_TRY(sb_buffer_format(lines, "  agent  %s on %s", agent->name, agent->channel->name));
+    if (agent->key_field != SB_NO_FIELD)
+        SABOT_TRY(sb_buffer_format(lines, ", by %s",
+                                   agent->channel->schema->fields[agent->key_field].path));
+    for (uint32_t i = 0; i < agent->output_count; i++)
+        SABOT_TRY(sb_buffer_format(lines, "%s %s", i == 0 ? ", to" : ",", agent->outputs[i]->name));
+    return end_line(lines);
+}
+
+sabot_status sb_run_write_lines(sabot_run *run)
+{
+    struct sb_buffer *lines = &run->lines;
+
+    SABOT_TRY(write_head(run, lines));
+    for (uint32_t i = 0; i < run->app->channel_count; i++) {
+        if (run->plan.channels[i].is_read || run->plan.channels[i].is_written)
+            SABOT_TRY(write_channel(&run->plan.channels[i], lines));
+    }
+    for (uint32_t i = 0; i < run->app->agent_count; i++)
+        SABOT_TRY(write_agent(run->app->agents[i], lines));
+    return SABOT_OK;
+}
+
+static bool is_started(const sabot_run *run)
+{
+    return sb_run_phase(run) != SB_RUN_PREPARING &&
+           atomic_load(&((sabot_run *)(uintptr_t)run)->started);
+}
+
+bool sabot_run_describe(sabot_run *run, size_t index, const char **line_out)
+{
+    size_t at = 0;
+
+    *line_out = NULL;
+    if (!is_started(run))
+        return false;
+    for (; index > 0 && at < run->lines.size; index--)
+        at += strlen((const char *)run->lines.data + at) + 1;
+    if (at >= run->lines.size)
+        return false;
+    *line_out = (const char *)run->lines.data + at;
+    return true;
+}
+
+/* --- Counters ------------------------------------------------------------------------------------
+ */
+
+static void add_metrics(sabot_run_stats *stats,
+                        struct sb_histogram *delays,
+                        const struct sb_flow_metrics *metrics)
+{
+    stats->records_read += sb_counter_get(&metrics->records_read);
+    stats->records_processed += sb_counter_get(&metrics->records_processed);
+    stats->records_skipped += sb_counter_get(&metrics->records_skipped);
+    stats->records_failed += sb_counter_get(&metrics->records_failed);
+    stats->records_written += sb_counter_get(&metrics->records_written);
+    stats->bytes_read += sb_counter_get(&metrics->bytes_read);
+    sb_histogram_merge(delays, &metrics->delay_us);
+}
+
+static void add_flow(const sabot_run *run,
+                     const struct sb_flow *flow,
+                     sabot_run_stats *stats,
+                     struct sb_histogram *delays)
+{
+    const int64_t first_us =
+        atomic_load(&((struct sb_flow *)(uintptr_t)flow)->control.first_record_us);
+    const int64_t lag = sb_flow_lag(flow);
+    const int64_t watermark_ms = sb_flow_watermark_ms(flow);
+
+    for (uint32_t i = 0; i < flow->config.workers; i++)
+        add_metrics(stats, delays, &flow->metrics[i]);
+    stats->lag = lag < 0 || stats->lag < 0 ? -1 : stats->lag + lag;
+    if (watermark_ms < stats->watermark_ms)
+        stats->watermark_ms = watermark_ms;
+    if (first_us != 0 &&
+        (stats->first_record_us < 0 || first_us - run->created_us < stats->first_record_us))
+        stats->first_record_us = first_us - run->created_us;
+}
+
+static bool all_connected(const struct sb_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->app->channel_count; i++) {
+        const struct sb_plan_channel *channel = &plan->channels[i];
+
+        if (channel->channel != NULL && !channel->type->connected(channel->channel))
+            return false;
+    }
+    return true;
+}
+
+void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out)
+{
+    struct sb_histogram delays = {0};
+    const int64_t end_us = atomic_load(&run->end_us);
+
+    *stats_out = (sabot_run_stats){
+        .watermark_ms = INT64_MAX,
+        .first_record_us = -1,
+        .run_us = (end_us == 0 ? sb_now_us(run->env) : end_us) - run->created_us,
+        .peak_memory_bytes = run->env->type->memory_peak(run->env->self),
+        .connected = all_connected(&run->plan),
+    };
+    stats_out->started = is_started(run);
+    if (!stats_out->started)
+        stats_out->watermark_ms = INT64_MIN;
+    for (uint32_t i = 0; stats_out->started && i < run->plan.pipeline_count; i++)
+        add_flow(run, run->plan.pipelines[i].flow, stats_out, &delays);
+    stats_out->delay_p50_us = sb_histogram_at(&delays, 0.5);
+    stats_out->delay_p95_us = sb_histogram_at(&delays, 0.95);
+    stats_out->delay_p99_us = sb_histogram_at(&delays, 0.99);
+    stats_out->delay_p999_us = sb_histogram_at(&delays, 0.999);
+    stats_out->delay_max_us =
+        stats_out->delay_p50_us < 0 ? -1 : (int64_t)sb_counter_get(&delays.max);
+}
+
+bool sabot_run_output(sabot_run *run, size_t index, const char **channel_out, uint64_t *records_out)
+{
+    *channel_out = NULL;
+    *records_out = 0;
+    for (uint32_t i = 0; i < run->app->channel_count; i++) {
+        const struct sb_plan_channel *channel = &run->plan.channels[i];
+
+        if (!channel->is_written || channel->is_inside || index-- > 0)
+            continue;
+        *channel_out = channel->declared->name;
+        for (uint32_t p = 0; is_started(run) && p < run->plan.pipeline_count; p++) {
+            const struct sb_plan_pipeline *pipeline = &run->plan.pipelines[p];
+
+            if (pipeline->nodes[i] != SB_PLAN_NO_NODE)
+                *records_out += sb_flow_written(pipeline->flow, pipeline->nodes[i]);
+        }
+        return true;
+    }
+    return false;
+}
