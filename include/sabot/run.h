@@ -166,6 +166,9 @@ SABOT_API bool sabot_run_output(sabot_run *run,
                                 const char **channel_out,
                                 uint64_t *records_out);
 
+/* Does an output go to standard output (file:-)? Then nothing else should be written there. */
+SABOT_API bool sabot_run_uses_stdout(const sabot_run *run);
+
 /* --- Records by hand -----------------------------------------------------------------------------
  *
  * Write encoded records to a channel of the app, or read some, apart from any run: `sabot send` and

@@ -51,6 +51,13 @@ bool sb_catalog_is_file(const char *url)
     return has_scheme(url, sb_channel_file.scheme);
 }
 
+bool sb_catalog_is_standard(const char *url)
+{
+    const char *rest = url + sb_url_scheme(url) + 1;
+
+    return sb_catalog_is_file(url) && rest[0] == '-' && (rest[1] == '\0' || rest[1] == '?');
+}
+
 const struct sb_channel_type *sb_catalog_source(void)
 {
     return &sb_channel_source;

@@ -15,6 +15,7 @@ SABOT_MUST_CHECK sabot_status sb_catalog_transport(const char *url,
 
 bool sb_catalog_is_memory(const char *url);
 bool sb_catalog_is_file(const char *url);
+bool sb_catalog_is_standard(const char *url); /* file:-, standard input or output */
 
 /* The transport of a `memory:` channel that the app's own function fills. */
 const struct sb_channel_type *sb_catalog_source(void);

@@ -193,3 +193,15 @@ bool sabot_run_output(sabot_run *run, size_t index, const char **channel_out, ui
     }
     return false;
 }
+
+bool sabot_run_uses_stdout(const sabot_run *run)
+{
+    for (uint32_t i = 0; i < run->app->channel_count; i++) {
+        const struct sb_plan_channel *channel = &run->plan.channels[i];
+
+        if (channel->is_written && !channel->is_inside &&
+            sb_catalog_is_standard(channel->declared->url))
+            return true;
+    }
+    return false;
+}
