@@ -8,7 +8,6 @@
  * Threads: any. Memory: one handle, from an environment of its own. */
 #include <sabot/run.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -31,14 +30,17 @@ static sabot_status check_elf(const struct sb_env *env, const char *path, sabot_
     struct sb_file *file;
     size_t size = 0;
 
-    SABOT_TRY(env->type->path_info(env->self, path, &info, error));
+    sabot_status status = env->type->path_info(env->self, path, &info, error);
+    if (status == SABOT_ERR_NOT_FOUND)
+        return sabot_raise(error, status, "%s: no such file", path);
+    SABOT_TRY(status);
     if (info.kind == SB_FILE_DIRECTORY)
         return sabot_raise(error, SABOT_ERR_FORMAT, "%s: is a directory, not a shared object",
                            path);
     if (info.kind != SB_FILE_REGULAR)
         return sabot_raise(error, SABOT_ERR_FORMAT, "%s: is not a regular file", path);
     SABOT_TRY(env->type->file_open(env->self, path, SB_OPEN_READ, &file, error));
-    const sabot_status status = env->type->file_read(file, start, sizeof start, 0, &size, error);
+    status = env->type->file_read(file, start, sizeof start, 0, &size, error);
     env->type->file_close(env->self, file);
     SABOT_TRY(status);
     if (size < sizeof elf || memcmp(start, elf, sizeof elf) != 0)
@@ -50,11 +52,15 @@ static sabot_status check_elf(const struct sb_env *env, const char *path, sabot_
 /* What stands behind the magic is believed only when the size and the version say so. */
 static sabot_status check_entry(const char *path,
                                 const char *symbol,
-                                const sabot_app_entry *entry,
+                                const void *object,
                                 size_t size,
                                 sabot_error *error)
 {
-    if (size < offsetof(sabot_app_entry, name) || memcmp(entry->magic, magic, sizeof magic) != 0)
+    const sabot_app_entry *entry = object;
+
+    if (size < offsetof(sabot_app_entry, name) ||
+        (uintptr_t)object % _Alignof(sabot_app_entry) != 0 ||
+        memcmp(object, magic, sizeof magic) != 0)
         return sabot_raise(error, SABOT_ERR_FORMAT,
                            "%s: \"%s\" is not a Sabot app: it must be made by SABOT_APP(%s, ...)",
                            path, symbol, symbol);
@@ -79,18 +85,18 @@ static sabot_status load(sabot_module *module,
                          const sabot_app_entry **entry_out,
                          sabot_error *error)
 {
-    const sabot_app_entry *entry;
+    const void *object;
     size_t size;
 
     SABOT_TRY(check_elf(module->env, path, error));
     SABOT_TRY(sb_os_module_open(path, &module->handle, error));
-    entry = sb_os_module_symbol(module->handle, symbol, &size);
-    if (entry == NULL)
+    object = sb_os_module_symbol(module->handle, symbol, &size);
+    if (object == NULL)
         return sabot_raise(error, SABOT_ERR_NOT_FOUND,
                            "%s: has no symbol \"%s\": is there a SABOT_APP(%s, ...) in its source?",
                            path, symbol, symbol);
-    SABOT_TRY(check_entry(path, symbol, entry, size, error));
-    *entry_out = entry;
+    SABOT_TRY(check_entry(path, symbol, object, size, error));
+    *entry_out = object;
     return SABOT_OK;
 }
 

@@ -166,9 +166,12 @@ static void write_all(int fd, const char *bytes, size_t size)
     }
 }
 
+enum { LINE_END_MAX = 8 /* bytes: erase to the end of the line, newline, NUL */ };
+
 static void os_log(void *self, sabot_log_level level, const char *line)
 {
     static const char *const names[] = {"ERROR", "WARN ", "INFO ", "DEBUG"};
+    const struct sb_os *os = self;
     const int64_t now_ms = os_wall_ms(self);
     const time_t seconds = (time_t)(now_ms / 1000);
     struct tm parts;
@@ -176,13 +179,14 @@ static void os_log(void *self, sabot_log_level level, const char *line)
 
     (void)gmtime_r(&seconds, &parts);
     const size_t head = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    const int length = snprintf(text + head, sizeof text - head - 1, ".%03dZ %s %s",
+    const int length = snprintf(text + head, sizeof text - head - LINE_END_MAX, ".%03dZ %s %s",
                                 (int)(now_ms % 1000), names[level & 3], line);
     if (length < 0)
         return;
-    size_t size = strlen(text);
-    text[size++] = '\n';
-    write_all(STDERR_FILENO, text, size);
+    /* What a longer line left behind this one is erased. */
+    const size_t size = strlen(text);
+    (void)snprintf(text + size, sizeof text - size, "%s", os->log_erases ? "\033[K\n" : "\n");
+    write_all(STDERR_FILENO, text, strlen(text));
 }
 
 void sb_assert_failed(const char *expression, const char *file, int line)
@@ -257,6 +261,13 @@ static sabot_status plan_crash(struct sb_os *os, sabot_error *error)
     return SABOT_OK;
 }
 
+static bool erases_lines(int fd)
+{
+    const char *terminal = getenv("TERM");
+
+    return isatty(fd) == 1 && terminal != NULL && strcmp(terminal, "dumb") != 0;
+}
+
 sabot_status sb_os_env_create(struct sb_env **env_out, sabot_error *error)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -267,6 +278,7 @@ sabot_status sb_os_env_create(struct sb_env **env_out, sabot_error *error)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for the environment (%zu bytes)",
                            sizeof *os);
     os->env = (struct sb_env){.type = &os_type, .self = os, .log_level = SABOT_LOG_INFO};
+    os->log_erases = erases_lines(STDERR_FILENO);
     os->spinners_max = processors > 1 ? (uint32_t)processors / 2 : 0;
 
     const sabot_status status = plan_crash(os, error);

@@ -17,6 +17,7 @@ struct sb_os {
     char *crash_label;            /* NULL: no crash is planned */
     uint64_t crash_hit;           /* the call that ends the process, from 1 */
     _Atomic uint64_t crash_calls;
+    bool log_erases;           /* stderr is a terminal, where a live line may stand */
     uint32_t spinners_max;     /* threads that may spin at once: never all processors */
     _Atomic uint32_t spinners; /* that do now */
 };

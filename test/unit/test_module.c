@@ -130,7 +130,7 @@ static void an_app_is_named_by_path_and_symbol(void **state)
 
 static void a_file_that_is_no_shared_object_is_told_apart(void **state)
 {
-    assert_refused(*state, "missing.so:app", SABOT_ERR_NOT_FOUND, "missing.so: ");
+    assert_refused(*state, "missing.so:app", SABOT_ERR_NOT_FOUND, "missing.so: no such file");
     assert_refused(*state, "./missing/x.so:app", SABOT_ERR_NOT_FOUND, "./missing/x.so: ");
     assert_refused(*state, "folder.so:app", SABOT_ERR_FORMAT, "is a directory");
     assert_refused(*state, "/dev/null:app", SABOT_ERR_FORMAT, "is not a regular file");
