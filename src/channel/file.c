@@ -42,7 +42,6 @@ static void file_close(struct sb_channel *channel)
     if (channel->file != NULL)
         env->type->file_close(env->self, channel->file);
     sb_url_reset(&channel->url);
-    sb_string_free(env, channel->name);
     sb_free(env, channel, sizeof *channel);
 }
 
@@ -53,23 +52,22 @@ static sabot_status check_use(const struct sb_channel *channel,
 {
     if (channel->url.rest[0] == '\0')
         return sabot_raise(error, SABOT_ERR_CONFIG,
-                           "channel %s: %s has no path: write file:PATH, or file:- for standard "
-                           "input or output",
-                           config->name, config->url);
+                           "%s has no path: write file:PATH, or file:- for standard input or "
+                           "output",
+                           config->url);
     if (config->for_reading && config->for_writing)
         return sabot_raise(error, SABOT_ERR_CONFIG,
-                           "channel %s: the app both reads and writes it, which a file can't be "
+                           "%s: the app both reads and writes this channel, which a file can't be "
                            "used for: bind it to memory: or kafka:",
-                           config->name);
+                           config->url);
     if (config->for_writing && channel->url.values[RULE_FOLLOW].given)
         return sabot_raise(error, SABOT_ERR_CONFIG,
-                           "channel %s: %s: follow is for inputs, and this is an output",
-                           config->name, config->url);
+                           "%s: follow is for inputs, and this is an output", config->url);
     if (channel->is_standard && channel->follow)
         return sabot_raise(error, SABOT_ERR_CONFIG,
-                           "channel %s: %s: standard input can't be followed: it ends when its "
-                           "other side ends",
-                           config->name, config->url);
+                           "%s: standard input can't be followed: it ends when its other side "
+                           "ends",
+                           config->url);
     return SABOT_OK;
 }
 
@@ -81,7 +79,8 @@ static void take_config(struct sb_channel *channel, const struct sb_channel_conf
     channel->for_reading = !config->for_writing;
     channel->follow = sb_url_number(&channel->url, RULE_FOLLOW, 0) != 0;
     channel->until_end = config->until_end;
-    channel->from_end = config->start != NULL && strcmp(config->start, "latest") == 0;
+    channel->from_end =
+        channel->follow && config->start != NULL && strcmp(config->start, "latest") == 0;
     channel->record_max = config->record_max;
     channel->block_size = block_size > SB_FILE_BLOCK_MAX ? SB_FILE_BLOCK_MAX : (size_t)block_size;
     if (channel->block_size == 0)
@@ -103,19 +102,12 @@ static sabot_status file_open(const struct sb_env *env,
     (void)waker; /* prepare never says AGAIN */
     *channel_out = NULL;
     if (channel == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for %s", config->name,
-                           config->url);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for channel %s", config->url);
     channel->env = env;
     status = sb_url_init(&channel->url, env, config->url, rules, RULE_COUNT, error);
     if (status == SABOT_OK) {
         take_config(channel, config);
         status = check_use(channel, config, error);
-    }
-    if (status == SABOT_OK) {
-        channel->name = sb_string_copy(env, config->name);
-        if (channel->name == NULL)
-            status = sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for its name",
-                                 config->name);
     }
     if (status != SABOT_OK) {
         file_close(channel);
@@ -175,12 +167,6 @@ static sabot_status file_prepare(struct sb_channel *channel, sabot_error *error)
     }
     if (file != NULL)
         env->type->file_close(env->self, file);
-    if (error != NULL) {
-        const sabot_error cause = *error;
-
-        (void)sabot_raise(error, status, "channel %s: %s", channel->name, cause.text);
-        error->retriable = cause.retriable;
-    }
     return status;
 }
 

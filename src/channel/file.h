@@ -65,13 +65,12 @@ struct sb_file_output {
 struct sb_channel {
     const struct sb_env *env;
     struct sb_url url;
-    char *name;       /* the app's name of it */
     const char *path; /* as it is called in errors; of url, or static */
     bool is_standard; /* file:- */
     bool for_reading; /* else for writing */
     bool follow;      /* wait for more at the end of the file */
     bool until_end;
-    bool from_end; /* start=latest */
+    bool from_end; /* start=latest of a followed file; another one is read from its beginning */
     uint32_t record_max;
     size_t block_size;
     struct sb_file *file;     /* NULL: not prepared */

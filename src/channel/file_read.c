@@ -178,8 +178,8 @@ static sabot_status check_position(const struct sb_channel *channel,
                                    sabot_error *error)
 {
     if (position->partition != 0)
-        return sabot_raise(error, SABOT_ERR_NOT_FOUND, "%s: has no partition %d, a file is one",
-                           channel->path, (int)position->partition);
+        return sabot_raise(error, SABOT_ERR_NOT_FOUND, "%s: has no partition %" PRId32,
+                           channel->path, position->partition);
     if (channel->stream_is_read)
         return sabot_raise(error, SABOT_ERR_STATE,
                            "%s: is a stream and was read before: what was read is gone",
@@ -436,7 +436,8 @@ static sabot_status refuse_line(struct sb_reader *reader, sabot_error *error)
     note_line(reader);
     take_line(reader);
     return sabot_raise(error, SABOT_ERR_LIMIT,
-                       "%s: record of %" PRIu64 " bytes is longer than the limit of %" PRIu32,
+                       "%s: record of %" PRIu64 " bytes is longer than the limit of %" PRIu32
+                       " (record.bytes_max)",
                        place, size, reader->channel->record_max);
 }
 

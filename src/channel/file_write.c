@@ -254,10 +254,13 @@ static sabot_status check_record(const struct sb_writer *writer,
     const struct sb_channel *channel = writer->channel;
     const sabot_text value = record->value;
 
-    SB_ASSERT(record->partition == SB_PARTITION_ANY || record->partition == 0);
+    if (record->partition != SB_PARTITION_ANY && record->partition != 0)
+        return sabot_raise(error, SABOT_ERR_ARGUMENT, "%s: has no partition %" PRId32,
+                           channel->path, record->partition);
     if (value.size > channel->record_max)
         return sabot_raise(error, SABOT_ERR_LIMIT,
-                           "%s: record of %zu bytes is longer than the limit of %" PRIu32,
+                           "%s: record of %zu bytes is longer than the limit of %" PRIu32
+                           " (record.bytes_max)",
                            channel->path, value.size, channel->record_max);
     if (value.data == NULL || sb_file_is_blank(value.data, value.size))
         return sabot_raise(error, SABOT_ERR_FORMAT,
