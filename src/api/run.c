@@ -77,11 +77,13 @@ sabot_status sabot_run_create(const sabot_app_entry *entry,
     *run_out = NULL;
     SABOT_TRY(sb_run_environment(config, &env, error));
     status = sb_run_create(env, entry, config, run_out, error);
-    if (status != SABOT_OK)
+    if (status != SABOT_OK) {
         sb_os_env_destroy(env);
-    else
-        (*run_out)->own_env = env;
-    return status;
+        return status;
+    }
+    SB_ASSERT(*run_out != NULL);
+    (*run_out)->own_env = env;
+    return SABOT_OK;
 }
 
 void sabot_run_destroy(sabot_run *run)

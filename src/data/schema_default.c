@@ -8,11 +8,18 @@
 #include "data/schema_default.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/batch.h"
+
+enum {
+    NUMBER_MAX = 512,      /* bytes of a written number */
+    EXPONENT_MAX = 100000, /* beyond any double */
+    EXPONENT_SIZE = 24,    /* bytes of "e-100512" and more */
+};
 
 /* --- Numbers ---------------------------------------------------------------------------------- */
 
@@ -76,21 +83,50 @@ static sabot_status parse_int(struct sb_schema_field *field,
     return SABOT_OK;
 }
 
+/* Bounded, so that it can be added to: beyond it every number is zero or out of range. */
+static long written_exponent(const char *text)
+{
+    const long exponent = strtol(text, NULL, 10);
+
+    if (exponent > EXPONENT_MAX)
+        return EXPONENT_MAX;
+    return exponent < -EXPONENT_MAX ? -EXPONENT_MAX : exponent;
+}
+
+/* The nearest double, whatever locale the app has set: strtod gets the digits and an exponent, and
+ * never a decimal point. `text` is a number as in JSON. */
+static double nearest_double(const char *text)
+{
+    char plain[NUMBER_MAX + EXPONENT_SIZE];
+    size_t size = 0;
+    long exponent = 0;
+    bool fraction = false;
+
+    for (; *text != '\0' && *text != 'e' && *text != 'E'; text++) {
+        if (*text == '.') {
+            fraction = true;
+            continue;
+        }
+        exponent -= fraction;
+        plain[size++] = *text;
+    }
+    if (*text != '\0')
+        exponent += written_exponent(text + 1);
+    (void)snprintf(plain + size, EXPONENT_SIZE, "e%ld", exponent);
+    return strtod(plain, NULL);
+}
+
 static sabot_status parse_float(struct sb_schema_field *field,
                                 const char *text,
                                 const char **reason_out)
 {
-    locale_t locale;
-
     *reason_out = "it is not a number";
     if (!is_number(text))
         return SABOT_ERR_SCHEMA;
-    /* An app may have set a locale that writes 1,5. */
-    locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (locale == (locale_t)0)
-        return SABOT_ERR_MEMORY;
-    field->default_float = strtod_l(text, NULL, locale);
-    freelocale(locale);
+    *reason_out = "it has too many digits";
+    if (strlen(text) >= NUMBER_MAX)
+        return SABOT_ERR_SCHEMA;
+    field->default_float = nearest_double(text);
     *reason_out = "it is out of range";
     return isfinite(field->default_float) ? SABOT_OK : SABOT_ERR_SCHEMA;
 }

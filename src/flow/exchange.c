@@ -74,6 +74,7 @@ static void split(struct sb_slice *const *parts,
                   const uint64_t *hashes,
                   uint32_t rows)
 {
+    SB_ASSERT(part_count > 0);
     for (uint32_t row = 0; row < rows; row++) {
         struct sb_slice *part = parts[sb_hash_shard(hashes[row]) % part_count];
 
