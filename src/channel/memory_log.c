@@ -325,7 +325,7 @@ uint64_t sb_log_size(const struct sb_record *record)
 
 static uint8_t *put(uint8_t *to, const void *bytes, size_t size)
 {
-    if (size > 0)
+    if (bytes != NULL && size > 0)
         memcpy(to, bytes, size);
     return to + size;
 }
