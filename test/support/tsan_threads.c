@@ -162,4 +162,12 @@ int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *deadlin
     return result(pthread_cond_timedwait(condition_of(condition), mutex_of(mutex), deadline));
 }
 
+/* librdkafka is not instrumented: the order that its own atomics make is not seen. What our
+ * callbacks do in its threads is still watched. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "called_from_lib:librdkafka.so\n";
+}
+
 #pragma GCC visibility pop
