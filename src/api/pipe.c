@@ -108,8 +108,8 @@ static sabot_status open_channel(sabot_pipe *pipe,
     sabot_error why;
 
     SABOT_TRY(pipe->env->type->waker_create(pipe->env->self, &pipe->waker, error));
-    SABOT_TRY(sb_open_channel(app, pipe->declared, !for_writing, for_writing, log, pipe->waker,
-                              &pipe->type, &pipe->channel, error));
+    SABOT_TRY(sb_open_channel(app, pipe->declared, !for_writing, for_writing, for_writing, log,
+                              pipe->waker, &pipe->type, &pipe->channel, error));
     while ((status = pipe->type->prepare(pipe->channel, &why)) == SABOT_AGAIN)
         wait(pipe, INT64_MAX);
     if (status == SABOT_OK)

@@ -43,8 +43,8 @@ static sabot_status open_channel(struct sb_plan *plan,
         channel->is_inside = true;
         return SABOT_OK;
     }
-    return sb_open_channel(plan->app, declared, channel->is_read, channel->is_written, log, waker,
-                           &channel->type, &channel->channel, error);
+    return sb_open_channel(plan->app, declared, channel->is_read, channel->is_written, false, log,
+                           waker, &channel->type, &channel->channel, error);
 }
 
 static bool is_open_file(const struct sb_plan_channel *channel)

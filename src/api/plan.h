@@ -64,11 +64,12 @@ SABOT_MUST_CHECK sabot_status sb_plan_flows(struct sb_plan *plan,
                                             struct sb_waker *owner,
                                             sabot_error *error);
 
-/* How the channel of an app is opened in this run (open.c). */
+/* How the channel of an app is opened in this run (open.c). `append`: what it holds stays. */
 SABOT_MUST_CHECK sabot_status sb_open_channel(const sabot_app *app,
                                               const sabot_channel *declared,
                                               bool for_reading,
                                               bool for_writing,
+                                              bool append,
                                               struct sb_log *log,
                                               struct sb_waker *waker,
                                               const struct sb_channel_type **type_out,

@@ -59,6 +59,7 @@ enum sb_open_mode {
     SB_OPEN_WRITE,    /* for writing; created when missing, kept as it is */
     SB_OPEN_UPDATE,   /* for reading and writing; created when missing, kept as it is */
     SB_OPEN_NEW,      /* for writing; must not exist */
+    SB_OPEN_APPEND,   /* for writing at the end, wherever that is; created when missing */
 };
 
 enum sb_file_kind { SB_FILE_REGULAR, SB_FILE_DIRECTORY, SB_FILE_STREAM /* pipe, tty, device */ };

@@ -135,6 +135,7 @@ static int open_flags(enum sb_open_mode mode)
     case SB_OPEN_TRUNCATE: return O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
     case SB_OPEN_WRITE: return O_WRONLY | O_CREAT | O_NONBLOCK;
     case SB_OPEN_UPDATE: return O_RDWR | O_CREAT;
+    case SB_OPEN_APPEND: return O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK;
     case SB_OPEN_NEW: break;
     }
     return O_WRONLY | O_CREAT | O_EXCL;
@@ -161,7 +162,8 @@ static sabot_status check_opened(const struct sb_file *file,
         return raise_code(error, errno, file->path, "look at it");
     if (S_ISDIR(status.st_mode))
         return sabot_raise(error, SABOT_ERR_IO, "%s: is a directory, not a file", file->path);
-    if ((open_flags(mode) & O_NONBLOCK) != 0 && fcntl(file->fd, F_SETFL, 0) != 0)
+    if ((open_flags(mode) & O_NONBLOCK) != 0 &&
+        fcntl(file->fd, F_SETFL, open_flags(mode) & O_APPEND) != 0)
         return raise_code(error, errno, file->path, "set it to blocking");
     return SABOT_OK;
 }
@@ -178,6 +180,7 @@ sabot_status sb_os_file_open(void *self,
         [SB_OPEN_WRITE] = "open it for writing",
         [SB_OPEN_UPDATE] = "open it for reading and writing",
         [SB_OPEN_NEW] = "create it",
+        [SB_OPEN_APPEND] = "open it for writing",
     };
     struct sb_file *file = file_make(self, path);
     sabot_status status;

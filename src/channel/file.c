@@ -77,6 +77,7 @@ static void take_config(struct sb_channel *channel, const struct sb_channel_conf
 
     channel->is_standard = strcmp(channel->url.rest, "-") == 0;
     channel->for_reading = !config->for_writing;
+    channel->append = config->append;
     channel->follow = sb_url_number(&channel->url, RULE_FOLLOW, 0) != 0;
     channel->until_end = config->until_end;
     channel->from_end =
@@ -124,12 +125,15 @@ static sabot_status open_file(const struct sb_channel *channel,
                               sabot_error *error)
 {
     const struct sb_env *env = channel->env;
+    enum sb_open_mode mode = SB_OPEN_WRITE;
 
     if (channel->is_standard)
         return env->type->file_standard(env->self, channel->for_reading ? 0 : 1, file_out, error);
-    return env->type->file_open(env->self, channel->path,
-                                channel->for_reading ? SB_OPEN_READ : SB_OPEN_WRITE, file_out,
-                                error);
+    if (channel->for_reading)
+        mode = SB_OPEN_READ;
+    else if (channel->append)
+        mode = SB_OPEN_APPEND;
+    return env->type->file_open(env->self, channel->path, mode, file_out, error);
 }
 
 static sabot_status check_kind(const struct sb_channel *channel,

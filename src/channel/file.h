@@ -56,6 +56,7 @@ struct sb_file_output {
     struct sb_waker *waker;   /* the thread's */
     _Atomic uint32_t open;    /* writers not closed */
     _Atomic bool closing;     /* the channel is being closed */
+    bool wants_newline;       /* the file ends within a line: begin a new one (thread's) */
     _Atomic bool failed;      /* then `error` is valid, and never changes */
     sabot_error error;
     _Atomic(struct sb_writer *) arrived; /* a stack of new writers; the thread takes all at once */
@@ -68,6 +69,7 @@ struct sb_channel {
     const char *path; /* as it is called in errors; of url, or static */
     bool is_standard; /* file:- */
     bool for_reading; /* else for writing */
+    bool append;      /* what an output holds stays */
     bool follow;      /* wait for more at the end of the file */
     bool until_end;
     bool from_end; /* start=latest of a followed file; another one is read from its beginning */

@@ -61,11 +61,18 @@ static void writer_free(struct sb_writer *writer)
 
 static void write_out(struct sb_channel *channel, const uint8_t *data, size_t size)
 {
+    const struct sb_env *env = channel->env;
     struct sb_file_output *output = &channel->output;
+    sabot_status status = SABOT_OK;
 
     if (size == 0 || atomic_load_explicit(&output->failed, memory_order_relaxed))
         return;
-    if (channel->env->type->file_write(channel->file, data, size, -1, &output->error) == SABOT_OK)
+    if (output->wants_newline)
+        status = env->type->file_write(channel->file, "\n", 1, -1, &output->error);
+    output->wants_newline = false;
+    if (status == SABOT_OK)
+        status = env->type->file_write(channel->file, data, size, -1, &output->error);
+    if (status == SABOT_OK)
         return;
     output->error.retriable = false;
     output->error.fatal = true;
@@ -133,7 +140,37 @@ static struct sb_step write_step(void *context)
 
 /* --- Open and close --------------------------------------------------------------------------- */
 
-/* With the first writer: empty the file, and start the thread. */
+/* A last line that has no end would become one with the first that is written. */
+static sabot_status check_last_line(struct sb_channel *channel, sabot_error *error)
+{
+    const struct sb_env *env = channel->env;
+    struct sb_file_info info;
+    struct sb_file *file;
+    char last = '\n';
+    size_t size;
+    sabot_status status;
+
+    SABOT_TRY(env->type->file_info(channel->file, &info, error));
+    if (info.size == 0)
+        return SABOT_OK;
+    SABOT_TRY(env->type->file_open(env->self, channel->path, SB_OPEN_READ, &file, error));
+    status = env->type->file_read(file, &last, 1, (int64_t)info.size - 1, &size, error);
+    env->type->file_close(env->self, file);
+    channel->output.wants_newline = last != '\n';
+    return status;
+}
+
+/* What stood in the file before the run. */
+static sabot_status treat_old_content(struct sb_channel *channel, sabot_error *error)
+{
+    if (!sb_file_is_regular(channel) || channel->is_standard)
+        return SABOT_OK;
+    if (channel->append)
+        return check_last_line(channel, error);
+    return channel->env->type->file_truncate(channel->file, 0, error);
+}
+
+/* With the first writer: empty the file, or see to its last line, and start the thread. */
 static sabot_status start_output(struct sb_channel *channel, sabot_error *error)
 {
     const struct sb_env *env = channel->env;
@@ -143,8 +180,7 @@ static sabot_status start_output(struct sb_channel *channel, sabot_error *error)
         return SABOT_OK;
     if (output->waker == NULL)
         SABOT_TRY(env->type->waker_create(env->self, &output->waker, error));
-    if (sb_file_is_regular(channel) && !channel->is_standard)
-        SABOT_TRY(env->type->file_truncate(channel->file, 0, error));
+    SABOT_TRY(treat_old_content(channel, error));
     return env->type->spawn(env->self, "file-write", write_step, channel, output->waker,
                             &output->thread, error);
 }

@@ -186,6 +186,7 @@ struct setup {
     const char *parameters; /* "?follow=true" */
     const char *start;
     bool writing;
+    bool append;
     bool until_end;
     uint64_t block_size; /* 0: as it comes */
     uint32_t record_max;
@@ -199,6 +200,7 @@ static sabot_status try_open(struct stage *stage, struct setup setup, struct sb_
         .url = setup.url,
         .for_reading = !setup.writing,
         .for_writing = setup.writing,
+        .append = setup.append,
         .until_end = setup.until_end,
         .buffer_bytes = setup.block_size == 0 ? BUFFER : setup.block_size * BLOCKS,
         .record_max = setup.record_max == 0 ? 1024 * 1024 : setup.record_max,
@@ -1296,6 +1298,39 @@ static void an_output_is_emptied_by_its_first_writer_only(void **state)
     FILES->close(channel);
 }
 
+static void an_output_that_is_appended_to_keeps_what_it_holds(void **state)
+{
+    struct stage *stage = *state;
+    static const char *const before[] = {"", "old\n", "ol"};
+    static const char *const after[] = {"one\n", "old\none\n", "ol\none\n"};
+
+    for (size_t i = 0; i < 3; i++) {
+        struct sb_channel *channel;
+        struct sb_writer *writer;
+
+        put(stage, "out", before[i]);
+        channel =
+            open_channel(stage, (struct setup){.file = "out", .writing = true, .append = true});
+        writer = open_writer(stage, channel);
+        assert_int_equal(flush(stage, writer), SABOT_OK);
+        assert_file(stage, "out", before[i]);
+        assert_int_equal(write_text(stage, writer, "one"), SABOT_OK);
+        assert_int_equal(flush(stage, writer), SABOT_OK);
+        assert_file(stage, "out", after[i]);
+        /* Others may append as well. */
+        append(stage, "out", "other\n");
+        assert_int_equal(write_text(stage, writer, "two"), SABOT_OK);
+        FILES->writer_close(writer);
+        FILES->close(channel);
+        put(stage, "expected", after[i]);
+        append(stage, "expected", "other\ntwo\n");
+        size_t size;
+        char *expected = get(stage, "expected", &size);
+        assert_file(stage, "out", expected);
+        free(expected);
+    }
+}
+
 static void what_was_not_flushed_is_written_when_it_is_closed(void **state)
 {
     struct stage *stage = *state;
@@ -1702,6 +1737,7 @@ int main(void)
         TEST(a_file_is_not_read_and_written_by_one_app),
         TEST(a_file_is_the_same_by_any_name),
         TEST(an_output_is_emptied_by_its_first_writer_only),
+        TEST(an_output_that_is_appended_to_keeps_what_it_holds),
         TEST(what_was_not_flushed_is_written_when_it_is_closed),
         TEST(records_of_any_size_are_whole_lines),
         TEST(a_record_that_is_no_line_is_refused),

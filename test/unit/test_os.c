@@ -373,6 +373,12 @@ static void open_modes_keep_empty_or_refuse(void **state)
     assert_int_equal(env->type->file_info(file, &info, NULL), SABOT_OK);
     assert_int_equal(info.size, 3);
     env->type->file_close(env->self, file);
+    file = open_file(fixture, "a", SB_OPEN_APPEND);
+    assert_int_equal(truncate(path_of(fixture, "a"), 5), 0); /* somebody else changes it */
+    assert_int_equal(env->type->file_write(file, "de", 2, -1, NULL), SABOT_OK);
+    assert_int_equal(env->type->file_info(file, &info, NULL), SABOT_OK);
+    assert_int_equal(info.size, 7);
+    env->type->file_close(env->self, file);
     file = open_file(fixture, "a", SB_OPEN_TRUNCATE);
     assert_int_equal(env->type->file_info(file, &info, NULL), SABOT_OK);
     assert_int_equal(info.size, 0);
