@@ -85,6 +85,14 @@ typedef struct sabot_option {
 
 SABOT_API bool sabot_option_at(size_t index, sabot_option *option_out);
 
+/* Show the options that an app declares, in their order. The app is built for it, with defaults,
+ * and destroyed; nothing is opened. Rows are valid during the call. */
+typedef void (*sabot_option_function)(void *context, const sabot_option *option);
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_app_options(const sabot_app_entry *entry,
+                                                          sabot_option_function each,
+                                                          void *context,
+                                                          sabot_error *error);
+
 /* --- Loading an app from a shared object ---------------------------------------------------------
  *
  * `spec` is "PATH:SYMBOL"; the last ':' splits; PATH is a file, libraries are not searched.

@@ -22,7 +22,10 @@ static sabot_status read_file(const struct sb_env *env,
     struct sb_file *file;
     sabot_status status;
 
-    SABOT_TRY(env->type->path_info(env->self, path, &info, error));
+    status = env->type->path_info(env->self, path, &info, error);
+    if (status == SABOT_ERR_NOT_FOUND)
+        return sabot_raise(error, status, "%s: no such file", path);
+    SABOT_TRY(status);
     if (info.kind == SB_FILE_DIRECTORY)
         return sabot_raise(error, SABOT_ERR_IO, "%s: is a directory", path);
     if (sb_buffer_reserve(contents, size_max + 1) != SABOT_OK)

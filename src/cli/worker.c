@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.c - `sabot worker`: run the app until its inputs end, or somebody stops it. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+enum {
+    REDRAW_MS = 250,
+    FIRST_LOOK_MS = 10, /* until then: the first lines come at once */
+};
+
+/* How a failed call ends the process: a run that never began did not start. */
+static int code_of(sabot_status status, bool has_started)
+{
+    if (status == SABOT_ERR_FENCED)
+        return CLI_FENCED;
+    return has_started ? CLI_FAILED : CLI_NOT_STARTED;
+}
+
+/* What is said once, while the run goes on. */
+struct progress {
+    struct cli_live live;
+    bool is_described;
+    bool is_stopping;
+};
+
+/* The first lines, as soon as everything is open. */
+static void describe(struct progress *progress, sabot_run *run)
+{
+    const char *line;
+
+    if (progress->is_described || !sabot_run_describe(run, 0, &line))
+        return;
+    cli_live_erase(&progress->live);
+    for (size_t i = 0; sabot_run_describe(run, i, &line); i++)
+        (void)fprintf(stderr, "%s\n", line);
+    progress->is_described = true;
+}
+
+static void report(struct progress *progress, sabot_run *run)
+{
+    describe(progress, run);
+    if (cli_signals_seen() != 0 && !progress->is_stopping) {
+        cli_live_erase(&progress->live);
+        (void)fprintf(stderr, "stopping: what is in flight is finished; a second signal ends it "
+                              "at once\n");
+        progress->is_stopping = true;
+    }
+    cli_live_draw(&progress->live, run);
+}
+
+/* Start, and report until the run has ended. SABOT_END: well. */
+static sabot_status start_and_wait(sabot_run *run, struct progress *progress, sabot_error *error)
+{
+    sabot_status status;
+
+    cli_signals_stop(run);
+    status = sabot_run_start(run, error);
+    if (status == SABOT_OK)
+        status = SABOT_AGAIN;
+    for (int64_t waited_ms = 0; status == SABOT_AGAIN;) {
+        const int64_t wait_ms = waited_ms < REDRAW_MS ? FIRST_LOOK_MS : REDRAW_MS;
+
+        status = sabot_run_wait(run, wait_ms, error);
+        waited_ms += wait_ms;
+        if (status == SABOT_AGAIN && waited_ms >= REDRAW_MS)
+            report(progress, run);
+        else
+            describe(progress, run);
+    }
+    cli_signals_stop(NULL);
+    cli_live_erase(&progress->live);
+    return status;
+}
+
+static int end(sabot_run *run, sabot_status status, bool as_json, const sabot_error *error)
+{
+    const char *outcome = cli_signals_seen() != 0 ? "stopped" : "done";
+    const bool has_failed = status != SABOT_END;
+    sabot_run_stats stats;
+    int code = CLI_DONE;
+
+    sabot_run_get_stats(run, &stats);
+    if (has_failed) {
+        code = code_of(status, stats.started);
+        outcome = stats.started ? "failed" : "not started";
+    }
+    if (stats.started)
+        cli_summary_print(run, outcome);
+    if (has_failed)
+        (void)cli_fail(code, "%s", error->text);
+    if (as_json) {
+        cli_summary_print_json(run, outcome, code, has_failed ? error : NULL);
+        if (!cli_flush_output() && code == CLI_DONE)
+            code = CLI_FAILED;
+    }
+    return code;
+}
+
+int cli_worker(const struct cli_setup *setup, const struct cli_args *args)
+{
+    const bool as_json = cli_args_value(args, "json") != NULL;
+    sabot_error error = {.status = SABOT_OK};
+    struct progress progress = {.is_described = false};
+    sabot_run *run;
+    sabot_status status;
+    int code;
+
+    status = sabot_run_create(setup->entry, setup->config, &run, &error);
+    if (status != SABOT_OK)
+        return cli_fail(code_of(status, false), "%s", error.text);
+    if (as_json && sabot_run_uses_stdout(run)) {
+        sabot_run_destroy(run);
+        return cli_fail(CLI_NOT_STARTED,
+                        "--json: an output is bound to file:-, and both want stdout: bind it "
+                        "elsewhere, or leave --json out");
+    }
+    /* Records that scroll by on the same terminal leave no place for a line. */
+    cli_live_init(&progress.live, !(sabot_run_uses_stdout(run) && isatty(STDOUT_FILENO) == 1));
+    status = start_and_wait(run, &progress, &error);
+    code = end(run, status, as_json, &error);
+    sabot_run_destroy(run);
+    return code;
+}
