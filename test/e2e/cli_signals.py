@@ -60,7 +60,7 @@ def first_signal_ends_cleanly(work, number):
     wait_for(process, "handled 1")
     process.send_signal(number)
     err = end(process, 0)
-    assert "stopped: 1 records" in err, err
+    assert "stopped: 1 record in" in err, err
 
 
 def second_signal_ends_at_once(work, first, second):
