@@ -355,8 +355,10 @@ static uint32_t stored_size(sabot_text text)
 static struct sb_log_head *take(struct sb_log_partition *partition, uint32_t size)
 {
     struct sb_log_segment *segment = partition->newest;
-    struct sb_log_head *head = head_at(segment, segment->used);
+    struct sb_log_head *head;
 
+    SB_ASSERT(segment != NULL);
+    head = head_at(segment, segment->used);
     SB_ASSERT(size + END_SIZE <= segment->capacity - segment->used);
     segment->used += size;
     segment->end = ++partition->end;

@@ -1083,5 +1083,7 @@ int channel_suite_run(const struct channel_suite *suite)
     add(tests, &n, TEST(a_full_channel_makes_its_writer_wait), suite->bounded);
     add(tests, &n, TEST(offsets_are_kept_by_group_with_their_metadata), many && suite->groups);
     add(tests, &n, TEST(metadata_has_a_limit), suite->groups);
+    if (suite->transactions)
+        n += channel_suite_txn_tests(tests + n, SUITE_TESTS_MAX - n);
     return _cmocka_run_group_tests(suite->name, tests, n, NULL, NULL);
 }

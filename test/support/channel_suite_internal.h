@@ -37,6 +37,7 @@ struct suite {
     struct sb_waker *wakers[SUITE_WAKERS];
     char name[32]; /* of this test's channel */
     sabot_error error;
+    uint32_t stops;      /* full stops written */
     sabot_status answer; /* what is said to records that are shown */
     struct suite_record *taken;
     uint32_t taken_count;
