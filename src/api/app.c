@@ -449,8 +449,6 @@ static void check_whole(sabot_app *app)
     const char *channel;
     const char *url;
 
-    if (!has_failed(app) && app->agent_count == 0)
-        (void)sabot_app_fail(app, SABOT_ERR_STATE, "no agent: there is nothing to run");
     for (uint32_t i = 0; !has_failed(app) && i < app->agent_count; i++) {
         const sabot_agent *agent = app->agents[i];
 

@@ -39,6 +39,9 @@ static sabot_status build(sabot_run *run,
     SABOT_TRY(env->type->waker_create(env->self, &run->caller, error));
     SABOT_TRY(sb_log_create(env, &run->log, error));
     SABOT_TRY(sb_app_create(env, entry, run->config, &run->app, error));
+    if (run->app->agent_count == 0)
+        return sabot_raise(error, SABOT_ERR_STATE, "app %s: no agent: there is nothing to run",
+                           run->app->name);
     return sb_plan_init(&run->plan, run->app, run->log, run->waker, error);
 }
 
