@@ -76,8 +76,9 @@ static sabot_status fill(sabot_source *output,
 void source_attach(sabot_app *app, sabot_channel *channel)
 {
     struct source *source = sabot_app_memory(app, sizeof *source);
-    const int64_t count = sabot_app_option_int64(app, "count", 1000000, 0, BANK_COUNT_MAX,
-                                                 "Transactions to make up.");
+    const int64_t count = sabot_app_option_int64(
+        app, "count", 1000000, 0, BANK_COUNT_MAX,
+        "Transactions to make up; 0: none, the program that embeds the app brings its own.");
     const int64_t seed = sabot_app_option_int64(
         app, "seed", 1, 0, INT64_MAX, "Transactions of one seed are the same on every machine.");
     const int64_t rate = sabot_app_option_int64(
@@ -86,7 +87,7 @@ void source_attach(sabot_app *app, sabot_channel *channel)
     const int64_t accounts = sabot_app_option_int64(app, "accounts", 20000, 1, BANK_ACCOUNTS_MAX,
                                                     "Accounts that make the transactions.");
 
-    if (source == NULL)
+    if (source == NULL || count == 0)
         return;
     bank_init(&source->bank, (uint64_t)seed, (uint64_t)accounts);
     source->count = (uint64_t)count;
