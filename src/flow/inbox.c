@@ -48,14 +48,11 @@ static bool merge(struct sb_inbox *inbox, uint32_t index, struct sb_message *mes
         return false; /* shown by sb_inbox_take() when it is aligned */
     case SB_MESSAGE_END: break;
     }
-    /* One input less may complete a barrier, let time go on, or be the end. */
+    /* One input less may complete a barrier, or be the end. Of time it says nothing: an input whose
+     * time is over said so by INT64_MAX, and one that was stopped goes on another day. */
     inbox->live--;
     sb_gate_end(&inbox->gate, index);
-    moved = sb_watermark_end(&inbox->watermark, index);
-    if (inbox->live == 0)
-        return true;
-    *message = sb_message_mark(SB_MESSAGE_WATERMARK, inbox->watermark.now);
-    return moved;
+    return inbox->live == 0;
 }
 
 static bool take_from(struct sb_inbox *inbox, uint32_t index, struct sb_message *message_out)

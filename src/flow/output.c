@@ -42,22 +42,23 @@ static bool push_exchanges(struct sb_output *output)
     return all;
 }
 
-/* Hand the head of the queue to every exchange. Without memory the flow fails, and some of them
- * have it: what they have is sent all the same. */
+/* Hand the head of the queue to every exchange. */
 static sabot_status hand_over(struct sb_output *output)
 {
     struct sb_output_item *item = &output->items[output->first];
+    sabot_status status = SABOT_OK;
 
     for (uint32_t i = 0; i < output->exchange_count; i++) {
         if (item->batch == NULL)
             sb_exchange_mark(&output->exchanges[i], &item->mark);
-        else
-            SABOT_TRY(sb_exchange_batch(&output->exchanges[i], item->batch));
+        else if (!output->lossy)
+            status = sb_exchange_batch(&output->exchanges[i], item->batch);
+        output->lossy = output->lossy || status != SABOT_OK;
     }
     sb_batch_unref(item->batch);
     output->first = (output->first + 1) % SB_OUTPUT_QUEUE_MAX;
     output->count--;
-    return SABOT_OK;
+    return status;
 }
 
 sabot_status sb_output_push(struct sb_output *output)

@@ -9,6 +9,9 @@
  * its outputs are empty, so the queue never holds more than one call of an operator produced and a
  * few marks.
  *
+ * Without memory for a slice the flow fails; some edges then have a batch that others miss. From
+ * there on batches are dropped, so that no edge sees a hole, and marks go on, so that all ends.
+ *
  * Thread: the worker that owns the task. */
 #ifndef SB_FLOW_OUTPUT_H
 #define SB_FLOW_OUTPUT_H
@@ -25,6 +28,7 @@ struct sb_output_item {
 struct sb_output {
     struct sb_exchange *exchanges; /* borrowed from the flow */
     uint32_t exchange_count;
+    bool lossy;     /* memory ran out: batches are dropped */
     uint32_t first; /* of the queue, in items */
     uint32_t count;
     struct sb_output_item items[SB_OUTPUT_QUEUE_MAX];
@@ -39,7 +43,8 @@ void sb_output_reset(struct sb_output *output);
 void sb_output_batch(struct sb_output *output, struct sb_batch *take_batch);
 void sb_output_mark(struct sb_output *output, enum sb_message_kind kind, int64_t value);
 
-/* Send on. SABOT_OK: all of it is on its way; SABOT_AGAIN: a ring is full; SABOT_ERR_MEMORY. */
+/* Send on. SABOT_OK: all of it is on its way; SABOT_AGAIN: a ring is full; SABOT_ERR_MEMORY, once:
+ * batches are dropped from now on, and the caller sends on what is left. */
 SABOT_MUST_CHECK sabot_status sb_output_push(struct sb_output *output);
 
 /* Nothing queued, nothing held? */

@@ -97,8 +97,13 @@ void sb_source_reset(struct sb_source *source)
 /* --- Failing and passing over --------------------------------------------------------------------
  */
 
+/* Whoever writes to the channel is not held back any more by a reader that reads no more. */
 static void end(struct sb_source *source)
 {
+    if (source->state == SB_SOURCE_ENDED)
+        return;
+    if (source->reader != NULL)
+        source->node->port.type->stop(source->reader);
     sb_output_mark(&source->output, SB_MESSAGE_END, 0);
     source->state = SB_SOURCE_ENDED;
 }
@@ -361,8 +366,6 @@ static bool obey(struct sb_source *source)
     const int64_t barrier = atomic_load_explicit(&source->control->barrier, memory_order_relaxed);
 
     if (sb_control_stopping(source->control)) {
-        if (source->reader != NULL)
-            source->node->port.type->stop(source->reader);
         end(source);
         return true;
     }
@@ -375,15 +378,16 @@ static bool obey(struct sb_source *source)
 
 static bool push(struct sb_source *source)
 {
-    const sabot_status status = sb_output_push(&source->output);
+    sabot_status status = sb_output_push(&source->output);
     sabot_error error;
 
-    if (status == SABOT_OK || status == SABOT_AGAIN || source->state != SB_SOURCE_OPEN)
-        return status == SABOT_OK;
-    (void)sabot_raise(&error, status, "channel %s: no memory to hand over a batch",
-                      source->node->name);
-    fail(source, &error);
-    return false;
+    if (status == SABOT_ERR_MEMORY) {
+        (void)sabot_raise(&error, status, "channel %s: no memory to hand over a batch",
+                          source->node->name);
+        fail(source, &error);
+        status = sb_output_push(&source->output); /* what is left are marks */
+    }
+    return status == SABOT_OK;
 }
 
 bool sb_source_step(struct sb_source *source)

@@ -72,7 +72,8 @@ static void fail(struct sb_task *task, const sabot_error *error)
 {
     sb_control_fail(task->control, error);
     task->firing = false;
-    task->state = SB_TASK_FAILED;
+    if (task->state == SB_TASK_OPEN)
+        task->state = SB_TASK_FAILED;
 }
 
 /* Send on what the operator and the marks before have left. True: all of it is gone. */
@@ -82,13 +83,15 @@ static bool push(struct sb_task *task)
     sabot_error error;
 
     for (uint32_t i = 0; i < task->output_count; i++) {
-        const sabot_status status = sb_output_push(&task->outputs[i]);
+        sabot_status status = sb_output_push(&task->outputs[i]);
 
+        if (status == SABOT_ERR_MEMORY) {
+            (void)sabot_raise(&error, status, "agent %s: no memory to hand over a batch",
+                              task->node->name);
+            fail(task, &error);
+            status = sb_output_push(&task->outputs[i]); /* what is left are marks */
+        }
         all = all && status == SABOT_OK;
-        if (status == SABOT_OK || status == SABOT_AGAIN || task->state != SB_TASK_OPEN)
-            continue;
-        (void)sabot_raise(&error, status, "%s: no memory to hand over a batch", task->node->name);
-        fail(task, &error);
     }
     return all;
 }
