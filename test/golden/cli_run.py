@@ -30,8 +30,8 @@ suite.run("agent_fails", [*app, "worker", "--bind", "in=file:failing.jsonl", "--
 suite.run("output_is_full", [*app, "worker", *source, "--bind", "out=file:/dev/full"])
 suite.run("send", [*app, "send", "in", "--bind", "in=file:sent.jsonl"], stdin='{"id":1}\n\n{"name":"x","id":2}',
           files=["sent.jsonl"])
-suite.run("send_is_refused", [*app, "send", "in", "--bind", "in=file:sent.jsonl"],
-          stdin='{"id":1}\n{"id":"x"}\n{"id":3}\n', files=["sent.jsonl"])
+suite.run("send_is_refused", [*app, "send", "in", "--bind", "in=file:refused.jsonl"],
+          stdin='{"id":1}\n{"id":"x"}\n{"id":3}\n', files=["refused.jsonl"])
 suite.run("tap", [*app, "tap", "in", *source])
 suite.run("tap_counts", [*app, "tap", "in", *source, "--count", "1"])
 
