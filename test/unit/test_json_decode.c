@@ -11,8 +11,10 @@
 
 static size_t append(char *record, size_t size, const char *piece)
 {
-    memcpy(record + size, piece, strlen(piece));
-    return size + strlen(piece);
+    const size_t length = strlen(piece);
+
+    memcpy(record + size, piece, length);
+    return size + length;
 }
 
 /* --- What is taken ---------------------------------------------------------------------------- */
