@@ -396,6 +396,12 @@ static const uint8_t *read_object(struct sb_decoder *decoder, const uint8_t *at)
         if ((size_t)(end - at) > link->size && link->size > 0 &&
             sb_json_same(at, link->bytes, link->size)) {
             at += link->size;
+            if (__builtin_expect(*at <= ' ', 0)) {
+                /* The link ends where a value began; this time there is more space before it. */
+                at = sb_json_space(at, end);
+                if (at == end)
+                    return ends_early(decoder);
+            }
         } else {
             at = read_way(decoder, frame->object, link, at);
             if (at == NULL)

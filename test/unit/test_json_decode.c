@@ -59,6 +59,22 @@ static void keys_come_in_any_order_and_with_any_space(void **state)
     }
 }
 
+static void the_same_keys_with_other_space_mean_the_same(void **state)
+{
+    struct json_fixture *json = *state;
+
+    for (int i = 0; i < 2; i++) {
+        (void)json_good(json, "{\"small\":1,\"card\":{\"number\":2},\"name\":\"x\"}");
+        const struct wide row =
+            json_good(json, "{\"small\": \n1,\"card\":\t{\"number\":\r\n2},\"name\":  \"x\"}");
+
+        assert_int_equal(row.small, 1);
+        assert_int_equal(row.number, 2);
+        TEXT_IS(row.name, "x");
+    }
+    assert_int_equal(json_decode(json, "{\"small\":  ", 11), SABOT_ERR_FORMAT);
+}
+
 static void unknown_fields_are_passed(void **state)
 {
     struct json_fixture *json = *state;
@@ -674,6 +690,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_type_lands_in_its_column),
         TEST(keys_come_in_any_order_and_with_any_space),
+        TEST(the_same_keys_with_other_space_mean_the_same),
         TEST(unknown_fields_are_passed),
         TEST(null_is_missing),
         TEST(of_duplicate_keys_the_last_wins),
