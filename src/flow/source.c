@@ -269,12 +269,15 @@ static sabot_status fill(struct sb_source *source, uint32_t index, sabot_error *
 
 static void raise_and_fail(struct sb_source *source, sabot_status status, const sabot_error *error)
 {
+    /* Refused by the decoder, or by the channel as too large: a record that was read, and failed.
+     */
+    const bool is_record = source->refused_offset >= 0 || status == SABOT_ERR_LIMIT;
     char place[SB_PLACE_MAX];
     sabot_error placed;
 
-    sb_counter_add(&source->metrics->records_failed, 1);
+    sb_counter_add(&source->metrics->records_read, is_record);
+    sb_counter_add(&source->metrics->records_failed, is_record);
     if (source->refused_offset >= 0) {
-        sb_counter_add(&source->metrics->records_read, 1);
         place_of(source, source->refused_offset, place, sizeof place);
         (void)sabot_raise(&placed, status, "channel %s: %s: %s", source->node->name, place,
                           error->text);
