@@ -135,8 +135,13 @@ static void write_line(char line[LINE_SIZE], struct cli_live *live, sabot_run *r
     sabot_run_get_stats(run, &stats);
     line[0] = '\0';
     if (!stats.connected)
-        append(line, " broker away  ");
-    append(line, " %s records", cli_write_count(number, stats.records_read));
+        append(line, " broker away");
+    if (!stats.started) {
+        append(line, " %s", stats.connected ? "starting" : "- waiting for it");
+        return;
+    }
+    append(line, "%s %s records", stats.connected ? "" : "  ",
+           cli_write_count(number, stats.records_read));
     append(line, "   %s", cli_write_rate(number, measure_rate(live, &stats)));
     append_outputs(line, run, stats.records_written);
     if (stats.delay_p99_us >= 0)
@@ -146,7 +151,7 @@ static void write_line(char line[LINE_SIZE], struct cli_live *live, sabot_run *r
     if (stats.records_skipped > 0)
         append(line, "   skipped %s", cli_write_count(number, stats.records_skipped));
     if (stats.connected)
-        append(line, "   %s", stats.started ? "connected" : "starting");
+        append(line, "   connected");
 }
 
 static size_t terminal_width(void)

@@ -88,6 +88,8 @@ static int end(sabot_run *run, sabot_status status, bool as_json, const sabot_er
     }
     if (stats.started)
         cli_summary_print(run, outcome);
+    else if (!has_failed)
+        (void)fprintf(stderr, "%s before it had begun\n", outcome);
     if (has_failed)
         (void)cli_fail(code, "%s", error->text);
     if (as_json) {
