@@ -22,8 +22,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sabot_error error = {.status = SABOT_OK};
     char *spec;
 
-    /* Only a path that can't lead out of the folder is put behind it; the bare spec is tried when
-     * it has no path to speak of. */
     spec = malloc(sizeof folder + size);
     if (spec == NULL)
         abort();
