@@ -123,13 +123,11 @@ static bool same_state(const struct sb_account_line *one, const struct sb_accoun
 /* The bytes of a state on all threads; counted at the first line of its name, 0 at the others. */
 static uint64_t sum_of(const struct sb_account *account, const struct sb_account_line *line)
 {
-    const struct sb_account_line *first = account->lines;
     uint64_t sum = 0;
 
-    while (!same_state(first, line))
-        first = first->next;
-    if (first != line)
-        return 0;
+    for (const struct sb_account_line *first = account->lines; first != line; first = first->next)
+        if (same_state(first, line))
+            return 0;
     for (const struct sb_account_line *other = line; other != NULL; other = other->next)
         if (same_state(other, line))
             sum += atomic_load_explicit(&other->bytes, memory_order_relaxed);

@@ -5,8 +5,6 @@
  * arena of a shard when its first key comes; the rest by chunk. */
 #include "state/store.h"
 
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "state/vault.h"
 
@@ -33,6 +31,9 @@ static sabot_status state_init(struct sb_vault *vault,
     state->keys_expire = expires && has_keys_cells(spec->kind);
     state->entries_expire = expires && spec->kind == SB_STATE_MAP;
     state->key_offset = sizeof(struct sb_cell) + (state->keys_expire ? sizeof(int64_t) : 0);
+    state->entry_offset = sizeof(struct sb_cell) + (state->entries_expire ? sizeof(int64_t) : 0);
+    if (spec->kind == SB_STATE_TIMERS)
+        state->key_offset = sizeof(struct sb_timer);
     state->backed = vault->config.rows != NULL && !spec->in_memory;
     state->plain = !state->keys_expire && !state->backed;
     state->line.owner = vault->config.owner;
@@ -41,7 +42,9 @@ static sabot_status state_init(struct sb_vault *vault,
     state->tables = sb_alloc_array(vault->config.env, SB_SHARD_COUNT, sizeof *state->tables);
     if (state->fixed_size > vault->zeros_size)
         vault->zeros_size = state->fixed_size;
-    return state->tables == NULL ? SABOT_ERR_MEMORY : SABOT_OK;
+    if (state->tables == NULL)
+        return SABOT_ERR_MEMORY;
+    return spec->kind == SB_STATE_TIMERS ? sb_wheel_create(vault, state) : SABOT_OK;
 }
 
 static sabot_status vault_init(struct sb_vault *vault, const struct sb_store_config *config)
@@ -50,6 +53,7 @@ static sabot_status vault_init(struct sb_vault *vault, const struct sb_store_con
     vault->store.watermark_ms = INT64_MIN;
     vault->store.now_ms[SB_TIME_EVENT] = INT64_MIN;
     vault->store.now_ms[SB_TIME_PROCESSING] = INT64_MIN;
+    vault->processing_ms = INT64_MIN;
     vault->zeros_size = 16;
     sb_pool_init(&vault->pool, config->env, config->account);
     vault->states = sb_alloc_array(config->env, config->state_count, sizeof *vault->states);
@@ -87,6 +91,7 @@ static void state_reset(struct sb_vault *vault, struct sb_state *state)
         sb_index_reset(&state->tables[i].entries, &vault->pool);
     }
     sb_free_array(vault->config.env, state->tables, SB_SHARD_COUNT, sizeof *state->tables);
+    sb_wheel_destroy(vault, state);
     sb_account_remove(vault->config.account, &state->line);
 }
 
@@ -157,8 +162,9 @@ void sb_store_time(struct sb_store *store, int64_t watermark_ms, int64_t process
 
     if (watermark_ms > store->watermark_ms)
         store->watermark_ms = watermark_ms;
-    if (processing_ms > store->now_ms[SB_TIME_PROCESSING])
-        store->now_ms[SB_TIME_PROCESSING] = processing_ms;
+    if (processing_ms > vault->processing_ms)
+        vault->processing_ms = processing_ms;
+    store->now_ms[SB_TIME_PROCESSING] = vault->processing_ms;
     sb_vault_sweep(vault);
 }
 
@@ -209,6 +215,7 @@ sabot_status sb_key_create(struct sb_vault *vault,
                            struct sb_key key,
                            uint32_t size,
                            struct sb_cell **cell_out,
+                           sb_ref *ref_out,
                            sabot_error *error)
 {
     const uint32_t shard = sb_hash_shard(key.hash);
@@ -219,6 +226,7 @@ sabot_status sb_key_create(struct sb_vault *vault,
     sb_ref ref = 0;
 
     *cell_out = NULL;
+    *ref_out = 0;
     if (key.text.size > SB_STATE_KEY_MAX)
         return sabot_raise(error, SABOT_ERR_LIMIT,
                            "state %s of agent %s: a key of %zu bytes, %d are allowed",
@@ -237,6 +245,7 @@ sabot_status sb_key_create(struct sb_vault *vault,
     sb_index_insert(index, key.hash, ref);
     sb_account_count(&state->line, sb_cell_size(bytes));
     *cell_out = cell;
+    *ref_out = ref;
     return SABOT_OK;
 }
 
@@ -252,18 +261,45 @@ void sb_key_remove(struct sb_vault *vault, struct sb_state *state, uint64_t hash
     sb_vault_drop(vault, state, shard, ref, bytes);
 }
 
-void sb_store_prefetch(const struct sb_store *store, uint32_t state, uint64_t hash)
+void sb_key_forget(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref)
+{
+    const uint32_t shard = sb_hash_shard(hash);
+    struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
+    void *value = sb_cell_value(state, cell);
+
+    sb_cell_change(&vault->cells[shard], ref, sb_cell_bytes(state, cell));
+    if (state->spec.kind == SB_STATE_LIST)
+        sb_list_drop_segments(vault, state, shard, value);
+    else if (state->spec.kind == SB_STATE_MAP)
+        sb_map_drop_entries(vault, state, hash, value);
+    sb_key_remove(vault, state, hash, ref);
+}
+
+sabot_status sb_value_check(const struct sb_vault *vault,
+                            const struct sb_state *state,
+                            size_t size,
+                            sabot_error *error)
+{
+    SB_ASSERT(state->fixed_size == 0 || state->fixed_size == size);
+    if (size <= SB_STATE_VALUE_MAX)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_LIMIT,
+                       "state %s of agent %s: a value of %zu bytes, %d are allowed",
+                       state->spec.name, vault->config.owner, size, SB_STATE_VALUE_MAX);
+}
+
+void sb_store_prefetch(const struct sb_store *store, uint32_t index, uint64_t hash)
 {
     const struct sb_vault *vault = sb_vault_of_const(store);
 
-    sb_index_prefetch(&vault->states[state].tables[sb_hash_shard(hash)].keys, hash);
+    sb_index_prefetch(&vault->states[index].tables[sb_hash_shard(hash)].keys, hash);
 }
 
-void sb_store_prefetch_cell(const struct sb_store *store, uint32_t state, uint64_t hash)
+void sb_store_prefetch_cell(const struct sb_store *store, uint32_t index, uint64_t hash)
 {
     const struct sb_vault *vault = sb_vault_of_const(store);
     const uint32_t shard = sb_hash_shard(hash);
-    struct sb_probe probe = sb_index_probe(&vault->states[state].tables[shard].keys, hash);
+    struct sb_probe probe = sb_index_probe(&vault->states[index].tables[shard].keys, hash);
     const sb_ref ref = sb_index_match(&probe);
 
     if (ref != 0)

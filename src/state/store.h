@@ -146,34 +146,34 @@ static inline SABOT_MUST_CHECK sabot_status sb_store_status(const struct sb_stor
 }
 
 /* Hints: fetch the slot of the index; later, the cell that the slot names. */
-void sb_store_prefetch(const struct sb_store *store, uint32_t state, uint64_t hash);
-void sb_store_prefetch_cell(const struct sb_store *store, uint32_t state, uint64_t hash);
+void sb_store_prefetch(const struct sb_store *store, uint32_t index, uint64_t hash);
+void sb_store_prefetch_cell(const struct sb_store *store, uint32_t index, uint64_t hash);
 
 /* --- Values -------------------------------------------------------------------------------------
  */
 
 /* The cell of a key, of the fixed size of the schema. Never NULL: zeros when there is none. */
-const void *sb_store_read(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+const void *sb_store_read(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash);
 /* For changing in place: made and zeroed at the first call for the key. NULL: `error` says why
  * (no memory, and which state holds how much; the key is too long). */
 void *sb_store_edit(struct sb_store *store,
-                    uint32_t state,
+                    uint32_t index,
                     sabot_text key,
                     uint64_t hash,
                     sabot_error *error);
 /* Is there a cell? A value that was edited and left all zeros is one. */
-bool sb_store_has(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+bool sb_store_has(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash);
 /* Forget the key: a value; a whole list; a whole map. */
 SABOT_MUST_CHECK sabot_status sb_store_clear(struct sb_store *store,
-                                             uint32_t state,
+                                             uint32_t index,
                                              sabot_text key,
                                              uint64_t hash,
                                              sabot_error *error);
 /* Bytes of any size (a state without a schema). data == NULL: there is none; an empty value has
  * data != NULL and size 0. */
-sabot_text sb_store_get(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+sabot_text sb_store_get(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash);
 SABOT_MUST_CHECK sabot_status sb_store_put(struct sb_store *store,
-                                           uint32_t state,
+                                           uint32_t index,
                                            sabot_text key,
                                            uint64_t hash,
                                            sabot_text value,
@@ -186,11 +186,12 @@ SABOT_MUST_CHECK sabot_status sb_store_put(struct sb_store *store,
  * end of the callback, if not before. What is put or removed meanwhile is allowed: a removed entry
  * is not returned, a new one may or may not be. */
 struct sb_cursor {
-    uint64_t opaque[8];
+    uint64_t opaque[12];
 };
-/* Begin. `prefix`: only entries of a map whose key begins with it; of lists and of all: size 0. */
+/* Begin. `prefix`: only entries of a map whose key begins with it; of lists and of all: size 0. Its
+ * bytes stay good as long as the cursor. */
 SABOT_MUST_CHECK sabot_status sb_store_scan(struct sb_store *store,
-                                            uint32_t state,
+                                            uint32_t index,
                                             sabot_text key,
                                             uint64_t hash,
                                             sabot_text prefix,
@@ -203,15 +204,15 @@ bool sb_store_next(struct sb_store *store,
                    sabot_text *value_out);
 
 SABOT_MUST_CHECK sabot_status sb_list_append(struct sb_store *store,
-                                             uint32_t state,
+                                             uint32_t index,
                                              sabot_text key,
                                              uint64_t hash,
                                              sabot_text value,
                                              sabot_error *error);
-uint64_t sb_list_count(struct sb_store *store, uint32_t state, sabot_text key, uint64_t hash);
+uint64_t sb_list_count(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash);
 /* Drop the oldest elements until at most `keep` are left. */
 SABOT_MUST_CHECK sabot_status sb_list_trim(struct sb_store *store,
-                                           uint32_t state,
+                                           uint32_t index,
                                            sabot_text key,
                                            uint64_t hash,
                                            uint64_t keep,
@@ -219,26 +220,26 @@ SABOT_MUST_CHECK sabot_status sb_list_trim(struct sb_store *store,
 
 /* One entry of the map of a key. data == NULL: there is none. */
 sabot_text sb_map_get(struct sb_store *store,
-                      uint32_t state,
+                      uint32_t index,
                       sabot_text key,
                       uint64_t hash,
                       sabot_text entry);
 /* With a schema: the entry's cell for changing in place, made and zeroed at the first call. */
 void *sb_map_edit(struct sb_store *store,
-                  uint32_t state,
+                  uint32_t index,
                   sabot_text key,
                   uint64_t hash,
                   sabot_text entry,
                   sabot_error *error);
 SABOT_MUST_CHECK sabot_status sb_map_put(struct sb_store *store,
-                                         uint32_t state,
+                                         uint32_t index,
                                          sabot_text key,
                                          uint64_t hash,
                                          sabot_text entry,
                                          sabot_text value,
                                          sabot_error *error);
 SABOT_MUST_CHECK sabot_status sb_map_remove(struct sb_store *store,
-                                            uint32_t state,
+                                            uint32_t index,
                                             sabot_text key,
                                             uint64_t hash,
                                             sabot_text entry,
@@ -250,14 +251,14 @@ SABOT_MUST_CHECK sabot_status sb_map_remove(struct sb_store *store,
 /* Register a timer of this key: it fires once, when the clock of the state (event time: the
  * watermark; processing time) has reached `time_ms`. The same key and time is one timer. */
 SABOT_MUST_CHECK sabot_status sb_timer_set(struct sb_store *store,
-                                           uint32_t state,
+                                           uint32_t index,
                                            sabot_text key,
                                            uint64_t hash,
                                            int64_t time_ms,
                                            sabot_error *error);
 /* SABOT_OK also when there is none. */
 SABOT_MUST_CHECK sabot_status sb_timer_delete(struct sb_store *store,
-                                              uint32_t state,
+                                              uint32_t index,
                                               sabot_text key,
                                               uint64_t hash,
                                               int64_t time_ms,
@@ -266,7 +267,7 @@ SABOT_MUST_CHECK sabot_status sb_timer_delete(struct sb_store *store,
 /* A timer has fired and is gone. Whatever a callback may do is allowed, setting timers included.
  * SABOT_OK: go on. SABOT_AGAIN: this one is done, but stop here. Else: stop with this error. */
 typedef sabot_status (*sb_timer_function)(void *context,
-                                          uint32_t state,
+                                          uint32_t index, /* of the timers */
                                           sabot_text key,
                                           uint64_t hash,
                                           int64_t time_ms,

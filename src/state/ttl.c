@@ -41,36 +41,42 @@ void sb_state_refresh(struct sb_vault *vault,
     sb_cell_set_time(cell, now_ms);
 }
 
-static void sweep_key(struct sb_vault *vault,
-                      struct sb_state *state,
-                      uint32_t shard,
-                      struct sb_slot slot)
+/* Remove a cell of a key, or of an entry, when no record that isn't late can see it any more. The
+ * slot's tag is all of the hash that is needed, with the shard. */
+static void sweep_slot(struct sb_vault *vault,
+                       struct sb_state *state,
+                       uint32_t shard,
+                       struct sb_slot slot)
 {
-    const int64_t now_ms = state->spec.ttl_time == SB_TIME_EVENT
-                               ? vault->store.watermark_ms
-                               : vault->store.now_ms[SB_TIME_PROCESSING];
+    const int64_t now_ms =
+        state->spec.ttl_time == SB_TIME_EVENT ? vault->store.watermark_ms : vault->processing_ms;
     const struct sb_cell *cell = sb_cell_at(&vault->cells[shard], slot.ref);
+    const uint64_t hash = (uint64_t)shard << 57 | slot.tag;
 
-    if (is_past(now_ms, sb_cell_time(cell), state->spec.ttl_ms))
-        sb_key_remove(vault, state, (uint64_t)shard << 57 | slot.tag, slot.ref);
+    if (!is_past(now_ms, sb_cell_time(cell), state->spec.ttl_ms))
+        return;
+    if (state->entries_expire)
+        sb_entry_remove(vault, state, hash, slot.ref);
+    else
+        sb_key_forget(vault, state, hash, slot.ref);
 }
 
-static void sweep_keys(struct sb_vault *vault, struct sb_state *state)
+static void sweep(struct sb_vault *vault, struct sb_state *state)
 {
     uint32_t budget = SB_SWEEP_SLOTS;
     uint32_t shards = 0;
 
     while (budget > 0 && shards < SB_SHARD_COUNT) {
-        const struct sb_index *index = &state->tables[state->sweep_shard].keys;
+        const struct sb_table *table = &state->tables[state->sweep_shard];
         const uint64_t before = state->sweep_at;
         struct sb_slot slot;
-
-        const bool found = sb_index_walk(index, &state->sweep_at, &slot);
+        const bool found = sb_index_walk(state->entries_expire ? &table->entries : &table->keys,
+                                         &state->sweep_at, &slot);
         const uint64_t looked = state->sweep_at - before;
 
         budget -= looked > budget ? budget : (uint32_t)looked;
         if (found) {
-            sweep_key(vault, state, state->sweep_shard, slot);
+            sweep_slot(vault, state, state->sweep_shard, slot);
             continue;
         }
         state->sweep_shard = (state->sweep_shard + 1) % SB_SHARD_COUNT;
@@ -81,7 +87,10 @@ static void sweep_keys(struct sb_vault *vault, struct sb_state *state)
 
 void sb_vault_sweep(struct sb_vault *vault)
 {
-    for (uint32_t i = 0; i < vault->config.state_count; i++)
-        if (vault->states[i].keys_expire && !vault->states[i].backed)
-            sweep_keys(vault, &vault->states[i]);
+    for (uint32_t i = 0; i < vault->config.state_count; i++) {
+        struct sb_state *state = &vault->states[i];
+
+        if ((state->keys_expire || state->entries_expire) && !state->backed)
+            sweep(vault, state);
+    }
 }

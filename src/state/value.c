@@ -42,8 +42,16 @@ const void *sb_store_read(struct sb_store *store, uint32_t index, sabot_text key
 bool sb_store_has(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
 {
     struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    struct sb_cursor cursor;
+    sabot_text value;
 
-    return visible(vault, sb_state_of(vault, index), (struct sb_key){key, hash}) != NULL;
+    if (state->spec.kind != SB_STATE_MAP)
+        return visible(vault, state, (struct sb_key){key, hash}) != NULL;
+    /* All entries may have expired. */
+    return sb_store_scan(store, index, key, hash, (sabot_text){NULL, 0}, &cursor, NULL) ==
+               SABOT_OK &&
+           sb_store_next(store, &cursor, NULL, &value);
 }
 
 sabot_text sb_store_get(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
@@ -69,11 +77,11 @@ void *sb_store_edit(struct sb_store *store,
     const uint32_t shard = sb_hash_shard(hash);
     const struct sb_key named = {key, hash};
     struct sb_cell *cell = NULL;
-    const sb_ref ref = sb_key_find(vault, state, named, &cell);
+    sb_ref ref = sb_key_find(vault, state, named, &cell);
 
     SB_ASSERT(is_value(state) && state->fixed_size > 0);
     if (ref == 0) {
-        if (sb_key_create(vault, state, named, state->fixed_size, &cell, error) != SABOT_OK)
+        if (sb_key_create(vault, state, named, state->fixed_size, &cell, &ref, error) != SABOT_OK)
             return NULL;
         return sb_cell_value(state, cell);
     }
@@ -98,20 +106,20 @@ sabot_status sb_store_put(struct sb_store *store,
     const struct sb_key named = {key, hash};
     struct sb_cell *before = NULL;
     struct sb_cell *cell;
+    sb_ref before_ref;
     sb_ref ref;
 
     SB_ASSERT(is_value(state));
-    SB_ASSERT(state->fixed_size == 0 || state->fixed_size == value.size);
-    if (value.size > SB_STATE_VALUE_MAX)
-        return sabot_raise(error, SABOT_ERR_LIMIT,
-                           "state %s of agent %s: a value of %zu bytes, %d are allowed",
-                           state->spec.name, vault->config.owner, value.size, SB_STATE_VALUE_MAX);
-    ref = sb_key_find(vault, state, named, &before);
-    SABOT_TRY(sb_key_create(vault, state, named, (uint32_t)value.size, &cell, error));
+    SABOT_TRY(sb_value_check(vault, state, value.size, error));
+    before_ref = sb_key_find(vault, state, named, &before);
+    SABOT_TRY(sb_key_create(vault, state, named, (uint32_t)value.size, &cell, &ref, error));
     if (value.size > 0)
         memcpy(sb_cell_value(state, cell), value.data, value.size);
-    if (ref != 0) /* its bytes stay readable until the callback has ended */
-        sb_key_remove(vault, state, hash, ref);
+    if (before_ref == 0)
+        return SABOT_OK;
+    if (state->keys_expire && sb_cell_time(before) > sb_cell_time(cell))
+        sb_cell_set_time(cell, sb_cell_time(before));
+    sb_key_remove(vault, state, hash, before_ref); /* readable until the callback has ended */
     return SABOT_OK;
 }
 
@@ -128,6 +136,6 @@ sabot_status sb_store_clear(struct sb_store *store,
 
     (void)error;
     if (ref != 0)
-        sb_key_remove(vault, state, hash, ref);
+        sb_key_forget(vault, state, hash, ref);
     return SABOT_OK;
 }

@@ -47,17 +47,19 @@ struct sb_table {
 
 struct sb_state {
     struct sb_state_spec spec;
-    uint32_t index;       /* in the store */
-    uint32_t fixed_size;  /* of a value; 0: any */
-    uint32_t key_offset;  /* in the cell of a key */
-    bool plain;           /* a key's cell needs no look at time or rows */
-    bool keys_expire;     /* the cells of keys have a time */
-    bool entries_expire;  /* those of entries have one */
-    bool backed;          /* there are rows behind the cells */
-    uint32_t sweep_shard; /* where the sweep goes on */
+    uint32_t index;        /* in the store */
+    uint32_t fixed_size;   /* of a value; 0: any */
+    uint32_t key_offset;   /* in the cell of a key */
+    uint32_t entry_offset; /* in an entry's cell: of its owner and tower */
+    bool plain;            /* a key's cell needs no look at time or rows */
+    bool keys_expire;      /* the cells of keys have a time */
+    bool entries_expire;   /* those of entries have one */
+    bool backed;           /* there are rows behind the cells */
+    uint32_t sweep_shard;  /* where the sweep goes on */
     uint64_t sweep_at;
     struct sb_table *tables; /* SB_SHARD_COUNT */
     struct sb_account_line line;
+    struct sb_wheel *wheel; /* timers only */
 };
 
 struct sb_vault {
@@ -69,8 +71,8 @@ struct sb_vault {
     uint64_t dead_shards[SB_SHARD_COUNT / 64]; /* have cells to bury */
     uint8_t *zeros;                            /* what is read where nothing is */
     size_t zeros_size;
-    bool time_known;   /* sb_store_time() was called */
-    sabot_error error; /* of the first failure */
+    int64_t processing_ms; /* the wall clock, as sb_store_time() gave it */
+    sabot_error error;     /* of the first failure */
 };
 
 static inline struct sb_vault *sb_vault_of(struct sb_store *store)
@@ -168,9 +170,18 @@ sabot_status sb_key_create(struct sb_vault *vault,
                            struct sb_key key,
                            uint32_t size,
                            struct sb_cell **cell_out,
+                           sb_ref *ref_out,
                            sabot_error *error);
+/* Is a value of this size allowed? */
+sabot_status sb_value_check(const struct sb_vault *vault,
+                            const struct sb_state *state,
+                            size_t size,
+                            sabot_error *error);
 /* Out of the index; its bytes stay readable until the callback has ended. */
 void sb_key_remove(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref);
+
+/* The whole of a key, whatever its kind: its cell, and the segments or entries that hang on it. */
+void sb_key_forget(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref);
 
 /* The arena of a shard, made when it is first needed; NULL: no memory. */
 struct sb_cells *sb_vault_cells(struct sb_vault *vault, uint32_t shard);
@@ -185,6 +196,149 @@ sabot_status sb_vault_no_memory(struct sb_vault *vault,
                                 sabot_error *error);
 /* Keep the first failure. */
 sabot_status sb_vault_fail(struct sb_vault *vault, const sabot_error *error);
+
+/* --- Lists (list.c) ------------------------------------------------------------------------------
+ *
+ * The value of a key's cell. Elements have numbers, counted on from 0; they lie in segments, which
+ * never grow, so that no element moves. */
+struct sb_list {
+    uint64_t first; /* number of the oldest element */
+    uint64_t next;  /* number of the next one to come; first < next */
+    sb_ref first_segment;
+    sb_ref last_segment;
+};
+
+struct sb_segment {
+    struct sb_cell cell; /* .size: bytes of the elements' room */
+    uint64_t first;      /* number of its first element */
+    uint32_t count;      /* elements */
+    uint32_t used;       /* bytes */
+    sb_ref next;         /* segment; 0: the last */
+    uint32_t unused;
+};
+
+void sb_list_drop_segments(struct sb_vault *vault,
+                           struct sb_state *state,
+                           uint32_t shard,
+                           struct sb_list *list);
+
+/* --- Maps (map.c) --------------------------------------------------------------------------------
+ *
+ * The value of a key's cell: the head of a skip list (W. Pugh, 1990) of the entries' cells in byte
+ * order of their keys. The index of entries finds one without walking it. */
+enum { SB_MAP_HEIGHT_MAX = 8 };
+
+struct sb_map {
+    sb_ref tower[SB_MAP_HEIGHT_MAX];
+    uint64_t count; /* entries in memory */
+};
+
+/* What lies between the head of an entry's cell and its key. */
+struct sb_entry {
+    sb_ref owner;   /* the cell of the key */
+    sb_ref tower[]; /* the next entry at each height */
+};
+
+static inline uint32_t sb_entry_height(const struct sb_cell *cell)
+{
+    return cell->head >> SB_CELL_HEIGHT_SHIFT & SB_CELL_HEIGHT_MASK;
+}
+static inline struct sb_entry *sb_entry_of(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return (struct sb_entry *)(void *)((uint8_t *)(uintptr_t)cell + state->entry_offset);
+}
+static inline uint8_t *sb_entry_key(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return (uint8_t *)(uintptr_t)cell + state->entry_offset +
+           sb_pad8((uint32_t)sizeof(sb_ref) * (1 + sb_entry_height(cell)));
+}
+static inline uint8_t *sb_entry_value(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return sb_entry_key(state, cell) + sb_pad8(sb_cell_key_size(cell));
+}
+static inline uint32_t sb_entry_bytes(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return (uint32_t)(sb_entry_value(state, cell) - (const uint8_t *)cell) + cell->size;
+}
+
+/* Byte order, the shorter first. */
+static inline int sb_compare_bytes(const void *one, size_t one_size, const void *other, size_t size)
+{
+    const size_t common = one_size < size ? one_size : size;
+    const int order = common == 0 ? 0 : memcmp(one, other, common);
+
+    if (order != 0)
+        return order;
+    return one_size < size ? -1 : one_size > size;
+}
+
+/* The hash of an entry: its shard is the key's. */
+static inline uint64_t sb_entry_hash(uint64_t key_hash, sabot_text entry)
+{
+    return (key_hash & ~(UINT64_MAX >> 7)) | sb_hash(entry.data, entry.size, key_hash) >> 7;
+}
+
+/* The first entry in order that isn't less than `from`; 0: none. */
+sb_ref sb_map_seek(const struct sb_vault *vault,
+                   const struct sb_state *state,
+                   uint32_t shard,
+                   const struct sb_map *map,
+                   sabot_text from);
+/* Remove an entry, and the key's cell with the last one. */
+void sb_entry_remove(struct sb_vault *vault,
+                     struct sb_state *state,
+                     uint64_t entry_hash,
+                     sb_ref ref);
+void sb_map_drop_entries(struct sb_vault *vault,
+                         struct sb_state *state,
+                         uint64_t key_hash,
+                         struct sb_map *map);
+
+/* --- Walks (scan.c) -----------------------------------------------------------------------------
+ */
+
+/* What a cursor holds. */
+struct sb_walk {
+    uint32_t state;
+    uint32_t shard;
+    sb_ref owner;      /* the cell of the key; 0: nothing to walk */
+    sb_ref at;         /* segment or entry that comes next; 0: the end */
+    uint32_t element;  /* of the segment */
+    uint32_t offset;   /* of the element in the segment */
+    sabot_text prefix; /* of a map's keys */
+};
+
+void sb_list_scan(struct sb_vault *vault,
+                  struct sb_state *state,
+                  struct sb_key key,
+                  struct sb_walk *walk);
+bool sb_list_next(struct sb_vault *vault,
+                  struct sb_state *state,
+                  struct sb_walk *walk,
+                  sabot_text *value_out);
+void sb_map_scan(struct sb_vault *vault,
+                 struct sb_state *state,
+                 struct sb_key key,
+                 struct sb_walk *walk);
+bool sb_map_next(struct sb_vault *vault,
+                 struct sb_state *state,
+                 struct sb_walk *walk,
+                 sabot_text *key_out,
+                 sabot_text *value_out);
+
+/* --- Timers (timer.c) ----------------------------------------------------------------------------
+ */
+
+/* The cell of a timer; its key follows. */
+struct sb_timer {
+    struct sb_cell cell;
+    int64_t time_ms;
+    uint32_t at;   /* its place in the slot */
+    uint32_t slot; /* of the wheel */
+};
+
+SABOT_MUST_CHECK sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state);
+void sb_wheel_destroy(struct sb_vault *vault, struct sb_state *state);
 
 /* --- Time to live (ttl.c) -----------------------------------------------------------------------
  */

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* map.c - map state: the entries of a key, found by hash and walked in byte order.
+ *
+ *     cell of the key (struct sb_map) -> entry -> entry -> ...      the skip list, by key
+ *     index of entries, by (key, entry's key) -> entry              one look
+ *
+ * The height of an entry comes from its hash: one in four is higher than 1, one in sixteen than 2,
+ * and so on; so it is the same in every run. An entry's cell is of a fixed size; a value of another
+ * size is a new cell in its place, and the old one stays readable until the callback has ended: its
+ * tower still leads on, so that a walk that stands on it finds its way.
+ *
+ * Time to live is that of each entry. A map without entries is none: its key's cell is removed.
+ * Threads: the store's. Memory: a cell per key and per entry. */
+#include "state/vault.h"
+
+static struct sb_map *map_of(const struct sb_state *state, const struct sb_cell *cell)
+{
+    return (struct sb_map *)(void *)sb_cell_value(state, cell);
+}
+
+/* --- The skip list ------------------------------------------------------------------------------
+ */
+
+/* The entries before the place of `key`, one per height; 0: the head of the list. */
+static void find_befores(const struct sb_vault *vault,
+                         const struct sb_state *state,
+                         uint32_t shard,
+                         struct sb_map *map,
+                         sabot_text key,
+                         sb_ref befores[SB_MAP_HEIGHT_MAX])
+{
+    sb_ref before = 0;
+
+    for (uint32_t height = SB_MAP_HEIGHT_MAX; height-- > 0;) {
+        for (;;) {
+            const sb_ref next =
+                before == 0
+                    ? map->tower[height]
+                    : sb_entry_of(state, sb_cell_at(&vault->cells[shard], before))->tower[height];
+            const struct sb_cell *cell;
+
+            if (next == 0)
+                break;
+            cell = sb_cell_at(&vault->cells[shard], next);
+            if (sb_compare_bytes(sb_entry_key(state, cell), sb_cell_key_size(cell), key.data,
+                                 key.size) >= 0)
+                break;
+            before = next;
+        }
+        befores[height] = before;
+    }
+}
+
+/* The reference at a height that leads away from an entry or from the head, for changing it. */
+static sb_ref *link_of(struct sb_vault *vault,
+                       struct sb_state *state,
+                       uint32_t shard,
+                       struct sb_map *map,
+                       sb_ref before,
+                       uint32_t height)
+{
+    struct sb_entry *entry;
+
+    if (before == 0)
+        return &map->tower[height];
+    entry = sb_entry_of(state, sb_cell_at(&vault->cells[shard], before));
+    sb_cell_change(&vault->cells[shard], before,
+                   state->entry_offset + (uint32_t)sizeof(sb_ref) * (2 + height));
+    return &entry->tower[height];
+}
+
+static void link_entry(struct sb_vault *vault,
+                       struct sb_state *state,
+                       uint32_t shard,
+                       struct sb_map *map,
+                       sb_ref ref)
+{
+    const struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
+    const sabot_text key = {(const char *)sb_entry_key(state, cell), sb_cell_key_size(cell)};
+    sb_ref befores[SB_MAP_HEIGHT_MAX];
+
+    find_befores(vault, state, shard, map, key, befores);
+    for (uint32_t height = 0; height < sb_entry_height(cell); height++) {
+        sb_ref *link = link_of(vault, state, shard, map, befores[height], height);
+
+        sb_entry_of(state, cell)->tower[height] = *link;
+        *link = ref;
+    }
+    map->count++;
+}
+
+static void unlink_entry(struct sb_vault *vault,
+                         struct sb_state *state,
+                         uint32_t shard,
+                         struct sb_map *map,
+                         sb_ref ref)
+{
+    const struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
+    const sabot_text key = {(const char *)sb_entry_key(state, cell), sb_cell_key_size(cell)};
+    sb_ref befores[SB_MAP_HEIGHT_MAX];
+
+    find_befores(vault, state, shard, map, key, befores);
+    for (uint32_t height = 0; height < sb_entry_height(cell); height++) {
+        sb_ref *link = link_of(vault, state, shard, map, befores[height], height);
+
+        SB_ASSERT(*link == ref);
+        *link = sb_entry_of(state, cell)->tower[height];
+    }
+    SB_ASSERT(map->count > 0);
+    map->count--;
+}
+
+sb_ref sb_map_seek(const struct sb_vault *vault,
+                   const struct sb_state *state,
+                   uint32_t shard,
+                   const struct sb_map *map,
+                   sabot_text from)
+{
+    sb_ref befores[SB_MAP_HEIGHT_MAX];
+
+    find_befores(vault, state, shard, (struct sb_map *)(uintptr_t)map, from, befores);
+    if (befores[0] == 0)
+        return map->tower[0];
+    return sb_entry_of(state, sb_cell_at(&vault->cells[shard], befores[0]))->tower[0];
+}
+
+/* --- Entries ------------------------------------------------------------------------------------
+ */
+
+struct place {
+    uint32_t shard;
+    uint64_t entry_hash;
+    struct sb_cell *owner; /* the cell of the key; NULL: no map */
+    sb_ref owner_ref;
+    struct sb_cell *cell; /* of the entry; NULL: none */
+    sb_ref ref;
+};
+
+static void find(const struct sb_vault *vault,
+                 const struct sb_state *state,
+                 struct sb_key key,
+                 sabot_text entry,
+                 struct place *place)
+{
+    struct sb_probe probe;
+    sb_ref ref;
+
+    *place = (struct place){.shard = sb_hash_shard(key.hash),
+                            .entry_hash = sb_entry_hash(key.hash, entry)};
+    place->owner_ref = sb_key_find(vault, state, key, &place->owner);
+    if (place->owner_ref == 0)
+        return;
+    probe = sb_index_probe(&state->tables[place->shard].entries, place->entry_hash);
+    while ((ref = sb_index_match(&probe)) != 0) {
+        struct sb_cell *cell = sb_cell_at(&vault->cells[place->shard], ref);
+
+        if (sb_entry_of(state, cell)->owner == place->owner_ref &&
+            sb_cell_key_size(cell) == entry.size &&
+            sb_same_bytes(sb_entry_key(state, cell), entry.data, entry.size)) {
+            place->cell = cell;
+            place->ref = ref;
+            return;
+        }
+    }
+}
+
+static uint32_t height_of(uint64_t entry_hash)
+{
+    const uint32_t zeros = (uint32_t)__builtin_ctzll(entry_hash >> 32 | (uint64_t)1 << 25);
+    const uint32_t height = 1 + zeros / 2;
+
+    return height > SB_MAP_HEIGHT_MAX ? SB_MAP_HEIGHT_MAX : height;
+}
+
+/* A new cell of an entry, in no index yet. The key's cell is made when it isn't there. */
+static sabot_status make(struct sb_vault *vault,
+                         struct sb_state *state,
+                         struct sb_key key,
+                         sabot_text entry,
+                         uint32_t size,
+                         struct place *place,
+                         sabot_error *error)
+{
+    const uint32_t height = height_of(place->entry_hash);
+    const uint32_t key_at = state->entry_offset + sb_pad8((uint32_t)sizeof(sb_ref) * (1 + height));
+    const uint32_t bytes = key_at + sb_pad8((uint32_t)entry.size) + size;
+    struct sb_cell *cell;
+
+    if (entry.size > SB_STATE_KEY_MAX)
+        return sabot_raise(error, SABOT_ERR_LIMIT,
+                           "state %s of agent %s: a map's key of %zu bytes, %d are allowed",
+                           state->spec.name, vault->config.owner, entry.size, SB_STATE_KEY_MAX);
+    if (place->owner_ref == 0)
+        SABOT_TRY(sb_key_create(vault, state, key, sizeof(struct sb_map), &place->owner,
+                                &place->owner_ref, error));
+    place->ref = 0;
+    if (sb_index_grow(&state->tables[place->shard].entries, &vault->pool) == SABOT_OK)
+        place->ref = sb_cell_alloc(&vault->cells[place->shard], bytes);
+    if (place->ref == 0) {
+        if (map_of(state, place->owner)->count == 0)
+            sb_key_remove(vault, state, key.hash, place->owner_ref);
+        return sb_vault_no_memory(vault, state, error);
+    }
+    cell = sb_cell_at(&vault->cells[place->shard], place->ref);
+    cell->head = (uint32_t)entry.size | height << SB_CELL_HEIGHT_SHIFT;
+    cell->size = size;
+    if (state->entries_expire)
+        sb_cell_set_time(cell, vault->store.now_ms[state->spec.ttl_time]);
+    sb_entry_of(state, cell)->owner = place->owner_ref;
+    if (entry.size > 0)
+        memcpy(sb_entry_key(state, cell), entry.data, entry.size);
+    sb_account_count(&state->line, sb_cell_size(bytes));
+    place->cell = cell;
+    return SABOT_OK;
+}
+
+/* Into the index and the skip list. */
+static void enter(struct sb_vault *vault, struct sb_state *state, const struct place *place)
+{
+    sb_index_insert(&state->tables[place->shard].entries, place->entry_hash, place->ref);
+    sb_cell_change(&vault->cells[place->shard], place->owner_ref,
+                   sb_cell_bytes(state, place->owner));
+    link_entry(vault, state, place->shard, map_of(state, place->owner), place->ref);
+}
+
+/* Out of both; its bytes and its tower stay readable until the callback has ended. */
+static void take_out(struct sb_vault *vault,
+                     struct sb_state *state,
+                     struct sb_map *map,
+                     uint64_t entry_hash,
+                     sb_ref ref)
+{
+    const uint32_t shard = sb_hash_shard(entry_hash);
+    struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
+    const uint32_t bytes = sb_entry_bytes(state, cell);
+
+    unlink_entry(vault, state, shard, map, ref);
+    sb_index_remove(&state->tables[shard].entries, &vault->pool, entry_hash, ref);
+    sb_cell_change(&vault->cells[shard], ref, sizeof *cell);
+    cell->head |= SB_CELL_GONE;
+    sb_vault_drop(vault, state, shard, ref, bytes);
+}
+
+void sb_entry_remove(struct sb_vault *vault,
+                     struct sb_state *state,
+                     uint64_t entry_hash,
+                     sb_ref ref)
+{
+    struct sb_cells *cells = &vault->cells[sb_hash_shard(entry_hash)];
+    const sb_ref owner_ref = sb_entry_of(state, sb_cell_at(cells, ref))->owner;
+    struct sb_cell *owner = sb_cell_at(cells, owner_ref);
+
+    sb_cell_change(cells, owner_ref, sb_cell_bytes(state, owner));
+    take_out(vault, state, map_of(state, owner), entry_hash, ref);
+    if (map_of(state, owner)->count == 0) {
+        const uint64_t hash =
+            sb_hash(sb_cell_key(state, owner), sb_cell_key_size(owner), vault->config.hash_seed);
+
+        sb_key_remove(vault, state, hash, owner_ref);
+    }
+}
+
+void sb_map_drop_entries(struct sb_vault *vault,
+                         struct sb_state *state,
+                         uint64_t key_hash,
+                         struct sb_map *map)
+{
+    const uint32_t shard = sb_hash_shard(key_hash);
+
+    while (map->tower[0] != 0) {
+        const sb_ref ref = map->tower[0];
+        const struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
+        const sabot_text entry = {(const char *)sb_entry_key(state, cell), sb_cell_key_size(cell)};
+
+        take_out(vault, state, map, sb_entry_hash(key_hash, entry), ref);
+    }
+}
+
+static bool entry_visible(struct sb_vault *vault,
+                          struct sb_state *state,
+                          uint32_t shard,
+                          struct sb_cell *cell,
+                          sb_ref ref)
+{
+    if (!state->entries_expire)
+        return true;
+    if (sb_state_expired(vault, state, cell))
+        return false;
+    if (state->spec.ttl_on_read)
+        sb_state_refresh(vault, state, shard, ref, cell);
+    return true;
+}
+
+/* --- Calls --------------------------------------------------------------------------------------
+ */
+
+sabot_text sb_map_get(struct sb_store *store,
+                      uint32_t index,
+                      sabot_text key,
+                      uint64_t hash,
+                      sabot_text entry)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    struct place place;
+
+    SB_ASSERT(state->spec.kind == SB_STATE_MAP);
+    find(vault, state, (struct sb_key){key, hash}, entry, &place);
+    if (place.cell == NULL || !entry_visible(vault, state, place.shard, place.cell, place.ref))
+        return (sabot_text){NULL, 0};
+    return (sabot_text){(const char *)sb_entry_value(state, place.cell), place.cell->size};
+}
+
+void *sb_map_edit(struct sb_store *store,
+                  uint32_t index,
+                  sabot_text key,
+                  uint64_t hash,
+                  sabot_text entry,
+                  sabot_error *error)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_key named = {key, hash};
+    struct place place;
+
+    SB_ASSERT(state->spec.kind == SB_STATE_MAP && state->fixed_size > 0);
+    find(vault, state, named, entry, &place);
+    if (place.cell == NULL) {
+        if (make(vault, state, named, entry, state->fixed_size, &place, error) != SABOT_OK)
+            return NULL;
+        SB_ASSERT(place.cell != NULL);
+        enter(vault, state, &place);
+        return sb_entry_value(state, place.cell);
+    }
+    sb_cell_change(&vault->cells[place.shard], place.ref, sb_entry_bytes(state, place.cell));
+    if (state->entries_expire) {
+        if (sb_state_expired(vault, state, place.cell))
+            memset(sb_entry_value(state, place.cell), 0, place.cell->size);
+        sb_state_refresh(vault, state, place.shard, place.ref, place.cell);
+    }
+    return sb_entry_value(state, place.cell);
+}
+
+sabot_status sb_map_put(struct sb_store *store,
+                        uint32_t index,
+                        sabot_text key,
+                        uint64_t hash,
+                        sabot_text entry,
+                        sabot_text value,
+                        sabot_error *error)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_key named = {key, hash};
+    struct place place;
+    sb_ref before;
+
+    SB_ASSERT(state->spec.kind == SB_STATE_MAP);
+    SABOT_TRY(sb_value_check(vault, state, value.size, error));
+    find(vault, state, named, entry, &place);
+    before = place.ref;
+    SABOT_TRY(make(vault, state, named, entry, (uint32_t)value.size, &place, error));
+    if (value.size > 0)
+        memcpy(sb_entry_value(state, place.cell), value.data, value.size);
+    if (before != 0) {
+        const struct sb_cell *old = sb_cell_at(&vault->cells[place.shard], before);
+
+        if (state->entries_expire && sb_cell_time(old) > sb_cell_time(place.cell))
+            sb_cell_set_time(place.cell, sb_cell_time(old));
+        take_out(vault, state, map_of(state, place.owner), place.entry_hash, before);
+    }
+    enter(vault, state, &place);
+    return SABOT_OK;
+}
+
+sabot_status sb_map_remove(struct sb_store *store,
+                           uint32_t index,
+                           sabot_text key,
+                           uint64_t hash,
+                           sabot_text entry,
+                           sabot_error *error)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    struct place place;
+
+    (void)error;
+    SB_ASSERT(state->spec.kind == SB_STATE_MAP);
+    find(vault, state, (struct sb_key){key, hash}, entry, &place);
+    if (place.ref != 0)
+        sb_entry_remove(vault, state, place.entry_hash, place.ref);
+    return SABOT_OK;
+}
+
+/* --- Walking ------------------------------------------------------------------------------------
+ */
+
+void sb_map_scan(struct sb_vault *vault,
+                 struct sb_state *state,
+                 struct sb_key key,
+                 struct sb_walk *walk)
+{
+    struct sb_cell *cell = NULL;
+
+    walk->owner = sb_key_find(vault, state, key, &cell);
+    if (walk->owner != 0)
+        walk->at = sb_map_seek(vault, state, walk->shard, map_of(state, cell), walk->prefix);
+}
+
+bool sb_map_next(struct sb_vault *vault,
+                 struct sb_state *state,
+                 struct sb_walk *walk,
+                 sabot_text *key_out,
+                 sabot_text *value_out)
+{
+    while (walk->at != 0) {
+        struct sb_cell *cell = sb_cell_at(&vault->cells[walk->shard], walk->at);
+        const sb_ref ref = walk->at;
+        const sabot_text key = {(const char *)sb_entry_key(state, cell), sb_cell_key_size(cell)};
+
+        if (key.size < walk->prefix.size ||
+            !sb_same_bytes(key.data, walk->prefix.data, walk->prefix.size))
+            break;
+        walk->at = sb_entry_of(state, cell)->tower[0];
+        if ((cell->head & SB_CELL_GONE) != 0 ||
+            !entry_visible(vault, state, walk->shard, cell, ref))
+            continue;
+        *key_out = key;
+        *value_out = (sabot_text){(const char *)sb_entry_value(state, cell), cell->size};
+        return true;
+    }
+    walk->at = 0;
+    return false;
+}

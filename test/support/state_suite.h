@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state_suite.h - what every backend of keyed state must do, as tests that run unchanged on each.
+ *
+ * The oracle is a naive model: arrays of plain values by number of key. A test program names its
+ * backend and calls state_suite_run(). */
+#ifndef SB_TEST_STATE_SUITE_H
+#define SB_TEST_STATE_SUITE_H
+
+#include "state/store.h"
+
+struct state_backend {
+    const char *name;
+    /* The rows behind a new store, NULL for memory; `close` ends them after their store is gone. */
+    struct sb_rows *(*open)(struct sb_env *env);
+    void (*close)(struct sb_env *env, struct sb_rows *rows);
+    uint64_t memory; /* limit of the account of each test, bytes; 0: none */
+};
+
+/* `second` is the backend that snapshots of the first are restored on, and back. */
+int state_suite_run(const struct state_backend *first, const struct state_backend *second);
+
+/* --- For tests of one backend alone
+ * --------------------------------------------------------------- */
+
+/* A store of every kind of state, and the model of what is in it. */
+struct state_rig;
+struct state_rig *state_rig_create(const struct state_backend *backend, uint64_t seed);
+void state_rig_destroy(struct state_rig *rig);
+/* Random operations, each compared with the model. */
+void state_rig_run(struct state_rig *rig, uint32_t operations);
+/* Everything is compared with the model. */
+void state_rig_check(struct state_rig *rig);
+/* Snapshot all shards, and go on with a new store of this backend that was restored from them. */
+void state_rig_move(struct state_rig *rig, const struct state_backend *backend);
+
+#endif
