@@ -94,14 +94,32 @@ void sb_source_reset(struct sb_source *source)
     *source = (struct sb_source){.env = NULL};
 }
 
-/* --- Failing and passing over --------------------------------------------------------------------
+/* --- Ending, failing and passing over
+ * --------------------------------------------------------------------
  */
+
+static void note_lag(struct sb_source *source)
+{
+    int64_t total = 0;
+
+    for (uint32_t i = 0; i < source->partition_count; i++) {
+        const int64_t lag = source->node->port.type->lag(source->reader, i);
+
+        if (lag < 0) {
+            total = -1;
+            break;
+        }
+        total += lag;
+    }
+    atomic_store_explicit(&source->lag, total, memory_order_relaxed);
+}
 
 /* Whoever writes to the channel is not held back any more by a reader that reads no more. */
 static void end(struct sb_source *source)
 {
     if (source->state == SB_SOURCE_ENDED)
         return;
+    note_lag(source);
     if (source->reader != NULL)
         source->node->port.type->stop(source->reader);
     sb_output_mark(&source->output, SB_MESSAGE_END, 0);
@@ -323,22 +341,6 @@ static void send_watermark(struct sb_source *source, int64_t before)
 static bool all_ended(const struct sb_source *source)
 {
     return source->watermark.live == 0;
-}
-
-static void note_lag(struct sb_source *source)
-{
-    int64_t total = 0;
-
-    for (uint32_t i = 0; i < source->partition_count; i++) {
-        const int64_t lag = source->node->port.type->lag(source->reader, i);
-
-        if (lag < 0) {
-            total = -1;
-            break;
-        }
-        total += lag;
-    }
-    atomic_store_explicit(&source->lag, total, memory_order_relaxed);
 }
 
 static bool read(struct sb_source *source)
