@@ -8,6 +8,7 @@
  * Threads: any. Memory: one handle, from an environment of its own. */
 #include <sabot/run.h>
 
+#include <link.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -20,15 +21,61 @@ struct sabot_module {
 
 static const char magic[8] = {'S', 'A', 'B', 'O', 'T', 'A', 'P', 'P'};
 
-/* Read the first bytes: the loader's own words on a file that is none of its kind are of little
- * help. */
-static sabot_status check_elf(const struct sb_env *env, const char *path, sabot_error *error)
+/* Is all there that the object says of itself? The loader maps a file that was cut without asking,
+ * and the process dies by a signal at the first touch of what is missing. Everything else that may
+ * be wrong with a header the loader sees by itself. */
+static sabot_status check_whole(const struct sb_env *env,
+                                struct sb_file *file,
+                                const char *path,
+                                const ElfW(Ehdr) * header,
+                                uint64_t file_size,
+                                sabot_error *error)
 {
-    static const char elf[4] = {0x7f, 'E', 'L', 'F'};
-    char start[sizeof elf];
+    for (uint32_t i = 0; i < header->e_phnum && header->e_phentsize == sizeof(ElfW(Phdr)); i++) {
+        const uint64_t offset = header->e_phoff + i * sizeof(ElfW(Phdr));
+        ElfW(Phdr) segment = {.p_type = PT_NULL};
+        size_t size = 0;
+
+        if (offset < file_size)
+            SABOT_TRY(env->type->file_read(file, &segment, sizeof segment, (int64_t)offset, &size,
+                                           error));
+        if (size == sizeof segment &&
+            (segment.p_type != PT_LOAD ||
+             (segment.p_offset <= file_size && segment.p_filesz <= file_size - segment.p_offset)))
+            continue;
+        return sabot_raise(error, SABOT_ERR_FORMAT,
+                           "%s: is cut off: of its %u parts the one number %u is not all in its "
+                           "%llu bytes; build or copy it again",
+                           path, header->e_phnum, i + 1, (unsigned long long)file_size);
+    }
+    return SABOT_OK;
+}
+
+/* Look at the header: the loader's own words on a file that is none of its kind are of little help.
+ */
+static sabot_status check_elf(const struct sb_env *env,
+                              struct sb_file *file,
+                              const char *path,
+                              uint64_t file_size,
+                              sabot_error *error)
+{
+    static const unsigned char own_class = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32;
+    ElfW(Ehdr) header = {.e_phnum = 0};
+    size_t size = 0;
+
+    SABOT_TRY(env->type->file_read(file, &header, sizeof header, 0, &size, error));
+    if (size < SELFMAG || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+        return sabot_raise(error, SABOT_ERR_FORMAT, "%s: is not a shared object (no ELF file)",
+                           path);
+    if (size < sizeof header || header.e_ident[EI_CLASS] != own_class)
+        return SABOT_OK; /* of another machine, or too short for anything: the loader says so */
+    return check_whole(env, file, path, &header, file_size, error);
+}
+
+static sabot_status check_file(const struct sb_env *env, const char *path, sabot_error *error)
+{
     struct sb_file_info info;
     struct sb_file *file;
-    size_t size = 0;
 
     sabot_status status = env->type->path_info(env->self, path, &info, error);
     if (status == SABOT_ERR_NOT_FOUND)
@@ -40,13 +87,9 @@ static sabot_status check_elf(const struct sb_env *env, const char *path, sabot_
     if (info.kind != SB_FILE_REGULAR)
         return sabot_raise(error, SABOT_ERR_FORMAT, "%s: is not a regular file", path);
     SABOT_TRY(env->type->file_open(env->self, path, SB_OPEN_READ, &file, error));
-    status = env->type->file_read(file, start, sizeof start, 0, &size, error);
+    status = check_elf(env, file, path, info.size, error);
     env->type->file_close(env->self, file);
-    SABOT_TRY(status);
-    if (size < sizeof elf || memcmp(start, elf, sizeof elf) != 0)
-        return sabot_raise(error, SABOT_ERR_FORMAT, "%s: is not a shared object (no ELF file)",
-                           path);
-    return SABOT_OK;
+    return status;
 }
 
 /* What stands behind the magic is believed only when the size and the version say so. */
@@ -88,7 +131,7 @@ static sabot_status load(sabot_module *module,
     const void *object;
     size_t size;
 
-    SABOT_TRY(check_elf(module->env, path, error));
+    SABOT_TRY(check_file(module->env, path, error));
     SABOT_TRY(sb_os_module_open(path, &module->handle, error));
     object = sb_os_module_symbol(module->handle, symbol, &size);
     if (object == NULL)

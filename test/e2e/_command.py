@@ -13,8 +13,8 @@ import subprocess
 import tempfile
 import unittest
 
-SABOT = os.environ.get("SABOT", "build/sabot")
-SOURCE = pathlib.Path(os.environ.get("SABOT_SOURCE_DIR", "."))
+SABOT = os.path.abspath(os.environ.get("SABOT", "build/sabot"))
+SOURCE = pathlib.Path(os.environ.get("SABOT_SOURCE_DIR", ".")).absolute()
 PATIENCE_S = 120
 VARIABLES = ("SABOT_APP", "SABOT_BROKER", "SABOT_LOGLEVEL", "SABOT_STATE_DIR", "SABOT_CONFIG")
 
