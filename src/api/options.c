@@ -35,7 +35,7 @@ static const struct sb_option options[] = {
     {"until.end", SB_OPTION_BOOL, "", "", "false", PLAIN,
      "End when every input has been read to where it ended at the start (--until-end)."},
     {"state.dir", SB_OPTION_TEXT, "", "", "", PLAIN,
-     "Folder for what must outlive the process; without one nothing is kept (--state-dir)."},
+     "Folder for what must outlive the process; this version keeps nothing and refuses one."},
     {"log.level", SB_OPTION_ENUM, "", "error|warn|info|debug", "info", PLAIN,
      "The least important lines that are still logged (-l)."},
     {"errors.decode", SB_OPTION_ENUM, "", "fail|skip", "fail", PLAIN,
