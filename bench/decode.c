@@ -99,14 +99,14 @@ static void write_values(char values[FIELD_COUNT][64], int i)
     VALUE(7, "\"%s\"", cities[dice(9)]);
     VALUE(8, "\"%s\"", methods[dice(4)]);
     VALUE(9, "\"%s\"", chile ? "CL" : "PE");
-    VALUE(10, "%lld", 1767607872000LL + i * 7);
+    VALUE(10, "%lld", 1767607872000LL + 7LL * i);
 #undef VALUE
 }
 
 static void make_records(struct bench *bench, bool shuffled)
 {
     char values[FIELD_COUNT][64];
-    int order[FIELD_COUNT];
+    int order[FIELD_COUNT] = {0};
     char *at = bench->text;
 
     for (int i = 0; i < RECORDS; i++) {

@@ -19,7 +19,14 @@
 
 /* --- The tree --------------------------------------------------------------------------------- */
 
-enum { SB_JSON_LINK_MAX = 48, SB_JSON_STRANGERS = 16, SB_JSON_NESTED = 0 };
+enum {
+    SB_JSON_LINK_MAX = 48,              /* bytes of a way that is remembered */
+    SB_JSON_LINK_NONE = (int)INT32_MAX, /* size of a link that has learned nothing */
+    SB_JSON_STRANGERS = 16,
+};
+
+/* Types of members beside those of fields. */
+enum { SB_JSON_NESTED = 0, SB_JSON_STRANGER = 100 };
 
 struct sb_json_member;
 struct sb_json_object;
@@ -29,13 +36,13 @@ struct sb_json_object;
  * they mean the same. */
 struct sb_json_link {
     uint8_t bytes[SB_JSON_LINK_MAX];
-    const struct sb_json_member *member; /* NULL: a field that the schema doesn't have */
-    uint32_t size;                       /* 0: nothing learned */
+    const struct sb_json_member *member;
+    uint32_t size; /* SB_JSON_LINK_NONE: matches nothing */
 };
 
 struct sb_json_member {
     struct sb_json_link *link;      /* to the one behind it */
-    uint32_t type;                  /* a sabot_type, or SB_JSON_NESTED */
+    uint32_t type;                  /* a sabot_type, SB_JSON_NESTED or SB_JSON_STRANGER */
     uint32_t field;                 /* of the schema; nested: the first below it */
     struct sb_json_object *object;  /* when nested */
     const char *key;                /* the last step of the path */
@@ -66,7 +73,9 @@ SABOT_MUST_CHECK sabot_status sb_json_tree_init(struct sb_json_tree *tree,
                                                 const struct sb_env *env,
                                                 const struct sb_schema *schema);
 void sb_json_tree_reset(struct sb_json_tree *tree);
-/* The member with this key; NULL: a stranger. */
+/* Stands for all fields that the schema doesn't have. */
+extern const struct sb_json_member sb_json_stranger;
+/* The member with this key, or sb_json_stranger. */
 const struct sb_json_member *sb_json_tree_find(const struct sb_json_object *object,
                                                const uint8_t *key,
                                                size_t size);

@@ -51,6 +51,24 @@ static inline struct sb_json_block sb_json_block(const uint8_t *bytes)
 #endif
 }
 
+/* Bytes that end the simplest look: stops, and what is not ASCII. */
+static inline uint32_t sb_json_block_ends(const uint8_t *bytes)
+{
+#ifdef __SSE2__
+    const __m128i block = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    /* As signed numbers, control characters and what is not ASCII are below a blank. */
+    const __m128i ends = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
+                                                   _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'))),
+                                      _mm_cmplt_epi8(block, _mm_set1_epi8(' ')));
+
+    return (uint32_t)_mm_movemask_epi8(ends);
+#else
+    const struct sb_json_block block = sb_json_block_plain(bytes);
+
+    return block.stops | block.high;
+#endif
+}
+
 /* Of 16 bytes, those of `among` that are not ASCII are `high`: are they all sequences of two bytes,
  * C2..DF 80..BF? Most text of European languages is. False: not, or not known. */
 static inline bool sb_json_block_latin(const uint8_t *bytes, uint32_t high)
@@ -74,7 +92,7 @@ static inline bool sb_json_block_latin(const uint8_t *bytes, uint32_t high)
 #endif
 }
 
-/* Are `size` > 0 bytes the same? Both are read exactly that far. */
+/* Are `size` bytes the same? Both are read exactly that far. */
 static inline bool sb_json_same(const uint8_t *one, const uint8_t *other, size_t size)
 {
 #ifdef __SSE2__
@@ -101,6 +119,16 @@ static inline bool sb_json_same(const uint8_t *one, const uint8_t *other, size_t
         memcpy(&first[1], other, 8);
         memcpy(&last[0], one + size - 8, 8);
         memcpy(&last[1], other + size - 8, 8);
+        return ((first[0] ^ first[1]) | (last[0] ^ last[1])) == 0;
+    }
+    if (size >= 4 && size < 8) {
+        uint32_t first[2];
+        uint32_t last[2];
+
+        memcpy(&first[0], one, 4);
+        memcpy(&first[1], other, 4);
+        memcpy(&last[0], one + size - 4, 4);
+        memcpy(&last[1], other + size - 4, 4);
         return ((first[0] ^ first[1]) | (last[0] ^ last[1])) == 0;
     }
     return memcmp(one, other, size) == 0;

@@ -26,8 +26,12 @@
 
 #include "format/json.h"
 
+#include "format/json_digits.h"
+
 enum {
     DEPTH_MAX = 1024,                       /* of limits.depth_max */
+    RECORD_MAX = 1024 * 1024 * 1024,        /* of limits.record_max */
+    KEY_SHORT = 2 * SB_JSON_BLOCK,          /* bytes in which a key ends, mostly */
     TEXT_SHORT = 64,                        /* bytes that are copied in blocks */
     KEY_RAW_MAX = SABOT_FIELD_PATH_MAX * 6, /* bytes of the longest known key, escaped */
     NESTING_WORDS = DEPTH_MAX / 64,
@@ -146,14 +150,40 @@ static const uint8_t *read_text_long(struct sb_decoder *decoder,
     return close + 1;
 }
 
+static inline void text_done(struct sb_column *column, uint32_t row, size_t size)
+{
+    column->values_size = (size_t)column->offsets[row] + size;
+    SB_ASSERT(column->values_size + SB_BATCH_SLACK <= column->values_capacity);
+    sb_column_mark(column, row);
+}
+
+/* A short text that is not plain ASCII, of which `at` is the block that is not. */
+static const uint8_t *read_text_latin(struct sb_decoder *decoder,
+                                      const struct sb_json_member *member,
+                                      const uint8_t *at,
+                                      const uint8_t *start)
+{
+    const struct sb_json_block block = sb_json_block(at);
+    const uint32_t size = block.stops == 0 ? 0 : (uint32_t)__builtin_ctz(block.stops);
+    const struct sb_batch *batch = decoder->builder->batch;
+
+    if (block.stops == 0 || at[size] != '"' ||
+        !sb_json_block_latin(at, block.high & ((UINT32_C(1) << size) - 1)))
+        return read_text_long(decoder, member, start);
+    text_done(&batch->columns[member->field], batch->rows, (size_t)(at - start) + size);
+    return at + size + 1;
+}
+
 /* A text: in blocks as long as it is short and plain, else from its beginning once more. */
 static inline const uint8_t *read_text(struct sb_decoder *decoder,
                                        const struct sb_json_member *member,
                                        const uint8_t *at)
 {
-    const uint8_t *end = decoder->reader.end;
+    const struct sb_batch *batch = decoder->builder->batch;
+    const uint32_t row = batch->rows;
+    struct sb_column *column = &batch->columns[member->field];
     const uint8_t *start = at + 1;
-    uint32_t high = 0;
+    size_t left;
     uint8_t *room;
 
     if (*at != '"')
@@ -161,37 +191,31 @@ static inline const uint8_t *read_text(struct sb_decoder *decoder,
     room = sb_builder_text_room(decoder->builder, member->field, TEXT_SHORT);
     if (room == NULL)
         return no_room(decoder, member, at, TEXT_SHORT);
-    for (at = start; end - at >= SB_JSON_BLOCK && at - start < TEXT_SHORT; at += SB_JSON_BLOCK) {
-        const struct sb_json_block block = sb_json_block(at);
+    left = (size_t)(decoder->reader.end - start);
+    left = left < TEXT_SHORT ? left : TEXT_SHORT;
+    for (at = start; left >= SB_JSON_BLOCK; at += SB_JSON_BLOCK, left -= SB_JSON_BLOCK) {
+        const uint32_t ends = sb_json_block_ends(at);
         uint32_t size;
 
-        memcpy(room + (at - start), at, SB_JSON_BLOCK);
-        if (block.stops == 0) {
-            high |= block.high;
+        memcpy(room, at, SB_JSON_BLOCK);
+        room += SB_JSON_BLOCK;
+        if (ends == 0)
             continue;
-        }
-        size = (uint32_t)__builtin_ctz(block.stops);
-        high |= block.high & ((UINT32_C(1) << size) - 1);
-        if (at[size] != '"' || (high != 0 && (at != start || !sb_json_block_latin(at, high))))
-            break;
+        size = (uint32_t)__builtin_ctz(ends);
+        if (at[size] != '"')
+            return at[size] < 0x80 ? read_text_long(decoder, member, start)
+                                   : read_text_latin(decoder, member, at, start);
         at += size;
-        sb_builder_text_done(decoder->builder, member->field, (size_t)(at - start));
+        text_done(column, row, (size_t)(at - start));
         return at + 1;
     }
     return read_text_long(decoder, member, start);
 }
 
-static const uint8_t *not_an_integer(struct sb_decoder *decoder,
-                                     const struct sb_json_member *member,
-                                     const uint8_t *at)
-{
-    return sb_json_fault(&decoder->reader, SABOT_ERR_SCHEMA, at, member,
-                         "a number with a fraction or exponent is no integer");
-}
-
-static inline const uint8_t *read_int(struct sb_decoder *decoder,
-                                      const struct sb_json_member *member,
-                                      const uint8_t *at)
+/* Any integer, by the full syntax. */
+static const uint8_t *read_int_long(struct sb_decoder *decoder,
+                                    const struct sb_json_member *member,
+                                    const uint8_t *at)
 {
     const uint8_t *start = at;
     struct sb_json_number number;
@@ -205,7 +229,8 @@ static inline const uint8_t *read_int(struct sb_decoder *decoder,
         return NULL;
     }
     if (!number.integer)
-        return not_an_integer(decoder, member, start);
+        return sb_json_fault(&decoder->reader, SABOT_ERR_SCHEMA, start, member,
+                             "a number with a fraction or exponent is no integer");
     if (!sb_json_number_int64(&number, &value) ||
         (member->type == SABOT_INT32 && (value < INT32_MIN || value > INT32_MAX)))
         return sb_json_fault(&decoder->reader, SABOT_ERR_SCHEMA, start, member,
@@ -217,9 +242,37 @@ static inline const uint8_t *read_int(struct sb_decoder *decoder,
     return at;
 }
 
-static inline const uint8_t *read_float(struct sb_decoder *decoder,
-                                        const struct sb_json_member *member,
-                                        const uint8_t *at)
+/* Does a number end here, so that what was read of it is all? */
+static inline bool is_whole(const uint8_t *behind, const uint8_t *end)
+{
+    return behind < end && (*behind == ',' || *behind == '}');
+}
+
+/* A number that begins with a zero has no other digit before its point. */
+static inline bool has_zeros(const uint8_t *first, const uint8_t *behind)
+{
+    return *first == '0' && behind - first > 1;
+}
+
+/* An integer of 64 bits: at once when it has up to 18 digits and no sign. */
+static inline const uint8_t *read_int(struct sb_decoder *decoder,
+                                      const struct sb_json_member *member,
+                                      const uint8_t *at)
+{
+    uint64_t value;
+    const uint8_t *behind = sb_json_digits(at, decoder->reader.end, &value);
+
+    if (behind == at || behind - at > 18 || has_zeros(at, behind) ||
+        !is_whole(behind, decoder->reader.end))
+        return read_int_long(decoder, member, at);
+    sb_builder_int64(decoder->builder, member->field, (int64_t)value);
+    return behind;
+}
+
+/* Any number, by the full syntax. */
+static const uint8_t *read_float_long(struct sb_decoder *decoder,
+                                      const struct sb_json_member *member,
+                                      const uint8_t *at)
 {
     const uint8_t *start = at;
     struct sb_json_number number;
@@ -240,6 +293,32 @@ static inline const uint8_t *read_float(struct sb_decoder *decoder,
     return at;
 }
 
+/* A number: at once when it has up to 15 digits, which are exact in a double as the power of ten
+ * is, and neither sign nor exponent. */
+static inline const uint8_t *read_float(struct sb_decoder *decoder,
+                                        const struct sb_json_member *member,
+                                        const uint8_t *at)
+{
+    const uint8_t *end = decoder->reader.end;
+    uint64_t value;
+    uint64_t fraction;
+    const uint8_t *point = sb_json_digits(at, end, &value);
+    const uint8_t *behind = point;
+    double scale = 1;
+
+    if (point < end && *point == '.') {
+        behind = sb_json_digits(point + 1, end, &fraction);
+        if (behind - at > 16 || behind == point + 1)
+            return read_float_long(decoder, member, at);
+        value = value * sb_json_powers[behind - point - 1] + fraction;
+        scale = sb_json_scales[behind - point - 1];
+    }
+    if (point == at || behind - at > 16 || has_zeros(at, point) || !is_whole(behind, end))
+        return read_float_long(decoder, member, at);
+    sb_builder_float64(decoder->builder, member->field, (double)(int64_t)value / scale);
+    return behind;
+}
+
 static const uint8_t *read_bool(struct sb_decoder *decoder,
                                 const struct sb_json_member *member,
                                 const uint8_t *at)
@@ -258,11 +337,11 @@ static const uint8_t *read_bool(struct sb_decoder *decoder,
 
 /* --- Keys ------------------------------------------------------------------------------------- */
 
-/* The member that a key names, read by the full syntax from behind its quote. */
-static const uint8_t *read_key(struct sb_decoder *decoder,
-                               const struct sb_json_object *object,
-                               const uint8_t *at,
-                               const struct sb_json_member **member_out)
+/* A key by the full syntax, from behind its quote. */
+static const uint8_t *read_key_long(struct sb_decoder *decoder,
+                                    const struct sb_json_object *object,
+                                    const uint8_t *at,
+                                    const struct sb_json_member **member_out)
 {
     struct sb_json_reader *reader = &decoder->reader;
     const uint8_t *key = at;
@@ -270,7 +349,7 @@ static const uint8_t *read_key(struct sb_decoder *decoder,
     const uint8_t *close = sb_json_string(reader, at, &seen);
     size_t size;
 
-    *member_out = NULL;
+    *member_out = &sb_json_stranger;
     if (close == NULL)
         return NULL;
     size = (size_t)(close - at);
@@ -289,18 +368,55 @@ static const uint8_t *read_key(struct sb_decoder *decoder,
     return close + 1;
 }
 
+/* The member that a key names: at once when it is short and plain. */
+static inline const uint8_t *read_key(struct sb_decoder *decoder,
+                                      const struct sb_json_object *object,
+                                      const uint8_t *at,
+                                      const struct sb_json_member **member_out)
+{
+    if (decoder->reader.end - at >= KEY_SHORT) {
+        const uint32_t ends = sb_json_block_ends(at) | sb_json_block_ends(at + SB_JSON_BLOCK)
+                                                           << SB_JSON_BLOCK;
+        const uint32_t size = ends == 0 ? 0 : (uint32_t)__builtin_ctz(ends);
+
+        if (ends != 0 && at[size] == '"') {
+            *member_out = sb_json_tree_find(object, at, size);
+            return at + size + 1;
+        }
+    }
+    return read_key_long(decoder, object, at, member_out);
+}
+
 static const uint8_t *ends_early(struct sb_decoder *decoder)
 {
     return sb_json_fault(&decoder->reader, SABOT_ERR_FORMAT, decoder->reader.end, NULL,
                          "the record ends inside of an object");
 }
 
+static void learn(struct sb_json_link *link,
+                  const struct sb_json_member *member,
+                  const uint8_t *way,
+                  size_t size,
+                  const uint8_t *end)
+{
+    link->member = member;
+    link->size = SB_JSON_LINK_NONE;
+    if (size > SB_JSON_LINK_MAX)
+        return;
+    link->size = (uint32_t)size;
+    if (end - way >= SB_JSON_LINK_MAX)
+        memcpy(link->bytes, way, SB_JSON_LINK_MAX); /* of a fixed size: no call */
+    else
+        memcpy(link->bytes, way, size);
+}
+
 /* What the link does not say: the way from behind a value, or behind the brace, to the next value,
- * which the link then remembers; or to the closing brace of the object. */
+ * which the link then remembers; or behind the closing brace of the object. */
 static const uint8_t *read_way(struct sb_decoder *decoder,
                                const struct sb_json_object *object,
                                struct sb_json_link *link,
-                               const uint8_t *at)
+                               const uint8_t *at,
+                               bool *closed_out)
 {
     struct sb_json_reader *reader = &decoder->reader;
     const uint8_t *end = reader->end;
@@ -308,11 +424,13 @@ static const uint8_t *read_way(struct sb_decoder *decoder,
     const bool first = link == object->first;
     const struct sb_json_member *member;
 
-    at = sb_json_space(at, end);
+    if (at < end && *at <= ' ')
+        at = sb_json_space(at, end);
     if (at == end)
         return ends_early(decoder);
-    if (*at == '}')
-        return at;
+    *closed_out = *at == '}';
+    if (*closed_out)
+        return at + 1;
     if (!first) {
         if (*at != ',')
             return sb_json_fault(reader, SABOT_ERR_FORMAT, at, NULL, "a comma or } has to come");
@@ -335,19 +453,13 @@ static const uint8_t *read_way(struct sb_decoder *decoder,
     at = sb_json_space(at + 1, end);
     if (at == end)
         return ends_early(decoder);
-    if (*at == '}') /* which would be taken for the end of the object */
-        return sb_json_fault(reader, SABOT_ERR_FORMAT, at, member,
-                             "no JSON value begins like this");
-    link->member = member;
-    link->size = at - start <= SB_JSON_LINK_MAX ? (uint32_t)(at - start) : 0;
-    memcpy(link->bytes, start, link->size);
+    learn(link, member, start, (size_t)(at - start), end);
     return at;
 }
 
 /* --- Objects ---------------------------------------------------------------------------------- */
 
-/* A nested object at its brace: from now on it is the one that is read. The first member's link is
- * at its end of the way. */
+/* A nested member: behind the brace of its object, if it is one. */
 static const uint8_t *enter(struct sb_decoder *decoder,
                             const struct sb_json_member *member,
                             const uint8_t *at,
@@ -364,16 +476,16 @@ static const uint8_t *enter(struct sb_decoder *decoder,
     return at + 1;
 }
 
-static const uint8_t *read_field(struct sb_decoder *decoder,
-                                 const struct sb_json_member *member,
-                                 const uint8_t *at)
+/* The value of a field, which is no text. */
+static inline const uint8_t *read_field(struct sb_decoder *decoder,
+                                        const struct sb_json_member *member,
+                                        const uint8_t *at)
 {
     switch (member->type) {
-    case SABOT_UTF8: return read_text(decoder, member, at);
-    case SABOT_INT32:
     case SABOT_INT64:
     case SABOT_TIMESTAMP: return read_int(decoder, member, at);
     case SABOT_FLOAT64: return read_float(decoder, member, at);
+    case SABOT_INT32: return read_int_long(decoder, member, at);
     case SABOT_BOOL: return read_bool(decoder, member, at);
     default:
         SB_ASSERT(member->type == SABOT_BINARY);
@@ -382,59 +494,71 @@ static const uint8_t *read_field(struct sb_decoder *decoder,
     }
 }
 
+/* From behind a value, or behind a brace, to the next value, whose member the link then says; or
+ * behind the closing brace. */
+static inline const uint8_t *follow(struct sb_decoder *decoder,
+                                    const struct sb_json_object *object,
+                                    struct sb_json_link *link,
+                                    const uint8_t *at,
+                                    bool *closed_out)
+{
+    const uint8_t *end = decoder->reader.end;
+
+    *closed_out = false;
+    if ((size_t)(end - at) > link->size && sb_json_same(at, link->bytes, link->size)) {
+        at += link->size;
+        if (__builtin_expect(*at > ' ', 1))
+            return at;
+        /* The link ends where a value began; this time there is more space before it. */
+        at = sb_json_space(at, end);
+        return at == end ? ends_early(decoder) : at;
+    }
+    return read_way(decoder, object, link, at, closed_out);
+}
+
 /* The members of the record's object, from behind its brace; where it ends. */
 static const uint8_t *read_object(struct sb_decoder *decoder, const uint8_t *at)
 {
-    const uint8_t *end = decoder->reader.end;
     struct frame *frame = decoder->frames;
+    struct sb_json_link *link = decoder->tree.root->first;
 
-    *frame = (struct frame){decoder->tree.root, decoder->tree.root->first, 0};
-    for (;;) {
-        struct sb_json_link *link = frame->link;
+    *frame = (struct frame){decoder->tree.root, NULL, 0};
+    while (at != NULL) {
         const struct sb_json_member *member;
+        bool closed;
 
-        if ((size_t)(end - at) > link->size && link->size > 0 &&
-            sb_json_same(at, link->bytes, link->size)) {
-            at += link->size;
-            if (__builtin_expect(*at <= ' ', 0)) {
-                /* The link ends where a value began; this time there is more space before it. */
-                at = sb_json_space(at, end);
-                if (at == end)
-                    return ends_early(decoder);
-            }
-        } else {
-            at = read_way(decoder, frame->object, link, at);
-            if (at == NULL)
-                return NULL;
-            if (*at == '}') {
-                at++;
-                if (frame == decoder->frames)
-                    return at;
-                frame--;
-                continue;
-            }
+        at = follow(decoder, frame->object, link, at, &closed);
+        if (at == NULL)
+            break;
+        if (closed) {
+            if (frame == decoder->frames)
+                return at;
+            frame--;
+            link = frame->link;
+            continue;
         }
         member = link->member;
-        if (__builtin_expect(member == NULL, 0)) {
-            const uint32_t depth = (uint32_t)(frame - decoder->frames) + 1;
-
-            frame->link = &frame->object->strangers[frame->strangers % SB_JSON_STRANGERS];
+        link = member->link;
+        if (member->type == SABOT_UTF8) {
+            at = read_text(decoder, member, at);
+        } else if (__builtin_expect(member->type == SB_JSON_STRANGER, 0)) {
+            link = &frame->object->strangers[frame->strangers % SB_JSON_STRANGERS];
             frame->strangers++;
-            at = sb_json_skip(&decoder->reader, at, depth);
+            at = sb_json_skip(&decoder->reader, at, (uint32_t)(frame - decoder->frames) + 1);
         } else if (__builtin_expect(member->type == SB_JSON_NESTED, 0)) {
             const bool is_object = *at == '{';
 
-            frame->link = member->link;
             at = enter(decoder, member, at, (uint32_t)(frame - decoder->frames) + 1);
-            if (is_object)
-                *++frame = (struct frame){member->object, member->object->first, 0};
+            if (is_object) {
+                frame->link = link;
+                link = member->object->first;
+                *++frame = (struct frame){member->object, NULL, 0};
+            }
         } else {
-            frame->link = member->link;
             at = read_field(decoder, member, at);
         }
-        if (at == NULL)
-            return NULL;
     }
+    return NULL;
 }
 
 /* --- Records ---------------------------------------------------------------------------------- */
@@ -551,6 +675,10 @@ sabot_status sb_json_decoder_create(const struct sb_env *env,
     if (limits->depth_max == 0 || limits->depth_max > DEPTH_MAX)
         return sabot_raise(error, SABOT_ERR_ARGUMENT, "json: a depth of %u: 1 to %d are possible",
                            limits->depth_max, DEPTH_MAX);
+    if (limits->record_max == 0 || limits->record_max > RECORD_MAX)
+        return sabot_raise(error, SABOT_ERR_ARGUMENT,
+                           "json: records of %u bytes: 1 to %d are possible", limits->record_max,
+                           RECORD_MAX);
     decoder = sb_alloc(env, sizeof *decoder);
     if (decoder == NULL || sb_json_tree_init(&decoder->tree, env, schema) != SABOT_OK) {
         sb_free(env, decoder, sizeof *decoder);

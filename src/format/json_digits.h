@@ -29,6 +29,10 @@ static const uint64_t sb_json_powers[20] = {1,
                                             1000000000000000000,
                                             UINT64_C(10000000000000000000)};
 
+static const double sb_json_scales[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                          1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                          1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
 /* Up to 8 digits at the beginning of a word of 8 bytes: their value; *count_out: how many. */
 static inline uint32_t sb_json_digits8(uint64_t word, uint32_t *count_out)
 {

@@ -106,7 +106,7 @@ sabot_status sb_json_refuse(const struct sb_json_reader *reader, sabot_error *er
     SB_ASSERT(fault->at <= reader->end);
     describe(fault, reason, sizeof reason);
     show_record(reader, fault->at, shown);
-    if (member == NULL)
+    if (member == NULL || member->path == NULL)
         return sabot_raise(error, fault->status, "byte %zu: %s%s",
                            (size_t)(fault->at - reader->start), reason, shown);
     return sabot_raise(error, fault->status, "byte %zu, field %.*s: %s%s",

@@ -29,10 +29,6 @@ enum {
     SHORT_DIGITS = 15, /* so many digits always survive: text, double, text */
 };
 
-static const double powers[EXACT_POWER_MAX + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-
 static bool is_digit(uint8_t byte)
 {
     return byte >= '0' && byte <= '9';
@@ -224,7 +220,7 @@ double sb_json_number_float64(const struct sb_json_number *number, const uint8_t
     if (!number->cut && number->mantissa <= exact && exponent >= -EXACT_POWER_MAX &&
         exponent <= EXACT_POWER_MAX) {
         value = (double)number->mantissa;
-        value = exponent < 0 ? value / powers[-exponent] : value * powers[exponent];
+        value = exponent < 0 ? value / sb_json_scales[-exponent] : value * sb_json_scales[exponent];
         return number->negative ? -value : value;
     }
 #if __LDBL_MANT_DIG__ == 64
@@ -297,10 +293,10 @@ static bool shortest_of_15(double value, uint64_t *mantissa_out, int32_t *expone
 
     if (value >= 1e15 || value < 1e-7)
         return false;
-    while (value * powers[scale] < 1e14)
+    while (value * sb_json_scales[scale] < 1e14)
         scale++;
-    mantissa = (uint64_t)(value * powers[scale] + 0.5);
-    if ((double)mantissa / powers[scale] != value)
+    mantissa = (uint64_t)(value * sb_json_scales[scale] + 0.5);
+    if ((double)mantissa / sb_json_scales[scale] != value)
         return false;
     for (; mantissa % 10 == 0; mantissa /= 10)
         scale--;

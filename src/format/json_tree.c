@@ -6,11 +6,19 @@
  * lies inside of another one, so a member is either a field or nested, never both.
  *
  * Memory: all of it in the tree's arena. Threads: the tree's owner; decoding changes the links. */
+#include "format/json_block.h"
+
 #include "format/json.h"
+
+const struct sb_json_member sb_json_stranger = {.type = SB_JSON_STRANGER};
 
 static struct sb_json_link *make_links(struct sb_arena *arena, size_t count)
 {
-    return sb_arena_alloc(arena, count * sizeof(struct sb_json_link));
+    struct sb_json_link *links = sb_arena_alloc(arena, count * sizeof *links);
+
+    for (size_t i = 0; links != NULL && i < count; i++)
+        links[i].size = SB_JSON_LINK_NONE;
+    return links;
 }
 
 static struct sb_json_object *add_object(struct sb_json_tree *tree)
@@ -30,7 +38,7 @@ static struct sb_json_object *add_object(struct sb_json_tree *tree)
 
 static bool has_key(const struct sb_json_member *member, const void *key, size_t size)
 {
-    return member->key_size == size && memcmp(member->key, key, size) == 0;
+    return member->key_size == size && sb_json_same((const uint8_t *)member->key, key, size);
 }
 
 /* The member of `object` for one step of a field's path, made when it isn't there. NULL: no memory.
@@ -105,12 +113,14 @@ static uint32_t hash_key(const uint8_t *key, size_t size)
     if (size >= 8) {
         memcpy(&head, key, 8);
         memcpy(&tail, key + size - 8, 8);
-    } else {
-        for (size_t i = 0; i < size; i++)
-            head = head << 8 | key[i];
+    } else if (size >= 4) {
+        memcpy(&head, key, 4);
+        memcpy(&tail, key + size - 4, 4);
+    } else if (size > 0) {
+        head = (uint64_t)key[0] << 16 | (uint64_t)key[size / 2] << 8 | key[size - 1];
     }
-    head = (head ^ size) * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(((head ^ head >> 29 ^ tail) * UINT64_C(0xbf58476d1ce4e5b9)) >> 32);
+    head = (head ^ size ^ tail << 23 ^ tail >> 41) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(head >> 32);
 }
 
 static sabot_status make_table(struct sb_json_tree *tree, struct sb_json_object *object)
@@ -141,7 +151,9 @@ const struct sb_json_member *sb_json_tree_find(const struct sb_json_object *obje
     for (uint32_t slot = hash_key(key, size);; slot++) {
         const struct sb_json_member *member = object->table[slot & object->table_mask];
 
-        if (member == NULL || has_key(member, key, size))
+        if (member == NULL)
+            return &sb_json_stranger;
+        if (has_key(member, key, size))
             return member;
     }
 }

@@ -149,6 +149,14 @@ static inline uint64_t json_random(uint64_t *seed)
     return *seed * UINT64_C(2685821657736338717);
 }
 
+/* One with any number of bits. (Two calls in one expression would come in any order.) */
+static inline uint64_t json_random_short(uint64_t *seed)
+{
+    const uint64_t shift = json_random(seed) % 64;
+
+    return json_random(seed) >> shift;
+}
+
 static inline uint64_t json_seed(void)
 {
     const char *given = getenv("SABOT_TEST_SEED");

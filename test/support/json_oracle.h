@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "json_random.h"
@@ -17,13 +18,14 @@ static inline const json_t *json_oracle_find(const json_t *record, const char *p
 {
     while (record != NULL && !json_is_null(record)) {
         const char *dot = strchr(path, '.');
-        char key[64] = {0};
+        char key[64];
 
         if (!json_is_object(record)) {
             *fits_io = false;
             return NULL;
         }
-        memcpy(key, path, dot == NULL ? strlen(path) : (size_t)(dot - path));
+        (void)snprintf(key, sizeof key, "%.*s",
+                       (int)(dot == NULL ? strlen(path) : (size_t)(dot - path)), path);
         record = json_object_get(record, key);
         if (dot == NULL)
             break;

@@ -82,13 +82,15 @@ static void put_integer(struct writer *writer)
                                         "9223372036854775807",
                                         "-9223372036854775808"};
     char text[PIECE_MAX];
+    uint64_t shift;
 
     if (roll(writer, 12) == 0) {
         put(writer, edges[roll(writer, 7)]);
         return;
     }
+    shift = roll(writer, 60) + 1;
     (void)snprintf(text, sizeof text, "%lld",
-                   (long long)((int64_t)json_random(writer->seed) >> (roll(writer, 60) + 1)));
+                   (long long)((int64_t)json_random(writer->seed) >> shift));
     put(writer, text);
 }
 
@@ -98,16 +100,18 @@ static void put_real(struct writer *writer)
 
     put_integer(writer);
     if (roll(writer, 3) != 0) {
-        (void)snprintf(text, sizeof text, ".%0*lld", (int)roll(writer, 20) + 1,
-                       (long long)(json_random(writer->seed) >> (roll(writer, 63) + 1)));
+        const int width = (int)roll(writer, 20) + 1;
+        const uint64_t shift = roll(writer, 63) + 1;
+
+        (void)snprintf(text, sizeof text, ".%0*lld", width,
+                       (long long)(json_random(writer->seed) >> shift));
         put(writer, text);
     }
     if (roll(writer, 3) == 0) {
-        (void)snprintf(text, sizeof text, "%c%s%d", roll(writer, 2) == 0 ? 'e' : 'E',
-                       roll(writer, 3) == 0   ? "+"
-                       : roll(writer, 2) == 0 ? "-"
-                                              : "",
-                       (int)roll(writer, 250));
+        static const char *const marks[] = {"e", "E", "e+", "E-", "e-", "E+"};
+        const char *mark = marks[roll(writer, 6)];
+
+        (void)snprintf(text, sizeof text, "%s%d", mark, (int)roll(writer, 250));
         put(writer, text);
     }
 }
@@ -226,8 +230,9 @@ static void put_members(struct writer *writer, uint64_t first, uint64_t last, bo
 
 size_t json_random_record(uint64_t *seed, char *out)
 {
-    struct writer writer = {seed, out, out + SIZE_STOP};
+    struct writer writer = {.at = out, .stop = out + SIZE_STOP};
 
+    writer.seed = seed;
     put_space(&writer);
     put(&writer, "{\"x\":1");
     put_members(&writer, FLAG, BLOB, true);

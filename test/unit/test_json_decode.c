@@ -11,10 +11,9 @@
 
 static size_t append(char *record, size_t size, const char *piece)
 {
-    const size_t length = strlen(piece);
-
-    memcpy(record + size, piece, length);
-    return size + length;
+    for (; *piece != '\0'; piece++)
+        record[size++] = *piece;
+    return size;
 }
 
 /* --- What is taken ---------------------------------------------------------------------------- */
@@ -529,12 +528,12 @@ static void the_size_of_a_record_is_limited(void **state)
     json_fixture_close(&json);
 }
 
-static void a_decoder_of_no_depth_is_refused(void **state)
+static void a_decoder_with_limits_out_of_range_is_refused(void **state)
 {
     struct json_fixture *json = *state;
-    const struct sb_codec_limits limits[] = {{0, 100}, {1025, 100}};
+    const struct sb_codec_limits limits[] = {{0, 100}, {1025, 100}, {64, 0}, {64, UINT32_MAX}};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
         struct sb_decoder *decoder = (struct sb_decoder *)&decoder;
 
         assert_int_equal(sb_codec_json.decoder_create(json->env, json->schema, &limits[i], &decoder,
@@ -706,7 +705,7 @@ int main(void)
         TEST(nesting_is_limited),
         TEST(nesting_of_known_fields_is_limited_too),
         TEST(the_size_of_a_record_is_limited),
-        TEST(a_decoder_of_no_depth_is_refused),
+        TEST(a_decoder_with_limits_out_of_range_is_refused),
         TEST(a_missing_required_field_is_refused),
         TEST(the_event_time_is_that_of_its_field),
         TEST(a_decoder_without_memory_is_an_error),

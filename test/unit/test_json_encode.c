@@ -149,7 +149,7 @@ static sabot_text random_bytes(uint64_t *seed, char *room)
 
 static void put_random(struct sb_builder *builder, uint32_t field, uint64_t *seed)
 {
-    const uint64_t bits = json_random(seed) >> json_random(seed) % 64;
+    const uint64_t bits = json_random_short(seed);
     char room[TEXT_MAX + 1];
     sabot_text text;
     double real;

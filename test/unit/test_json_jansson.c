@@ -7,7 +7,7 @@
 
 #include "json_oracle.h"
 
-enum { RECORDS = 60000, FILE_MAX = 4096 };
+enum { RECORDS = 20000, FILE_MAX = 4096 };
 
 static void agree(struct json_bridge *bridge, const char *record, size_t size, int counts[4])
 {

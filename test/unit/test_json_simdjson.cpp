@@ -156,7 +156,7 @@ int main()
 
     std::printf("SABOT_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
     seed = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    for (; count < 100000 && agreed; count++) {
+    for (; count < 50000 && agreed; count++) {
         size_t size = json_random_record(&seed, room.data());
 
         if (count % 2 == 1)
