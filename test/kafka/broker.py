@@ -6,6 +6,8 @@
     broker.py [--dir DIR] stop           end it
     broker.py [--dir DIR] client -- CMD  run CMD with the environment of the started broker
     broker.py [--dir DIR] run -- CMD     start a broker of its own, run CMD, end it; the exit code is CMD's
+    broker.py [--dir DIR] drive          a broker that does what is read, line by line: start kill restart pause
+                                         resume; each is answered by "ok host:port". Ends with its input
 
 CMD sees SABOT_TEST_BROKER (host:port) and SABOT_TEST_KAFKA_DIR (DIR, for brokers of its own).
 
@@ -165,6 +167,14 @@ class Broker:
                     shutil.rmtree(self.home, ignore_errors=True)
                     raise BrokerError(f"{error}\n{log[-4000:]}") from None
         return self
+
+    def reserve(self):
+        """Choose the ports, so that clients can look for a broker that is not there yet."""
+        self._configure()
+
+    def start_reserved(self):
+        """Start on the ports of reserve()."""
+        self._launch()
 
     def restart(self):
         """Start again on the same data and ports, after kill() or stop(keep=True)."""
@@ -426,12 +436,27 @@ def run(directory, command):
         return code if code >= 0 else 128 - code
 
 
+def drive(directory):
+    """For fault tests written in C: they own a broker through two pipes."""
+    with_ports = Broker(directory, properties=FAST_RESTART)
+    with_ports.reserve()
+    verbs = {"where": lambda: None, "start": with_ports.start_reserved, "kill": with_ports.kill,
+             "restart": with_ports.restart, "pause": with_ports.pause, "resume": with_ports.resume}
+    try:
+        for line in sys.stdin:
+            verbs[line.strip()]()
+            print(f"ok {with_ports.address}", flush=True)
+    finally:
+        with_ports.stop()
+    return 0
+
+
 def main():
     if len(sys.argv) > 4 and sys.argv[1] == "keep":
         return keep(int(sys.argv[2]), sys.argv[3], sys.argv[5:])
     parser = argparse.ArgumentParser(description="A real Kafka broker for tests.")
     parser.add_argument("--dir", type=pathlib.Path, default=default_dir(), help="work folder (build/kafka)")
-    parser.add_argument("verb", choices=["start", "stop", "client", "run"])
+    parser.add_argument("verb", choices=["start", "stop", "client", "run", "drive"])
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     directory = arguments.dir.resolve()
@@ -443,6 +468,8 @@ def main():
             return start(directory)
         if arguments.verb == "stop":
             return stop(directory)
+        if arguments.verb == "drive":
+            return drive(directory)
         if arguments.verb == "client":
             return client(directory, command)
         return run(directory, command)

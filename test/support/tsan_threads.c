@@ -167,7 +167,8 @@ int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *deadlin
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "called_from_lib:librdkafka.so\n";
+    return "called_from_lib:librdkafka.so\n"
+           "race:^mtx_init$\nrace:^mtx_destroy$\nrace:^cnd_init$\nrace:^cnd_destroy$\n";
 }
 
 #pragma GCC visibility pop
