@@ -443,7 +443,9 @@ static bool same_text(sabot_text one, sabot_text other, bool nulls)
 {
     if (nulls && (one.data == NULL) != (other.data == NULL))
         return false;
-    return one.size == other.size && (one.size == 0 || memcmp(one.data, other.data, one.size) == 0);
+    if (one.data == NULL || other.data == NULL)
+        return one.size == 0 && other.size == 0;
+    return one.size == other.size && memcmp(one.data, other.data, one.size) == 0;
 }
 
 static sabot_status compare(void *context, const struct sb_record *record)
