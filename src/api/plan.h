@@ -63,6 +63,8 @@ SABOT_MUST_CHECK sabot_status sb_plan_prepare(struct sb_plan *plan, sabot_error 
 SABOT_MUST_CHECK sabot_status sb_plan_flows(struct sb_plan *plan,
                                             struct sb_waker *owner,
                                             sabot_error *error);
+/* Destroy them, whatever they do. */
+void sb_plan_drop_flows(struct sb_plan *plan);
 
 /* How the channel of an app is opened in this run (open.c). `append`: what it holds stays. */
 SABOT_MUST_CHECK sabot_status sb_open_channel(const sabot_app *app,
