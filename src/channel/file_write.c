@@ -59,6 +59,7 @@ static void writer_free(struct sb_writer *writer)
 
 /* --- The driver thread ------------------------------------------------------------------------ */
 
+/* Write a block, unless one before it could not be written. */
 static void write_out(struct sb_channel *channel, const uint8_t *data, size_t size)
 {
     const struct sb_env *env = channel->env;
