@@ -35,6 +35,8 @@
 
 #include "base/mem.h"
 
+#define SB_LENGTH_NONE UINT64_MAX /* of an output that is a stream, not a file */
+
 enum {
     SB_PARTITIONS_MAX = 4096,
     SB_HEADERS_MAX = 256,   /* of one record; more are SABOT_ERR_LIMIT at write */
@@ -150,6 +152,8 @@ struct sb_channel_type {
     /* Will its readers end by themselves? After prepare. */
     bool (*finite)(const struct sb_channel *channel);
     bool (*connected)(const struct sb_channel *channel); /* false while a broker is away */
+    /* Its name as the transport knows it, in offsets; NULL where there are no committed offsets. */
+    const char *(*topic)(const struct sb_channel *channel);
     /* What the worker prints: the guarantee as an input or output without checkpoints, and why.
      * Static text. */
     const char *(*guarantee)(const struct sb_channel *channel);
@@ -223,6 +227,19 @@ struct sb_channel_type {
     /* Everything written is out (acknowledged, in the file): SABOT_OK; SABOT_AGAIN: under way. Call
      * again when woken. */
     SABOT_MUST_CHECK sabot_status (*flush)(struct sb_writer *writer, sabot_error *error);
+
+    /* Everything written is out, and will be there after a crash of the machine: SABOT_OK, and how
+     * many bytes of the file that makes (SB_LENGTH_NONE: it can't be cut); SABOT_AGAIN: under way.
+     * NULL where there is nothing more to say than flush says. */
+    SABOT_MUST_CHECK sabot_status (*sync)(struct sb_writer *writer,
+                                          uint64_t *length_out,
+                                          sabot_error *error);
+    /* Before the first writer opens: what is written goes behind the first `length` bytes of the
+     * output, and what lies behind them now is cut. SABOT_ERR_CORRUPT: it is shorter. NULL where
+     * outputs can't be cut. */
+    SABOT_MUST_CHECK sabot_status (*resume)(struct sb_channel *channel,
+                                            uint64_t length,
+                                            sabot_error *error);
 
     /* --- transactions: NULL where the transport has none (then everything below is). One at a time
      * per txn. A txn may be used by writers of other channels of the same cluster or log.

@@ -12,8 +12,8 @@
  *   - A file holds lines and nothing else: no keys, headers, timestamps or transactions.
  *   - An offset is the byte at which a record's line starts.
  *   - An output is created by prepare when it is missing, and emptied by its first writer, so that
- * a start that is refused has destroyed nothing. With `append` it is added to instead. What is to
- *     become of standard output the shell has said by > or >>.
+ * a start that is refused has destroyed nothing. Standard output is never emptied: the shell has
+ *     said by > or >> what is to happen to it.
  *   - A followed file is followed by what it is, not by its name: when another file takes its name,
  *     the old one is still read.
  *
@@ -262,4 +262,6 @@ const struct sb_channel_type sb_channel_file = {
     .writer_close = sb_file_writer_close,
     .write = sb_file_writer_write,
     .flush = sb_file_writer_flush,
+    .sync = sb_file_writer_sync,
+    .resume = sb_file_resume,
 };

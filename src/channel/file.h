@@ -58,6 +58,7 @@ struct sb_file_output {
     _Atomic bool closing;     /* the channel is being closed */
     bool wants_newline;       /* the file ends within a line: begin a new one (thread's) */
     _Atomic bool failed;      /* then `error` is valid, and never changes */
+    _Atomic uint64_t length; /* bytes of the file: what was there and stays, and what was written */
     sabot_error error;
     _Atomic(struct sb_writer *) arrived; /* a stack of new writers; the thread takes all at once */
     struct sb_writer *writers;           /* the thread's list */
@@ -208,6 +209,12 @@ sabot_status sb_file_writer_write(struct sb_writer *writer,
                                   const struct sb_record *record,
                                   sabot_error *error);
 sabot_status sb_file_writer_flush(struct sb_writer *writer, sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_file_writer_sync(struct sb_writer *writer,
+                                                  uint64_t *length_out,
+                                                  sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_file_resume(struct sb_channel *channel,
+                                             uint64_t length,
+                                             sabot_error *error);
 /* Wait until the driver thread has written what closed writers left, and free it. */
 void sb_file_output_close(struct sb_channel *channel);
 

@@ -19,7 +19,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A block handed over. */
+/* A block handed over; without bytes: what was handed over before shall be safe on the disk. */
 struct slot {
     const uint8_t *data;
     size_t size;
@@ -38,6 +38,7 @@ struct sb_writer {
     struct block blocks[SB_FILE_BLOCKS];
     uint32_t pushed;     /* blocks ever; the one at hand is blocks[pushed % SB_FILE_BLOCKS] */
     size_t size;         /* bytes in the block at hand; more than 0 only when it is the writer's */
+    bool syncs;          /* a sync was handed over and is not done yet */
     _Atomic bool closed; /* the writer's last word: the rest is the driver's */
 };
 
@@ -59,7 +60,13 @@ static void writer_free(struct sb_writer *writer)
 
 /* --- The driver thread ------------------------------------------------------------------------ */
 
-/* Write a block, unless one before it could not be written. */
+static void give_up(struct sb_file_output *output)
+{
+    output->error.retriable = false;
+    output->error.fatal = true;
+    atomic_store_explicit(&output->failed, true, memory_order_release);
+}
+
 static void write_out(struct sb_channel *channel, const uint8_t *data, size_t size)
 {
     const struct sb_env *env = channel->env;
@@ -74,10 +81,22 @@ static void write_out(struct sb_channel *channel, const uint8_t *data, size_t si
     if (status == SABOT_OK)
         status = env->type->file_write(channel->file, data, size, -1, &output->error);
     if (status == SABOT_OK)
+        (void)atomic_fetch_add_explicit(&output->length, size, memory_order_relaxed);
+    else
+        give_up(output);
+}
+
+/* After a failed sync nobody knows what is on the disk, and a second one would say that all is well
+ * (Rebello et al.: Can Applications Recover from fsync Failures?, 2020). */
+static void sync_out(struct sb_channel *channel)
+{
+    struct sb_file_output *output = &channel->output;
+
+    if (!sb_file_is_regular(channel) || channel->is_standard ||
+        atomic_load_explicit(&output->failed, memory_order_relaxed))
         return;
-    output->error.retriable = false;
-    output->error.fatal = true;
-    atomic_store_explicit(&output->failed, true, memory_order_release);
+    if (channel->env->type->file_sync(channel->file, &output->error) != SABOT_OK)
+        give_up(output);
 }
 
 /* Write one block of a writer. False: it has none. */
@@ -87,7 +106,10 @@ static bool write_block(struct sb_writer *writer)
 
     if (slot == NULL)
         return false;
-    write_out(writer->channel, slot->data, slot->size);
+    if (slot->size == 0)
+        sync_out(writer->channel);
+    else
+        write_out(writer->channel, slot->data, slot->size);
     sb_ring_pop(&writer->ring, 0);
     sb_file_bell_ring(&writer->bell, writer->channel->env);
     return true;
@@ -316,7 +338,7 @@ static bool is_full(const struct sb_writer *writer)
     return sb_ring_count(&writer->ring) == SB_FILE_BLOCKS;
 }
 
-/* The block at hand goes to the driver. */
+/* The block at hand goes to the driver; an empty one is the wish for a sync. */
 static void hand_over(struct sb_writer *writer)
 {
     const struct slot slot = {.data = block_at_hand(writer)->data, .size = writer->size};
@@ -377,4 +399,49 @@ sabot_status sb_file_writer_flush(struct sb_writer *writer, sabot_error *error)
         return SABOT_AGAIN;
     }
     return check_output(writer, error); /* a failure is seen no later than its popped block */
+}
+
+sabot_status sb_file_writer_sync(struct sb_writer *writer, uint64_t *length_out, sabot_error *error)
+{
+    const struct sb_channel *channel = writer->channel;
+
+    if (!writer->syncs) {
+        if (writer->size > 0)
+            hand_over(writer);
+        if (is_full(writer))
+            return SABOT_AGAIN; /* woken when a block has been written */
+        hand_over(writer);
+        writer->syncs = true;
+    }
+    SABOT_TRY(sb_file_writer_flush(writer, error));
+    writer->syncs = false;
+    *length_out = sb_file_is_regular(channel) && !channel->is_standard
+                      ? atomic_load_explicit(&channel->output.length, memory_order_relaxed)
+                      : SB_LENGTH_NONE;
+    return SABOT_OK;
+}
+
+sabot_status sb_file_resume(struct sb_channel *channel, uint64_t length, sabot_error *error)
+{
+    const struct sb_env_type *type = channel->env->type;
+    struct sb_file_info info;
+    struct sb_file *file;
+
+    SB_ASSERT(channel->output.thread == NULL);
+    if (!sb_file_is_regular(channel) || channel->is_standard)
+        return SABOT_OK;
+    SABOT_TRY(type->file_info(channel->file, &info, error));
+    if (info.size < length)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "%s: it has %" PRIu64 " bytes, and %" PRIu64
+                           " were written to it: it was changed or replaced",
+                           channel->path, info.size, length);
+    SABOT_TRY(type->file_truncate(channel->file, length, error));
+    SABOT_TRY(type->file_sync(channel->file, error));
+    SABOT_TRY(type->file_open(channel->env->self, channel->path, SB_OPEN_APPEND, &file, error));
+    type->file_close(channel->env->self, channel->file);
+    channel->file = file;
+    channel->append = true;
+    atomic_store_explicit(&channel->output.length, length, memory_order_relaxed);
+    return SABOT_OK;
 }

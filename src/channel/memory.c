@@ -289,6 +289,11 @@ static bool memory_finite(const struct sb_channel *channel)
     return channel->until_end || atomic_load(&channel->topic->had_writer);
 }
 
+static const char *memory_topic(const struct sb_channel *channel)
+{
+    return channel->topic->name;
+}
+
 static bool memory_connected(const struct sb_channel *channel)
 {
     (void)channel;
@@ -497,6 +502,7 @@ const struct sb_channel_type sb_channel_memory = {
     .partition_count = memory_partition_count,
     .finite = memory_finite,
     .connected = memory_connected,
+    .topic = memory_topic,
     .guarantee = memory_guarantee,
     .same = memory_same,
     .reader_open = sb_memory_reader_open,
