@@ -18,6 +18,23 @@ uint64_t sb_hash(const void *bytes, size_t size, uint64_t seed)
     return XXH3_64bits_withSeed(bytes, size, seed);
 }
 
+_Static_assert(sizeof(XXH3_state_t) <= sizeof(struct sb_hasher), "room for the state");
+
+void sb_hasher_init(struct sb_hasher *hasher)
+{
+    (void)XXH3_64bits_reset((XXH3_state_t *)(void *)hasher->opaque);
+}
+
+void sb_hasher_add(struct sb_hasher *hasher, const void *bytes, size_t size)
+{
+    (void)XXH3_64bits_update((XXH3_state_t *)(void *)hasher->opaque, bytes, size);
+}
+
+uint64_t sb_hasher_result(const struct sb_hasher *hasher)
+{
+    return XXH3_64bits_digest((const XXH3_state_t *)(const void *)hasher->opaque);
+}
+
 uint64_t sb_hash_int64(int64_t value, uint64_t seed)
 {
     uint8_t bytes[8];

@@ -13,6 +13,14 @@
 enum { SB_SHARD_COUNT = 128 }; /* shards of a keyed operator; fixed in every checkpoint */
 
 uint64_t sb_hash(const void *bytes, size_t size, uint64_t seed);
+/* The same of bytes that come in pieces; seed 0. */
+struct sb_hasher {
+    _Alignas(64) uint8_t opaque[640];
+};
+void sb_hasher_init(struct sb_hasher *hasher);
+void sb_hasher_add(struct sb_hasher *hasher, const void *bytes, size_t size);
+uint64_t sb_hasher_result(const struct sb_hasher *hasher);
+
 uint64_t sb_hash_int64(int64_t value, uint64_t seed); /* of the 8 bytes, little-endian */
 
 /* The shard of a hash: its highest 7 bits; the index inside of a shard uses the lower ones. */

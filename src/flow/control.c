@@ -33,16 +33,34 @@ void sb_control_fail(struct sb_control *control, const sabot_error *error)
     sb_control_stop(control);
 }
 
+void sb_control_break(struct sb_control *control, const sabot_error *error)
+{
+    atomic_store(&control->broken, true);
+    sb_control_fail(control, error);
+    if (control->owner != NULL)
+        sb_wake(control->env, control->owner);
+}
+
 void sb_control_stop(struct sb_control *control)
 {
     atomic_store(&control->stopping, true);
     wake_all(control);
 }
 
-void sb_control_barrier(struct sb_control *control, int64_t id)
+void sb_control_barrier(struct sb_control *control,
+                        struct sb_checkpoint *checkpoint,
+                        uint32_t reports)
 {
-    SB_ASSERT(id > atomic_load(&control->barrier));
-    atomic_store(&control->barrier_acks, 0);
-    atomic_store(&control->barrier, id);
+    SB_ASSERT(checkpoint->id > atomic_load(&control->barrier));
+    SB_ASSERT(control->checkpoint == NULL || atomic_load(&control->checkpoint->missing) == 0);
+    atomic_store(&checkpoint->missing, reports);
+    control->checkpoint = checkpoint;
+    atomic_store(&control->barrier, checkpoint->id);
+    wake_all(control);
+}
+
+void sb_control_committed(struct sb_control *control, uint64_t bytes)
+{
+    (void)atomic_fetch_sub(&control->staged, bytes);
     wake_all(control);
 }

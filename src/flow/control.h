@@ -13,6 +13,7 @@
 #include "base/env.h"
 #include "base/lock.h"
 #include "base/metric.h"
+#include "flow/checkpoint.h"
 
 /* What one worker counts; read by anybody. */
 struct sb_flow_metrics {
@@ -30,12 +31,18 @@ struct sb_control {
     const char *name;         /* of the pipeline */
     struct sb_waker **wakers; /* one a worker */
     uint32_t waker_count;
-    struct sb_waker *owner;        /* woken when a worker has come to rest */
-    _Atomic bool stopping;         /* sources end now */
-    _Atomic bool failed;           /* `error` is valid */
-    _Atomic bool aborting;         /* workers return at once; what is in flight is lost */
-    _Atomic int64_t barrier;       /* newest checkpoint that sources shall start; 0: none */
-    _Atomic uint32_t barrier_acks; /* sinks that have it */
+    struct sb_waker *owner;           /* woken when a worker has come to rest */
+    _Atomic bool stopping;            /* sources end now */
+    _Atomic bool failed;              /* `error` is valid */
+    _Atomic bool broken;              /* there will be no last checkpoint: sources end at once */
+    _Atomic bool aborting;            /* workers return at once; what is in flight is lost */
+    _Atomic int64_t barrier;          /* newest checkpoint that sources shall start; 0: none */
+    struct sb_checkpoint *checkpoint; /* that one; valid once `barrier` names it */
+    bool has_checkpoints;             /* sources end by a last barrier only; set before the start */
+    bool stages;                      /* sinks stage what a transaction will write; likewise */
+    uint64_t staged_max;              /* bytes; beyond it sources wait for a commit */
+    _Atomic uint64_t staged;          /* bytes that no commit has written yet */
+    _Atomic uint32_t sources_waiting; /* have nothing more, and wait for the last barrier */
     _Atomic uint32_t workers_done;
     _Atomic int64_t first_record_us; /* when a task first got a record; 0: not yet */
     struct sb_lock lock;
@@ -48,6 +55,9 @@ void sb_control_reset(struct sb_control *control);
 /* The pipeline fails: the first error is kept, all sources end. */
 void sb_control_fail(struct sb_control *control, const sabot_error *error);
 
+/* The same, and what the pipeline holds is not consistent any more: no last checkpoint. */
+void sb_control_break(struct sb_control *control, const sabot_error *error);
+
 /* Sources end now; what is in flight is finished. Any thread; also from a signal handler. */
 void sb_control_stop(struct sb_control *control);
 
@@ -56,7 +66,22 @@ static inline bool sb_control_stopping(const struct sb_control *control)
     return atomic_load_explicit(&control->stopping, memory_order_relaxed);
 }
 
-/* Start checkpoint `id`, which is larger than any before: every source sends its barrier. */
-void sb_control_barrier(struct sb_control *control, int64_t id);
+/* Start gathering a checkpoint, whose id is larger than any before: every source sends its barrier.
+ * `reports`: instances that will report. The one before has been gathered in whole. */
+void sb_control_barrier(struct sb_control *control,
+                        struct sb_checkpoint *checkpoint,
+                        uint32_t reports);
+
+/* A transaction has written so much of what was staged: sources that waited for it go on. */
+void sb_control_committed(struct sb_control *control, uint64_t bytes);
+
+/* The checkpoint that a barrier names. */
+static inline struct sb_checkpoint *sb_control_checkpoint(const struct sb_control *control,
+                                                          int64_t barrier)
+{
+    SB_ASSERT(control->checkpoint != NULL);
+    SB_ASSERT(control->checkpoint->id == barrier);
+    return control->checkpoint;
+}
 
 #endif

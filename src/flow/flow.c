@@ -25,21 +25,34 @@ static struct sb_ring *ring_of(const struct sb_flow *flow,
     return &flow->rings[((size_t)edge * workers + from) * workers + to];
 }
 
-static bool is_keyed(const struct sb_edge *edge)
-{
-    return edge->key_field != SB_NO_FIELD;
-}
-
-/* Rings that lead to one instance of `node`. */
-static uint32_t input_count(const struct sb_flow *flow, uint32_t node)
+/* Rings that lead to the instance of `node` on a worker; 0: there is no instance there. */
+static uint32_t input_count(const struct sb_flow *flow, uint32_t node, uint32_t worker)
 {
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < flow->graph->edge_count; i++) {
-        if (flow->graph->edges[i].to == node)
-            count += is_keyed(&flow->graph->edges[i]) ? flow->config.workers : 1;
+        const struct sb_edge *edge = &flow->graph->edges[i];
+
+        if (edge->to != node)
+            continue;
+        switch (edge->route) {
+        case SB_ROUTE_LOCAL: count++; break;
+        case SB_ROUTE_KEY: count += flow->config.workers; break;
+        case SB_ROUTE_GATHER: count += worker == 0 ? flow->config.workers : 0; break;
+        }
     }
     return count;
+}
+
+/* The worker that target number `i` of an edge on worker `from` is on. */
+static uint32_t target_worker(const struct sb_edge *edge, uint32_t from, uint32_t i)
+{
+    switch (edge->route) {
+    case SB_ROUTE_LOCAL: return from;
+    case SB_ROUTE_KEY: return i;
+    case SB_ROUTE_GATHER: break;
+    }
+    return 0;
 }
 
 /* --- Memory --------------------------------------------------------------------------------------
@@ -58,10 +71,9 @@ static bool allocate(struct sb_flow *flow)
     flow->exchanges = sb_alloc_array(env, workers * edges, sizeof *flow->exchanges);
     flow->rings = sb_alloc_array(env, edges * workers * workers, sizeof *flow->rings);
     flow->edges = sb_alloc_array(env, edges, sizeof *flow->edges);
-    flow->allocated = flow->workers != NULL && flow->wakers != NULL && flow->metrics != NULL &&
-                      flow->instances != NULL && flow->exchanges != NULL && flow->rings != NULL &&
-                      flow->edges != NULL;
-    return flow->allocated;
+    return flow->workers != NULL && flow->wakers != NULL && flow->metrics != NULL &&
+           flow->instances != NULL && flow->exchanges != NULL && flow->rings != NULL &&
+           flow->edges != NULL;
 }
 
 static void release(struct sb_flow *flow)
@@ -151,17 +163,18 @@ static sabot_status connect(struct sb_flow *flow, uint32_t at, uint32_t from, sa
 {
     const uint32_t number = flow->edges[at];
     const struct sb_edge *edge = &flow->graph->edges[number];
-    const uint32_t targets = is_keyed(edge) ? flow->config.workers : 1;
+    const bool keyed = edge->route == SB_ROUTE_KEY;
+    const uint32_t targets = keyed ? flow->config.workers : 1;
     const char *name = flow->graph->nodes[edge->from].name;
     struct sb_exchange *exchange = &flow->exchanges[(size_t)from * flow->graph->edge_count + at];
     const uint32_t rows_max =
         flow->config.batch_rows > SB_BATCH_ROWS ? flow->config.batch_rows : SB_BATCH_ROWS;
 
-    if (sb_exchange_init(exchange, flow->env, targets, edge->key_field, flow->config.hash_seed,
-                         rows_max) != SABOT_OK)
+    if (sb_exchange_init(exchange, flow->env, targets, keyed ? edge->key_field : SB_NO_FIELD,
+                         flow->config.hash_seed, rows_max) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its exchange", name);
     for (uint32_t i = 0; i < targets; i++) {
-        const uint32_t to = is_keyed(edge) ? i : from;
+        const uint32_t to = target_worker(edge, from, i);
         struct sb_ring *ring = ring_of(flow, number, from, to);
         struct sb_input *input = free_input(inbox_of(instance_of(flow, to, edge->to)));
 
@@ -206,6 +219,8 @@ static sabot_status init_source(struct sb_flow *flow,
         .rows_max = flow->config.batch_rows,
         .decode_skip = flow->config.decode_skip,
         .limits = flow->config.limits,
+        .positions = flow->config.positions,
+        .position_count = flow->config.position_count,
     };
 
     return sb_source_init(&instance->source, &config, error);
@@ -221,7 +236,7 @@ static sabot_status init_task(struct sb_flow *flow,
         .node = instance->node,
         .control = &flow->control,
         .metrics = &flow->metrics[worker],
-        .input_count = input_count(flow, (uint32_t)(instance->node - flow->graph->nodes)),
+        .input_count = input_count(flow, (uint32_t)(instance->node - flow->graph->nodes), worker),
         .worker = worker,
         .worker_count = flow->config.workers,
         .hash_seed = flow->config.hash_seed,
@@ -241,7 +256,8 @@ static sabot_status init_sink(struct sb_flow *flow,
         .control = &flow->control,
         .metrics = &flow->metrics[worker],
         .waker = flow->wakers[worker],
-        .input_count = input_count(flow, (uint32_t)(instance->node - flow->graph->nodes)),
+        .worker = worker,
+        .input_count = input_count(flow, (uint32_t)(instance->node - flow->graph->nodes), worker),
     };
 
     return sb_sink_init(&instance->sink, &config, error);
@@ -253,7 +269,8 @@ static sabot_status init_kind(struct sb_flow *flow, enum sb_node_kind kind, sabo
         for (uint32_t node = 0; node < node_count(flow); node++) {
             struct sb_instance *instance = instance_of(flow, worker, node);
 
-            if (flow->graph->nodes[node].kind != kind)
+            if (flow->graph->nodes[node].kind != kind ||
+                (kind != SB_NODE_SOURCE && input_count(flow, node, worker) == 0))
                 continue;
             instance->node = &flow->graph->nodes[node];
             switch (kind) {
@@ -283,11 +300,23 @@ static sabot_status init_workers(struct sb_flow *flow, sabot_error *error)
         worker->instances = sb_alloc_array(flow->env, nodes, sizeof *worker->instances);
         if (worker->instances == NULL)
             return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory", flow->config.name);
-        worker->instance_count = nodes;
-        for (uint32_t at = 0; at < nodes; at++)
-            worker->instances[at] = instance_of(flow, i, flow->graph->order[at]);
     }
     return SABOT_OK;
+}
+
+/* Each worker's instances in the order in which data travels. */
+static void order_instances(struct sb_flow *flow)
+{
+    for (uint32_t i = 0; i < flow->config.workers; i++) {
+        struct sb_worker *worker = &flow->workers[i];
+
+        for (uint32_t at = 0; at < node_count(flow); at++) {
+            struct sb_instance *instance = instance_of(flow, i, flow->graph->order[at]);
+
+            if (instance->node != NULL)
+                worker->instances[worker->instance_count++] = instance;
+        }
+    }
 }
 
 static sabot_status build(struct sb_flow *flow, sabot_error *error)
@@ -296,9 +325,12 @@ static sabot_status build(struct sb_flow *flow, sabot_error *error)
     flow->control.wakers = flow->wakers;
     flow->control.waker_count = flow->config.workers;
     flow->control.owner = flow->config.owner;
+    flow->control.has_checkpoints = flow->config.has_checkpoints;
+    flow->control.staged_max = flow->config.staged_max;
     SABOT_TRY(init_kind(flow, SB_NODE_SINK, error));
     SABOT_TRY(init_kind(flow, SB_NODE_TASK, error));
     SABOT_TRY(init_kind(flow, SB_NODE_SOURCE, error));
+    order_instances(flow);
     return wire(flow, error);
 }
 
@@ -386,25 +418,29 @@ static void reset_workers(struct sb_flow *flow)
     for (uint32_t i = 0; i < flow->config.workers; i++) {
         struct sb_worker *worker = &flow->workers[i];
 
-        sb_free_array(flow->env, worker->instances, worker->instance_count,
-                      sizeof *worker->instances);
+        sb_free_array(flow->env, worker->instances, node_count(flow), sizeof *worker->instances);
         if (worker->waker != NULL)
             flow->env->type->waker_destroy(flow->env->self, worker->waker);
     }
+}
+
+void sb_flow_halt(struct sb_flow *flow)
+{
+    const sabot_error stopped = {.status = SABOT_ERR_CLOSED, .text = "the run was destroyed"};
+
+    if (flow == NULL || flow->running == 0)
+        return;
+    atomic_store(&flow->control.aborting, true);
+    sb_control_fail(&flow->control, &stopped);
+    join(flow);
 }
 
 void sb_flow_destroy(struct sb_flow *flow)
 {
     if (flow == NULL)
         return;
-    if (flow->running > 0) {
-        const sabot_error stopped = {.status = SABOT_ERR_CLOSED, .text = "the run was destroyed"};
-
-        atomic_store(&flow->control.aborting, true);
-        sb_control_fail(&flow->control, &stopped);
-        join(flow);
-    }
-    if (flow->allocated) {
+    sb_flow_halt(flow);
+    if (flow->edges != NULL) {
         reset_parts(flow);
         reset_workers(flow);
     }
@@ -462,6 +498,41 @@ sabot_status sb_flow_status(struct sb_flow *flow, sabot_error *error)
     return flow->control.error.status;
 }
 
+/* --- Checkpoints ---------------------------------------------------------------------------------
+ */
+
+uint32_t sb_flow_instances(const struct sb_flow *flow, enum sb_node_kind kind)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < (size_t)flow->config.workers * node_count(flow); i++)
+        count += flow->instances[i].node != NULL && flow->instances[i].node->kind == kind;
+    return count;
+}
+
+void sb_flow_checkpoint(struct sb_flow *flow, struct sb_checkpoint *checkpoint)
+{
+    SB_ASSERT(checkpoint->node_count == node_count(flow));
+    SB_ASSERT(checkpoint->worker_count == flow->config.workers);
+    sb_control_barrier(&flow->control, checkpoint,
+                       sb_flow_instances(flow, SB_NODE_SOURCE) +
+                           sb_flow_instances(flow, SB_NODE_TASK) +
+                           sb_flow_instances(flow, SB_NODE_SINK));
+}
+
+sabot_status sb_flow_restore(struct sb_flow *flow,
+                             uint32_t node,
+                             uint32_t shard,
+                             const struct sb_byte_source *source,
+                             sabot_error *error)
+{
+    struct sb_instance *instance = instance_of(flow, shard % flow->config.workers, node);
+
+    SB_ASSERT(instance->node->kind == SB_NODE_TASK);
+    SB_ASSERT(flow->running == 0);
+    return instance->node->type->restore(instance->task.instance, source, error);
+}
+
 /* --- Looking in ----------------------------------------------------------------------------------
  */
 
@@ -473,7 +544,7 @@ int64_t sb_flow_lag(const struct sb_flow *flow)
         const struct sb_instance *instance = &flow->instances[i];
         int64_t lag;
 
-        if (instance->node->kind != SB_NODE_SOURCE)
+        if (instance->node == NULL || instance->node->kind != SB_NODE_SOURCE)
             continue;
         lag = atomic_load_explicit(&instance->source.lag, memory_order_relaxed);
         if (lag < 0)
@@ -491,7 +562,7 @@ int64_t sb_flow_watermark_ms(const struct sb_flow *flow)
         const struct sb_instance *instance = &flow->instances[i];
         int64_t now;
 
-        if (instance->node->kind != SB_NODE_TASK)
+        if (instance->node == NULL || instance->node->kind != SB_NODE_TASK)
             continue;
         now = atomic_load_explicit(&instance->task.watermark_seen, memory_order_relaxed);
         lowest = now < lowest ? now : lowest;
@@ -503,7 +574,9 @@ uint64_t sb_flow_written(const struct sb_flow *flow, uint32_t node)
 {
     uint64_t total = 0;
 
-    for (uint32_t worker = 0; worker < flow->config.workers; worker++)
-        total += sb_counter_get(&instance_of(flow, worker, node)->sink.records);
+    for (uint32_t worker = 0; worker < flow->config.workers; worker++) {
+        if (instance_of(flow, worker, node)->node != NULL)
+            total += sb_counter_get(&instance_of(flow, worker, node)->sink.records);
+    }
     return total;
 }

@@ -30,7 +30,13 @@ struct sb_flow_config {
     uint64_t hash_seed;  /* keys to shards */
     bool decode_skip;    /* errors.decode=skip */
     struct sb_codec_limits limits;
-    struct sb_waker *owner; /* woken when a worker has come to rest */
+    struct sb_waker *owner; /* woken when a worker has come to rest, or a checkpoint is gathered */
+    /* Where sources go on, after a restore; those that are not named begin where the options say.
+     */
+    const struct sb_flow_position *positions;
+    uint32_t position_count;
+    bool has_checkpoints; /* sources end by a last barrier only: somebody takes checkpoints */
+    uint64_t staged_max;  /* bytes staged by sinks; beyond it sources wait for a commit */
 };
 
 struct sb_flow {
@@ -45,7 +51,6 @@ struct sb_flow {
     struct sb_exchange *exchanges;   /* workers x edges, those of one output side by side */
     struct sb_ring *rings;           /* edges x workers (from) x workers (to) */
     uint32_t *edges;                 /* numbers of the graph's edges, sorted by output */
-    bool allocated;                  /* all of these are there */
     uint32_t running;                /* workers that have a thread */
 };
 
@@ -56,6 +61,8 @@ SABOT_MUST_CHECK sabot_status sb_flow_create(const struct sb_env *env,
                                              sabot_error *error);
 /* Stops it at once if it still runs: what is in flight is lost. */
 void sb_flow_destroy(struct sb_flow *flow);
+/* The first half of it: the workers come to rest at once. NULL: nothing. */
+void sb_flow_halt(struct sb_flow *flow);
 
 /* One thread for each worker. */
 SABOT_MUST_CHECK sabot_status sb_flow_start(struct sb_flow *flow, sabot_error *error);
@@ -64,6 +71,19 @@ SABOT_MUST_CHECK sabot_status sb_flow_start(struct sb_flow *flow, sabot_error *e
 struct sb_step sb_flow_step(struct sb_flow *flow);
 
 void sb_flow_stop(struct sb_flow *flow);
+
+/* How many instances of a kind there are, over all workers. */
+uint32_t sb_flow_instances(const struct sb_flow *flow, enum sb_node_kind kind);
+
+/* Start gathering a checkpoint; the owner is woken when all parts are there. */
+void sb_flow_checkpoint(struct sb_flow *flow, struct sb_checkpoint *checkpoint);
+
+/* Before the start: give a shard of a task's state back to the worker that owns it. */
+SABOT_MUST_CHECK sabot_status sb_flow_restore(struct sb_flow *flow,
+                                              uint32_t node,
+                                              uint32_t shard,
+                                              const struct sb_byte_source *source,
+                                              sabot_error *error);
 
 /* SABOT_AGAIN: it goes on. SABOT_END: it has ended well. Else it has failed, and is at rest. */
 SABOT_MUST_CHECK sabot_status sb_flow_status(struct sb_flow *flow, sabot_error *error);

@@ -37,6 +37,7 @@ sabot_status sb_graph_node(struct sb_graph *graph,
                            node->name, SB_GRAPH_NODES_MAX);
     SB_ASSERT(node->output_count <= SB_NODE_OUTPUTS_MAX);
     graph->nodes[graph->node_count] = *node;
+    graph->nodes[graph->node_count].index = graph->node_count;
     *index_out = graph->node_count++;
     return SABOT_OK;
 }

@@ -30,9 +30,11 @@ struct sb_port {
     const struct sb_schema *schema;
     int32_t event_time_field; /* source: or SB_NO_FIELD for the channel's timestamp */
     int32_t key_field;        /* sink: or SB_NO_FIELD for records without a key */
+    bool stages;              /* sink: a transaction writes what it has gathered */
 };
 
 struct sb_node {
+    uint32_t index; /* in the graph; set by sb_graph_node() */
     enum sb_node_kind kind;
     const char *name;                                     /* of the channel or the agent */
     struct sb_port port;                                  /* source, sink */
@@ -45,11 +47,19 @@ struct sb_node {
     int32_t output_times[SB_NODE_OUTPUTS_MAX];            /* task: event time field, or none */
 };
 
+/* Where the rows of an edge go. */
+enum sb_route {
+    SB_ROUTE_LOCAL,  /* to the task of the same worker */
+    SB_ROUTE_KEY,    /* to the worker that owns the key's shard */
+    SB_ROUTE_GATHER, /* to the one task on worker 0: a sink that only one may write */
+};
+
 struct sb_edge {
-    uint32_t from;     /* node */
-    uint32_t output;   /* of it */
-    uint32_t to;       /* node */
-    int32_t key_field; /* rows go to the worker of this key; SB_NO_FIELD: they stay */
+    uint32_t from;   /* node */
+    uint32_t output; /* of it */
+    uint32_t to;     /* node */
+    enum sb_route route;
+    int32_t key_field; /* with SB_ROUTE_KEY */
 };
 
 struct sb_graph {

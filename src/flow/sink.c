@@ -3,6 +3,7 @@
 #include "flow/sink.h"
 
 #include "data/key.h"
+#include "flow/stage.h"
 
 sabot_status sb_sink_init(struct sb_sink *sink,
                           const struct sb_sink_config *config,
@@ -15,11 +16,15 @@ sabot_status sb_sink_init(struct sb_sink *sink,
         .node = config->node,
         .control = config->control,
         .metrics = config->metrics,
+        .worker = config->worker,
     };
     sb_buffer_init(&sink->encoded, config->env);
+    sb_buffer_init(&sink->stage, config->env);
     if (sb_inbox_init(&sink->inbox, config->env, config->input_count) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory", sink->node->name);
     SABOT_TRY(port->codec->encoder_create(sink->env, port->schema, &sink->encoder, error));
+    if (port->stages)
+        return SABOT_OK;
     return port->type->writer_open(port->channel, NULL, config->waker, &sink->writer, error);
 }
 
@@ -40,6 +45,7 @@ void sb_sink_reset(struct sb_sink *sink)
     if (sink->encoder != NULL)
         sink->node->port.codec->encoder_destroy(sink->encoder);
     sb_buffer_reset(&sink->encoded);
+    sb_buffer_reset(&sink->stage);
     sb_inbox_reset(&sink->inbox);
     *sink = (struct sb_sink){.env = NULL};
 }
@@ -49,7 +55,7 @@ static void fail(struct sb_sink *sink, sabot_status status, const char *text)
     sabot_error error;
 
     (void)sabot_raise(&error, status, "channel %s: %s", sink->node->name, text);
-    sb_control_fail(sink->control, &error);
+    sb_control_break(sink->control, &error);
     sink->state = SB_SINK_FAILED;
 }
 
@@ -61,6 +67,21 @@ static sabot_status encode(struct sb_sink *sink, uint32_t row, sabot_error *erro
     SABOT_TRY(sink->node->port.codec->encode(sink->encoder, sink->slice->batch, row, &sink->encoded,
                                              error));
     sink->has_encoded = true;
+    return SABOT_OK;
+}
+
+/* Keep the record for the transaction of the next checkpoint. */
+static sabot_status stage(struct sb_sink *sink, const struct sb_record *record, sabot_error *error)
+{
+    const size_t before = sink->stage.size;
+
+    if (sb_stage_append(&sink->stage, record) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY,
+                           "no memory to stage a record beside %zu bytes that wait for their "
+                           "checkpoint",
+                           before);
+    sink->staged++;
+    (void)atomic_fetch_add(&sink->control->staged, sink->stage.size - before);
     return SABOT_OK;
 }
 
@@ -79,7 +100,10 @@ static sabot_status write_row(struct sb_sink *sink, uint32_t row, sabot_error *e
     record.value = (sabot_text){(const char *)sink->encoded.data, sink->encoded.size};
     if (port->key_field != SB_NO_FIELD)
         record.key = sb_key_text(batch, (uint32_t)port->key_field, row, scratch);
-    SABOT_TRY(port->type->write(sink->writer, &record, error));
+    if (port->stages)
+        SABOT_TRY(stage(sink, &record, error));
+    else
+        SABOT_TRY(port->type->write(sink->writer, &record, error));
     sink->has_encoded = false;
     return SABOT_OK;
 }
@@ -113,7 +137,7 @@ static bool write_slice(struct sb_sink *sink)
             sink->cursor++;
     }
     if (sink->cursor > before) {
-        sink->dirty = true;
+        sink->dirty = !sink->node->port.stages;
         note_delay(sink, sink->cursor - before);
     }
     if (status == SABOT_AGAIN)
@@ -140,6 +164,40 @@ static bool flush(struct sb_sink *sink)
     return true;
 }
 
+/* What was staged or written up to the barrier is the sink's part of the checkpoint. False: what
+ * was written is not safe yet. */
+static bool pass_barrier(struct sb_sink *sink)
+{
+    const struct sb_channel_type *type = sink->node->port.type;
+    struct sb_checkpoint *checkpoint = sb_control_checkpoint(sink->control, sink->barrier);
+    struct sb_part *part = sb_checkpoint_part(checkpoint, sink->worker, sink->node->index);
+    sabot_status status = SABOT_OK;
+    sabot_error error;
+
+    if (sink->state == SB_SINK_FAILED) {
+        (void)sabot_raise(&part->error, SABOT_ERR_STATE, "%s has failed", sink->node->name);
+    } else if (sink->writer != NULL) {
+        status = type->sync == NULL ? type->flush(sink->writer, &error)
+                                    : type->sync(sink->writer, &part->length, &error);
+        if (status == SABOT_AGAIN)
+            return false;
+        sink->dirty = false;
+    }
+    if (status != SABOT_OK) {
+        (void)sabot_raise(&part->error, status, "%s: %s", sink->node->name, error.text);
+        fail(sink, status, error.text);
+    }
+    sb_buffer_reset(&part->bytes);
+    part->bytes = sink->stage;
+    part->records = sink->staged;
+    sb_buffer_init(&sink->stage, sink->env);
+    sink->staged = 0;
+    sink->barrier = 0;
+    sb_checkpoint_report(sink->control);
+    sb_inbox_reopen(&sink->inbox);
+    return true;
+}
+
 static void handle(struct sb_sink *sink, const struct sb_message *message)
 {
     switch (message->kind) {
@@ -149,13 +207,10 @@ static void handle(struct sb_sink *sink, const struct sb_message *message)
         (void)write_slice(sink);
         break;
     case SB_MESSAGE_WATERMARK: break;
-    case SB_MESSAGE_BARRIER:
-        (void)atomic_fetch_add(&sink->control->barrier_acks, 1);
-        sb_wake(sink->env, sink->control->owner);
-        sb_inbox_reopen(&sink->inbox);
-        break;
+    case SB_MESSAGE_BARRIER: sink->barrier = message->value; break;
     case SB_MESSAGE_END:
-        sink->dirty = true; /* at the end, ask in any case: a late failure shows up at a flush */
+        sink->dirty = sink->writer !=
+                      NULL; /* at the end, ask in any case: a late failure shows up at a flush */
         if (sink->state == SB_SINK_OPEN)
             sink->state = SB_SINK_ENDING;
         break;
@@ -170,6 +225,8 @@ bool sb_sink_step(struct sb_sink *sink)
         return false;
     if (sink->slice != NULL)
         return write_slice(sink);
+    if (sink->barrier != 0)
+        return pass_barrier(sink);
     if (sb_inbox_take(&sink->inbox, &message)) {
         handle(sink, &message);
         return true;

@@ -3,9 +3,12 @@
  *
  *   inbox --slice--> row --encode--> record --write--> channel
  *
- * One per worker and output channel, whichever agents write to it. A full channel is back-pressure:
- * the row in hand waits. When nothing more comes, what was written is flushed, so that it is seen
- * at once; at the end nothing is done before the flush is.
+ * One per worker and output channel, whichever agents write to it; a file that is part of
+ * checkpoints has one for all workers, so that it has one length at a barrier. Where a transaction
+ * is the commit, records are staged instead of written, and a barrier hands them over.
+ *
+ * A full channel is back-pressure: the row in hand waits. When nothing more comes, what was written
+ * is flushed, so that it is seen at once; at the end nothing is done before the flush is.
  *
  * Thread: the worker's. */
 #ifndef SB_FLOW_SINK_H
@@ -28,7 +31,8 @@ struct sb_sink_config {
     struct sb_control *control;
     struct sb_flow_metrics *metrics;
     struct sb_waker *waker; /* of the worker */
-    uint32_t input_count;   /* the caller sets the rings of the inbox */
+    uint32_t worker;
+    uint32_t input_count; /* the caller sets the rings of the inbox */
 };
 
 struct sb_sink {
@@ -37,14 +41,18 @@ struct sb_sink {
     struct sb_control *control;
     struct sb_flow_metrics *metrics;
     struct sb_counter records; /* written by this sink */
+    uint32_t worker;
     struct sb_inbox inbox;
-    struct sb_writer *writer;
+    struct sb_writer *writer; /* NULL: records are staged, or all is written */
     struct sb_encoder *encoder;
     struct sb_buffer encoded; /* the row in hand */
     bool has_encoded;
     struct sb_slice *slice; /* being written; NULL: none */
     uint32_t cursor;        /* its next row */
     bool dirty;             /* something was written and not flushed */
+    struct sb_buffer stage; /* records for the next transaction (stage.h) */
+    uint64_t staged;        /* their number */
+    int64_t barrier;        /* aligned, and waiting for what was written to be safe; 0: none */
     enum sb_sink_state state;
 };
 

@@ -7,6 +7,25 @@ enum { LAG_BATCHES = 16 /* the lag is looked at once in so many batches, and whe
 /* --- Making --------------------------------------------------------------------------------------
  */
 
+/* Go on where the checkpoint says, if it knows the partition. */
+static void restore_position(struct sb_source *source,
+                             const struct sb_source_config *config,
+                             uint32_t index,
+                             struct sb_reader_position *position)
+{
+    for (uint32_t i = 0; i < config->position_count; i++) {
+        const struct sb_part_position *at = &config->positions[i].at;
+
+        if (config->positions[i].node != source->node->index ||
+            at->partition != position->partition)
+            continue;
+        position->offset = at->offset;
+        position->opaque = at->opaque;
+        (void)sb_watermark_advance(&source->watermark, index, at->watermark_ms);
+        return;
+    }
+}
+
 static sabot_status open_reader(struct sb_source *source,
                                 const struct sb_source_config *config,
                                 sabot_error *error)
@@ -21,6 +40,7 @@ static sabot_status open_reader(struct sb_source *source,
     for (size_t i = 0; i < count; i++) {
         positions[i].partition = (int32_t)(config->worker + i * config->worker_count);
         positions[i].offset = SB_OFFSET_NONE;
+        restore_position(source, config, (uint32_t)i, &positions[i]);
     }
     status = port->type->reader_open(port->channel, positions, (uint32_t)count, config->waker,
                                      &source->reader, error);
@@ -59,6 +79,7 @@ sabot_status sb_source_init(struct sb_source *source,
         .node = config->node,
         .control = config->control,
         .metrics = config->metrics,
+        .worker = config->worker,
         .rows_max = config->rows_max,
         .decode_skip = config->decode_skip,
     };
@@ -94,8 +115,7 @@ void sb_source_reset(struct sb_source *source)
     *source = (struct sb_source){.env = NULL};
 }
 
-/* --- Ending, failing and passing over
- * --------------------------------------------------------------------
+/* --- Ending, failing and passing over ------------------------------------------------------------
  */
 
 static void note_lag(struct sb_source *source)
@@ -115,21 +135,44 @@ static void note_lag(struct sb_source *source)
 }
 
 /* Whoever writes to the channel is not held back any more by a reader that reads no more. */
+static void stop_reading(struct sb_source *source)
+{
+    if (source->reader == NULL)
+        return;
+    note_lag(source);
+    source->node->port.type->stop(source->reader);
+}
+
 static void end(struct sb_source *source)
 {
     if (source->state == SB_SOURCE_ENDED)
         return;
-    note_lag(source);
-    if (source->reader != NULL)
-        source->node->port.type->stop(source->reader);
+    stop_reading(source);
     sb_output_mark(&source->output, SB_MESSAGE_END, 0);
     source->state = SB_SOURCE_ENDED;
+}
+
+/* Nothing more will be read. With checkpoints, the end waits for the last of them. */
+static void finish(struct sb_source *source)
+{
+    struct sb_control *control = source->control;
+
+    if (!control->has_checkpoints) {
+        end(source);
+        return;
+    }
+    if (source->state != SB_SOURCE_OPEN)
+        return;
+    stop_reading(source);
+    source->state = SB_SOURCE_WAITING;
+    (void)atomic_fetch_add(&control->sources_waiting, 1);
+    sb_wake(source->env, control->owner);
 }
 
 static void fail(struct sb_source *source, const sabot_error *error)
 {
     sb_control_fail(source->control, error);
-    end(source);
+    finish(source);
 }
 
 /* The first of many is worth a line, the thousandth is not: at powers of two. */
@@ -359,26 +402,81 @@ static bool read(struct sb_source *source)
     send_watermark(source, before);
     if (source->state == SB_SOURCE_OPEN && all_ended(source)) {
         sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, INT64_MAX);
-        end(source);
+        finish(source);
         moved = true;
     }
     return moved;
 }
 
-/* True: a barrier or the end of the run was ordered, and is on its way. */
+/* Where each partition stands, behind what was sent on. */
+static void report(struct sb_source *source, struct sb_checkpoint *checkpoint)
+{
+    struct sb_part *part = sb_checkpoint_part(checkpoint, source->worker, source->node->index);
+
+    for (uint32_t i = 0; i < source->partition_count; i++) {
+        struct sb_part_position *position = sb_part_add_position(part, source->env);
+        struct sb_reader_position at;
+
+        if (position == NULL)
+            break;
+        source->node->port.type->position(source->reader, i, &at);
+        *position = (struct sb_part_position){
+            .partition = at.partition,
+            .ended = source->partitions[i].ended,
+            .offset = at.offset,
+            .watermark_ms = source->watermark.inputs[i].time_ms,
+            .opaque = at.opaque,
+        };
+    }
+    sb_checkpoint_report(source->control);
+}
+
+/* True: a barrier was ordered, and is on its way. */
+static bool send_barrier(struct sb_source *source)
+{
+    const int64_t barrier = atomic_load_explicit(&source->control->barrier, memory_order_acquire);
+    struct sb_checkpoint *checkpoint;
+    bool last;
+
+    if (barrier <= source->barrier)
+        return false;
+    checkpoint = sb_control_checkpoint(source->control, barrier);
+    last = checkpoint->last; /* it may be gone after the report */
+    source->barrier = barrier;
+    report(source, checkpoint);
+    sb_output_mark(&source->output, SB_MESSAGE_BARRIER, barrier);
+    if (last)
+        end(source);
+    return true;
+}
+
+/* True: something was ordered, and done. */
 static bool obey(struct sb_source *source)
 {
-    const int64_t barrier = atomic_load_explicit(&source->control->barrier, memory_order_relaxed);
+    struct sb_control *control = source->control;
 
-    if (sb_control_stopping(source->control)) {
+    if (send_barrier(source))
+        return true;
+    if (source->state == SB_SOURCE_WAITING) {
+        if (!atomic_load_explicit(&control->broken, memory_order_relaxed))
+            return false;
         end(source);
         return true;
     }
-    if (barrier <= source->barrier)
+    if (!sb_control_stopping(control))
         return false;
-    source->barrier = barrier;
-    sb_output_mark(&source->output, SB_MESSAGE_BARRIER, barrier);
+    finish(source);
     return true;
+}
+
+/* More would be staged than may be: wait for a commit. */
+static bool must_wait(const struct sb_source *source)
+{
+    const struct sb_control *control = source->control;
+
+    return control->staged_max > 0 &&
+           atomic_load_explicit(&((struct sb_control *)(uintptr_t)control)->staged,
+                                memory_order_relaxed) > control->staged_max;
 }
 
 static bool push(struct sb_source *source)
@@ -386,10 +484,11 @@ static bool push(struct sb_source *source)
     sabot_status status = sb_output_push(&source->output);
     sabot_error error;
 
-    if (status == SABOT_ERR_MEMORY) {
+    if (status == SABOT_ERR_MEMORY && source->state != SB_SOURCE_ENDED) {
         (void)sabot_raise(&error, status, "channel %s: no memory to hand over a batch",
                           source->node->name);
-        fail(source, &error);
+        sb_control_break(source->control, &error);
+        end(source);
         status = sb_output_push(&source->output); /* what is left are marks */
     }
     return status == SABOT_OK;
@@ -399,10 +498,12 @@ bool sb_source_step(struct sb_source *source)
 {
     if (!push(source))
         return false; /* back-pressure: woken when a ring has room */
-    if (source->state != SB_SOURCE_OPEN)
+    if (source->state == SB_SOURCE_ENDED)
         return false;
-    if (!obey(source) && !read(source))
-        return false;
+    if (!obey(source)) {
+        if (source->state != SB_SOURCE_OPEN || must_wait(source) || !read(source))
+            return false;
+    }
     (void)push(source);
     return true;
 }

@@ -11,6 +11,10 @@
  * ended leaves it. When all have ended, INT64_MAX says that time is over; when the run is stopped,
  * nothing says so, for more events may come another day.
  *
+ *   OPEN    --nothing more, stop, failure--> ENDED    without checkpoints, or when they are broken
+ *   OPEN    --nothing more, stop, failure--> WAITING  with checkpoints
+ *   WAITING --the last barrier was sent----> ENDED
+ *
  * A record that can't be decoded: `errors.decode` says whether the run fails, after all that came
  * before in its partition has been sent on, or passes over it and counts it.
  *
@@ -25,7 +29,17 @@
 
 enum { SB_SOURCE_BATCH_BYTES = 4 * 1024 * 1024 /* encoded; more ends a batch early */ };
 
-enum sb_source_state { SB_SOURCE_OPEN, SB_SOURCE_ENDED };
+enum sb_source_state {
+    SB_SOURCE_OPEN,
+    SB_SOURCE_WAITING, /* nothing more to read; the last barrier is still to come */
+    SB_SOURCE_ENDED,
+};
+
+/* Where a partition goes on after a restore. */
+struct sb_flow_position {
+    uint32_t node; /* the source in the graph */
+    struct sb_part_position at;
+};
 
 struct sb_source_partition {
     struct sb_builder builder;
@@ -45,6 +59,8 @@ struct sb_source_config {
     uint32_t rows_max; /* of a batch */
     bool decode_skip;  /* errors.decode=skip */
     struct sb_codec_limits limits;
+    const struct sb_flow_position *positions; /* of a restore */
+    uint32_t position_count;
 };
 
 struct sb_source {
@@ -52,6 +68,7 @@ struct sb_source {
     const struct sb_node *node;
     struct sb_control *control;
     struct sb_flow_metrics *metrics;
+    uint32_t worker;
     uint32_t rows_max;
     bool decode_skip;
     struct sb_reader *reader; /* NULL: no partition is this worker's */

@@ -39,6 +39,7 @@ sabot_status sb_task_init(struct sb_task *task,
         .node = node,
         .control = config->control,
         .metrics = config->metrics,
+        .worker = config->worker,
         .watermark_ms = INT64_MIN,
         .watermark_seen = INT64_MIN,
     };
@@ -70,7 +71,7 @@ void sb_task_reset(struct sb_task *task)
  * that comes is dropped. */
 static void fail(struct sb_task *task, const sabot_error *error)
 {
-    sb_control_fail(task->control, error);
+    sb_control_break(task->control, error);
     task->firing = false;
     if (task->state == SB_TASK_OPEN)
         task->state = SB_TASK_FAILED;
@@ -155,6 +156,62 @@ static void handle_watermark(struct sb_task *task)
         send_mark(task, SB_MESSAGE_WATERMARK, task->watermark_ms);
 }
 
+/* What the sinks of a snapshot know: the part that is being written. */
+struct snapshot {
+    const struct sb_env *env;
+    struct sb_part *part;
+};
+
+static sabot_status begin_shard(void *context, uint32_t shard, sabot_error *error)
+{
+    const struct snapshot *snapshot = context;
+    struct sb_part_shard *entry = sb_part_add_shard(snapshot->part, snapshot->env);
+
+    if (entry == NULL) {
+        *error = snapshot->part->error;
+        return error->status;
+    }
+    *entry = (struct sb_part_shard){.shard = shard, .start = snapshot->part->bytes.size};
+    return SABOT_OK;
+}
+
+static sabot_status write_shard(void *context, const void *bytes, size_t size, sabot_error *error)
+{
+    const struct snapshot *snapshot = context;
+    struct sb_part *part = snapshot->part;
+
+    if (sb_buffer_append(&part->bytes, bytes, size) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a snapshot of %zu bytes",
+                           part->bytes.size + size);
+    part->shards[part->count - 1].size += size;
+    return SABOT_OK;
+}
+
+/* All inputs have delivered the barrier: what the task holds now is its part of the checkpoint. */
+static void handle_barrier(struct sb_task *task, int64_t barrier)
+{
+    struct sb_checkpoint *checkpoint = sb_control_checkpoint(task->control, barrier);
+    struct snapshot snapshot = {
+        .env = task->env,
+        .part = sb_checkpoint_part(checkpoint, task->worker, task->node->index),
+    };
+    const struct sb_shard_sinks sinks = {
+        .begin = begin_shard,
+        .sink = {.write = write_shard, .context = &snapshot},
+    };
+    struct sb_part *part = snapshot.part;
+    sabot_error error;
+
+    part->watermark_ms = task->watermark_ms;
+    if (task->state == SB_TASK_FAILED)
+        (void)sabot_raise(&part->error, SABOT_ERR_STATE, "%s has failed", task->node->name);
+    else if (task->node->type->snapshot(task->instance, &sinks, &error) != SABOT_OK)
+        (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
+    sb_checkpoint_report(task->control);
+    send_mark(task, SB_MESSAGE_BARRIER, barrier);
+    sb_inbox_reopen(&task->inbox);
+}
+
 static void note_first_record(struct sb_task *task)
 {
     int64_t none = 0;
@@ -178,10 +235,7 @@ static void handle(struct sb_task *task, const struct sb_message *message)
         atomic_store_explicit(&task->watermark_seen, message->value, memory_order_relaxed);
         handle_watermark(task);
         break;
-    case SB_MESSAGE_BARRIER:
-        send_mark(task, SB_MESSAGE_BARRIER, message->value);
-        sb_inbox_reopen(&task->inbox);
-        break;
+    case SB_MESSAGE_BARRIER: handle_barrier(task, message->value); break;
     case SB_MESSAGE_END:
         send_mark(task, SB_MESSAGE_END, 0);
         task->state = SB_TASK_ENDED;

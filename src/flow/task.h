@@ -21,6 +21,7 @@ struct sb_task {
     const struct sb_node *node;
     struct sb_control *control;
     struct sb_flow_metrics *metrics;
+    uint32_t worker;
     struct sb_inbox inbox;
     struct sb_operator *instance;
     struct sb_outlet *outlets; /* one an output, filled by the operator */

@@ -15,6 +15,7 @@
 
 #include "data/slice.h"
 #include "op/outlet.h"
+#include "state/store.h"
 
 struct sb_operator;
 
@@ -29,6 +30,13 @@ struct sb_operator_config {
     uint32_t worker; /* this instance gets the shards s with s % worker_count == worker */
     uint32_t worker_count;
     uint64_t hash_seed;
+};
+
+/* Where the shards of a snapshot go. */
+struct sb_shard_sinks {
+    /* Bytes that are written from now on belong to this shard. */
+    sabot_status (*begin)(void *context, uint32_t shard, sabot_error *error);
+    struct sb_byte_sink sink;
 };
 
 struct sb_operator_type {
@@ -52,6 +60,16 @@ struct sb_operator_type {
     SABOT_MUST_CHECK sabot_status (*watermark)(struct sb_operator *self,
                                                int64_t watermark_ms,
                                                sabot_error *error);
+
+    /* At a barrier: write the shards of this instance that hold something, one by one, each begun
+     * by sinks->begin. The state is as it was at the barrier, for no row comes between. */
+    SABOT_MUST_CHECK sabot_status (*snapshot)(struct sb_operator *self,
+                                              const struct sb_shard_sinks *sinks,
+                                              sabot_error *error);
+    /* Before the first row: read one shard. */
+    SABOT_MUST_CHECK sabot_status (*restore)(struct sb_operator *self,
+                                             const struct sb_byte_source *source,
+                                             sabot_error *error);
 };
 
 #endif

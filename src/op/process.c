@@ -21,6 +21,8 @@ struct sb_operator {
     const struct sb_process_settings *settings;
     const char *name;
     int32_t key_field;
+    uint32_t worker; /* owns the shards s with s % worker_count == worker */
+    uint32_t worker_count;
     uint32_t record_size;
     void *record; /* the struct that the function sees */
     struct sabot_context context;
@@ -73,6 +75,8 @@ static sabot_status create(const struct sb_operator_config *config,
         .settings = settings,
         .name = config->name,
         .key_field = config->key_field,
+        .worker = config->worker,
+        .worker_count = config->worker_count,
         .record_size = config->input->record_size,
         .context =
             {
@@ -218,10 +222,38 @@ static sabot_status watermark(struct sb_operator *self, int64_t watermark_ms, sa
     return SABOT_OK;
 }
 
+/* --- Checkpoints ---------------------------------------------------------------------------------
+ */
+
+static sabot_status snapshot(struct sb_operator *self,
+                             const struct sb_shard_sinks *sinks,
+                             sabot_error *error)
+{
+    struct sb_store *store = self->context.store;
+
+    for (uint32_t shard = self->worker; store != NULL && shard < SB_SHARD_COUNT;
+         shard += self->worker_count) {
+        SABOT_TRY(sinks->begin(sinks->sink.context, shard, error));
+        SABOT_TRY(sb_store_snapshot(store, shard, &sinks->sink, error));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status restore(struct sb_operator *self,
+                            const struct sb_byte_source *source,
+                            sabot_error *error)
+{
+    if (self->context.store == NULL)
+        return sabot_raise(error, SABOT_ERR_SCHEMA, "agent %s has no state any more", self->name);
+    return sb_store_restore(self->context.store, source, error);
+}
+
 const struct sb_operator_type sb_operator_process = {
     .name = "process",
     .create = create,
     .destroy = destroy,
     .rows = rows,
     .watermark = watermark,
+    .snapshot = snapshot,
+    .restore = restore,
 };

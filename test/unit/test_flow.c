@@ -151,12 +151,14 @@ static uint32_t add_agent(struct stage *stage, int32_t key_field, uint32_t outpu
 
 static void join(struct stage *stage, uint32_t from, uint32_t output, uint32_t to)
 {
+    const struct sb_node *receiver = &stage->graph.nodes[to];
+    const bool keyed = receiver->kind == SB_NODE_TASK && receiver->key_field != SB_NO_FIELD;
     const struct sb_edge edge = {
         .from = from,
         .output = output,
         .to = to,
-        .key_field = stage->graph.nodes[to].kind == SB_NODE_TASK ? stage->graph.nodes[to].key_field
-                                                                 : SB_NO_FIELD,
+        .route = keyed ? SB_ROUTE_KEY : SB_ROUTE_LOCAL,
+        .key_field = keyed ? receiver->key_field : SB_NO_FIELD,
     };
 
     assert_int_equal(sb_graph_edge(&stage->graph, &edge, NULL), SABOT_OK);
@@ -778,6 +780,24 @@ static void expect_cuts(const struct stage *stage, int64_t epochs)
     }
 }
 
+/* Order a checkpoint; every instance will report. */
+static struct sb_checkpoint *order_checkpoint(struct stage *stage, int64_t id)
+{
+    struct sb_checkpoint *checkpoint;
+
+    assert_int_equal(sb_checkpoint_create(stage->kit->env, id, stage->graph.node_count,
+                                          stage->config.workers, &checkpoint, NULL),
+                     SABOT_OK);
+    sb_flow_checkpoint(stage->flow, checkpoint);
+    return checkpoint;
+}
+
+static void drop_checkpoint(struct stage *stage, struct sb_checkpoint *checkpoint)
+{
+    stage->flow->control.checkpoint = NULL;
+    sb_checkpoint_destroy(checkpoint);
+}
+
 static void a_barrier_cuts_every_partition_once_on_all_outputs(void **state)
 {
     static struct stage stage;
@@ -798,16 +818,15 @@ static void a_barrier_cuts_every_partition_once_on_all_outputs(void **state)
         assert_int_equal(sb_flow_start(stage.flow, NULL), SABOT_OK);
         for (int64_t id = 1; id <= 6; id++) {
             kit_input_show(&stage.input, (uint32_t)id * 300);
-            sb_control_barrier(&stage.flow->control, id);
+            struct sb_checkpoint *checkpoint = order_checkpoint(&stage, id);
+
             kit_input_show(&stage.input, (uint32_t)id * 300 + 100);
-            while (atomic_load(&stage.flow->control.barrier_acks) <
-                   stage.config.workers * stage.output_count)
+            while (atomic_load(&checkpoint->missing) > 0)
                 env->type->wait(env->self, stage.owner, INT64_MAX);
+            drop_checkpoint(&stage, checkpoint);
         }
         kit_input_finish(&stage.input);
         assert_int_equal(finish(&stage), SABOT_END);
-        assert_int_equal(atomic_load(&stage.flow->control.barrier_acks),
-                         stage.config.workers * stage.output_count);
         end(&stage);
         expect_all(&stage, 0, 1);
         expect_all(&stage, 2, 1);
@@ -819,6 +838,7 @@ static void a_barrier_cuts_every_partition_once_on_all_outputs(void **state)
 static void records_behind_a_barrier_stay_behind_it(void **state)
 {
     static struct stage stage;
+    struct sb_checkpoint *checkpoint;
 
     open_stage(&stage, *state, 4, 50);
     stage.config.workers = 2;
@@ -829,11 +849,12 @@ static void records_behind_a_barrier_stay_behind_it(void **state)
     watch_epochs(&stage);
     while (sb_flow_step(stage.flow).state == SB_STEP_AGAIN) {}
     assert_int_equal(SUM(&stage, records_written), 200);
-    sb_control_barrier(&stage.flow->control, 1);
+    checkpoint = order_checkpoint(&stage, 1);
     kit_input_show(&stage.input, 80);
     kit_input_finish(&stage.input);
     assert_int_equal(finish(&stage), SABOT_END);
-    assert_int_equal(atomic_load(&stage.flow->control.barrier_acks), 2);
+    assert_int_equal(atomic_load(&checkpoint->missing), 0);
+    drop_checkpoint(&stage, checkpoint);
     end(&stage);
     for (uint32_t i = 0; i < 2; i++) {
         const struct sb_writer *writer = &stage.outputs[0].writers[i];

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* checkpoint.h - what one checkpoint gathers: a part from every instance of a flow.
+ *
+ *   source  when it sends the barrier     where each of its partitions stands
+ *   task    when its gate is aligned      its keyed state and timers, shard by shard
+ *   sink    when its gate is aligned      what it has staged, or how long its file is
+ *
+ * Each instance writes into the part that is its own, then reports; who reports last wakes the
+ * owner. From then on the checkpoint is the coordinator's (ckpt/coordinator.h). One is gathered at
+ * a time.
+ *
+ * Threads: a part belongs to its instance until that has reported. */
+#ifndef SB_FLOW_CHECKPOINT_H
+#define SB_FLOW_CHECKPOINT_H
+
+#include <stdatomic.h>
+
+#include "base/mem.h"
+
+struct sb_control;
+
+/* Where a source's partition stands. */
+struct sb_part_position {
+    int32_t partition;
+    bool ended;
+    int64_t offset;        /* of the next record to read */
+    int64_t watermark_ms;  /* of the partition */
+    sabot_position opaque; /* of a source of the app */
+};
+
+/* A shard of a task's state: a run of the part's bytes. */
+struct sb_part_shard {
+    uint32_t shard;
+    uint64_t start;
+    uint64_t size;
+};
+
+struct sb_part {
+    struct sb_buffer bytes;             /* task: state; sink: staged records (stage.h) */
+    struct sb_part_position *positions; /* source */
+    struct sb_part_shard *shards;       /* task */
+    uint32_t count;                     /* positions or shards in use */
+    uint32_t capacity;
+    uint64_t records;     /* sink: staged */
+    uint64_t length;      /* sink: bytes of its file that are part of the checkpoint */
+    int64_t watermark_ms; /* task */
+    sabot_error error;    /* not SABOT_OK: the part could not be made; the checkpoint fails */
+};
+
+struct sb_checkpoint {
+    const struct sb_env *env;
+    int64_t id;
+    bool last; /* the sources end behind it */
+    uint32_t node_count;
+    uint32_t worker_count;
+    struct sb_part *parts;    /* workers x nodes */
+    _Atomic uint32_t missing; /* instances that have not reported */
+};
+
+SABOT_MUST_CHECK sabot_status sb_checkpoint_create(const struct sb_env *env,
+                                                   int64_t id,
+                                                   uint32_t node_count,
+                                                   uint32_t worker_count,
+                                                   struct sb_checkpoint **checkpoint_out,
+                                                   sabot_error *error);
+void sb_checkpoint_destroy(struct sb_checkpoint *checkpoint);
+
+static inline struct sb_part *sb_checkpoint_part(const struct sb_checkpoint *checkpoint,
+                                                 uint32_t worker,
+                                                 uint32_t node)
+{
+    return &checkpoint->parts[(size_t)worker * checkpoint->node_count + node];
+}
+
+/* One more position, or shard, of a part. NULL: no memory, noted in the part. */
+struct sb_part_position *sb_part_add_position(struct sb_part *part, const struct sb_env *env);
+struct sb_part_shard *sb_part_add_shard(struct sb_part *part, const struct sb_env *env);
+
+/* The part is done. */
+void sb_checkpoint_report(struct sb_control *control);
+
+#endif
