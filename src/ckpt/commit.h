@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commit.h - output and offsets, out together: the transaction that is the commit of a checkpoint.
+ *
+ * What sinks have staged stays here until a transaction has written it: that of its own checkpoint,
+ * or, when that one failed, of a later. The offsets carry, as their metadata, which checkpoint they
+ * belong to; so what is restored is what was committed, and not what happens to lie on the disk.
+ *
+ *     "sabot1 ID NONCE CHECKSUM OWNER", four numbers of 16 hexadecimal digits
+ *
+ * Thread: the run's control; nothing here waits. */
+#ifndef SB_CKPT_COMMIT_H
+#define SB_CKPT_COMMIT_H
+
+#include "ckpt/manifest.h"
+#include "flow/control.h"
+#include "flow/graph.h"
+
+struct sb_commit;
+
+struct sb_commit_config {
+    const struct sb_env *env;
+    const struct sb_graph *graph; /* at least one of its sinks stages */
+    const char *group;            /* namespace of the offsets, and the transactional id */
+    int64_t timeout_ms;           /* of a transaction */
+    struct sb_waker *waker;       /* of who steps */
+};
+
+/* What the offsets of a group say about their checkpoint. */
+struct sb_commit_mark {
+    int64_t id;
+    uint64_t nonce;
+    uint64_t checksum; /* of the manifest */
+    uint64_t owner;
+};
+
+SABOT_MUST_CHECK sabot_status sb_commit_create(const struct sb_commit_config *config,
+                                               struct sb_commit **commit_out,
+                                               sabot_error *error);
+void sb_commit_destroy(struct sb_commit *commit);
+
+/* Fence whoever had the id, then read the committed offsets of all sources. SABOT_AGAIN: under way.
+ * SABOT_OK: *found_out says whether there are any, and `mark_out` which checkpoint all of them
+ * name. SABOT_ERR_STATE: they disagree, or carry no mark: they were changed by hand, or by another
+ * program; the text has the choices. */
+SABOT_MUST_CHECK sabot_status sb_commit_recover(struct sb_commit *commit,
+                                                bool *found_out,
+                                                struct sb_commit_mark *mark_out,
+                                                sabot_error *error);
+
+/* Are the offsets that recover() has read those of this manifest? SABOT_ERR_STATE names the first
+ * partition that differs. */
+SABOT_MUST_CHECK sabot_status sb_commit_compare(const struct sb_commit *commit,
+                                                const struct sb_manifest *manifest,
+                                                sabot_error *error);
+
+/* Take what the sinks of a gathered checkpoint have staged. */
+void sb_commit_keep(struct sb_commit *commit, struct sb_checkpoint *checkpoint);
+
+/* Commit the checkpoint of a durable manifest, with all that was kept. SABOT_AGAIN: under way, call
+ * again when woken. SABOT_OK: committed, *bytes_out of what was staged are written. An error:
+ * SABOT_ERR_FENCED, another has taken over; else the outcome is unknown, and only a new incarnation
+ * can find it out. */
+SABOT_MUST_CHECK sabot_status sb_commit_step(struct sb_commit *commit,
+                                             const struct sb_manifest *manifest,
+                                             uint64_t *bytes_out,
+                                             sabot_error *error);
+
+#endif

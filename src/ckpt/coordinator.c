@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coordinator.c - the steps of a checkpoint; coordinator.h has the states. */
+#include "ckpt/coordinator.h"
+
+#include <string.h>
+
+enum {
+    SHARE = 5,                   /* writing takes at most one part of so many */
+    RETRY_US = 100 * 1000,       /* after a failure of the last one, times the tries */
+    FAILURE_US = 1 * 1000 * 1000 /* after a failure of another, at least */
+};
+
+static struct sb_control *control_of(const struct sb_coordinator *coordinator)
+{
+    return &coordinator->config.flow->control;
+}
+
+sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
+                                 const struct sb_coordinator_config *config,
+                                 sabot_error *error)
+{
+    const size_t texts = (size_t)config->graph->node_count * config->flow->config.workers;
+
+    *coordinator = (struct sb_coordinator){
+        .config = *config,
+        .next_id = config->last_id + 1,
+        .next_us = sb_now_us(config->env) + config->interval_us,
+    };
+    coordinator->texts = sb_alloc_array(config->env, texts, sizeof *coordinator->texts);
+    if (coordinator->texts == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for checkpoints");
+    return SABOT_OK;
+}
+
+static void drop(struct sb_coordinator *coordinator)
+{
+    if (coordinator->has_manifest)
+        sb_manifest_reset(&coordinator->manifest);
+    coordinator->has_manifest = false;
+    control_of(coordinator)->checkpoint = NULL;
+    sb_checkpoint_destroy(coordinator->checkpoint);
+    coordinator->checkpoint = NULL;
+}
+
+void sb_coordinator_reset(struct sb_coordinator *coordinator)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+
+    if (config->env == NULL)
+        return;
+    drop(coordinator);
+    sb_free_array(config->env, coordinator->texts,
+                  (size_t)config->graph->node_count * config->flow->config.workers,
+                  sizeof *coordinator->texts);
+    *coordinator = (struct sb_coordinator){.config = {.env = NULL}};
+}
+
+/* --- Beginning -----------------------------------------------------------------------------------
+ */
+
+/* A number that moves with everything a checkpoint would hold. */
+static uint64_t count_changes(const struct sb_coordinator *coordinator)
+{
+    const struct sb_flow *flow = coordinator->config.flow;
+    uint64_t total = 0;
+
+    for (uint32_t i = 0; i < flow->config.workers; i++)
+        total += sb_counter_get(&flow->metrics[i].records_read) +
+                 sb_counter_get(&flow->metrics[i].records_processed) +
+                 sb_counter_get(&flow->metrics[i].records_written);
+    return total;
+}
+
+static struct sb_step over(struct sb_coordinator *coordinator)
+{
+    coordinator->state = SB_COORDINATOR_OVER;
+    return sb_step_done();
+}
+
+static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    const int64_t now_us = sb_now_us(config->env);
+    sabot_error error;
+
+    if (sb_checkpoint_create(config->env, coordinator->next_id, config->graph->node_count,
+                             config->flow->config.workers, &coordinator->checkpoint,
+                             &error) != SABOT_OK) {
+        coordinator->next_us = now_us + FAILURE_US;
+        return sb_step_wait(coordinator->next_us);
+    }
+    coordinator->next_id++;
+    coordinator->begun_us = now_us;
+    coordinator->changes = count_changes(coordinator);
+    coordinator->checkpoint->last = last;
+    coordinator->state = SB_COORDINATOR_GATHERING;
+    sb_crash_point(config->env, "ckpt.barrier");
+    sb_flow_checkpoint(config->flow, coordinator->checkpoint);
+    return sb_step_again();
+}
+
+static struct sb_step idle(struct sb_coordinator *coordinator)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    struct sb_control *control = control_of(coordinator);
+    const bool last =
+        atomic_load(&control->sources_waiting) == sb_flow_instances(config->flow, SB_NODE_SOURCE);
+    const int64_t now_us = sb_now_us(config->env);
+
+    if (atomic_load(&control->broken))
+        return over(coordinator);
+    if (last)
+        return begin(coordinator, true);
+    if (now_us < coordinator->next_us)
+        return sb_step_wait(coordinator->next_us);
+    if (count_changes(coordinator) == coordinator->changes) {
+        coordinator->next_us = now_us + config->interval_us;
+        return sb_step_wait(coordinator->next_us);
+    }
+    return begin(coordinator, false);
+}
+
+/* --- The manifest --------------------------------------------------------------------------------
+ */
+
+static void *allot(struct sb_coordinator *coordinator, uint32_t count, size_t size)
+{
+    return sb_arena_alloc(&coordinator->manifest.arena, (size_t)count * size + 1);
+}
+
+static uint32_t count_entries(const struct sb_coordinator *coordinator, uint32_t node)
+{
+    uint32_t count = 0;
+
+    for (uint32_t worker = 0; worker < coordinator->checkpoint->worker_count; worker++)
+        count += sb_checkpoint_part(coordinator->checkpoint, worker, node)->count;
+    return count;
+}
+
+static bool describe_source(struct sb_coordinator *coordinator, const struct sb_node *node)
+{
+    struct sb_manifest *manifest = &coordinator->manifest;
+    struct sb_manifest_source *source = &manifest->sources[manifest->source_count++];
+    const uint32_t count = count_entries(coordinator, node->index);
+
+    source->channel = node->name;
+    source->partition_count = (uint32_t)node->port.type->partition_count(node->port.channel);
+    source->positions = allot(coordinator, count, sizeof *source->positions);
+    if (source->positions == NULL)
+        return false;
+    for (uint32_t worker = 0; worker < coordinator->checkpoint->worker_count; worker++) {
+        const struct sb_part *part =
+            sb_checkpoint_part(coordinator->checkpoint, worker, node->index);
+
+        for (uint32_t i = 0; i < part->count; i++)
+            source->positions[source->position_count++] = part->positions[i];
+    }
+    return true;
+}
+
+/* The shards of a task lie one behind the other, worker by worker, in the one file of state. */
+static bool describe_task(struct sb_coordinator *coordinator,
+                          const struct sb_node *node,
+                          uint64_t *state_size)
+{
+    struct sb_manifest *manifest = &coordinator->manifest;
+    struct sb_manifest_task *task = &manifest->tasks[manifest->task_count++];
+    const uint32_t count = count_entries(coordinator, node->index);
+
+    task->name = node->name;
+    task->shards = allot(coordinator, count, sizeof *task->shards);
+    if (task->shards == NULL)
+        return false;
+    for (uint32_t worker = 0; worker < coordinator->checkpoint->worker_count; worker++) {
+        const struct sb_part *part =
+            sb_checkpoint_part(coordinator->checkpoint, worker, node->index);
+
+        for (uint32_t i = 0; i < part->count; i++)
+            task->shards[task->shard_count++] = (struct sb_manifest_shard){
+                .shard = part->shards[i].shard,
+                .start = *state_size + part->shards[i].start,
+                .size = part->shards[i].size,
+            };
+        coordinator->texts[coordinator->text_count++] =
+            (sabot_text){(const char *)part->bytes.data, part->bytes.size};
+        *state_size += part->bytes.size;
+    }
+    return true;
+}
+
+static void describe_sink(struct sb_coordinator *coordinator, const struct sb_node *node)
+{
+    struct sb_manifest *manifest = &coordinator->manifest;
+    struct sb_manifest_sink *sink = &manifest->sinks[manifest->sink_count++];
+
+    sink->channel = node->name;
+    sink->length = sb_checkpoint_part(coordinator->checkpoint, 0, node->index)->length;
+    sink->has_length =
+        !node->port.stages && node->port.type->sync != NULL && sink->length != SB_LENGTH_NONE;
+}
+
+static bool describe_nodes(struct sb_coordinator *coordinator)
+{
+    const struct sb_graph *graph = coordinator->config.graph;
+    struct sb_manifest *manifest = &coordinator->manifest;
+    uint64_t state_size = 0;
+    bool ok = true;
+
+    manifest->sources = allot(coordinator, graph->node_count, sizeof *manifest->sources);
+    manifest->tasks = allot(coordinator, graph->node_count, sizeof *manifest->tasks);
+    manifest->sinks = allot(coordinator, graph->node_count, sizeof *manifest->sinks);
+    if (manifest->sources == NULL || manifest->tasks == NULL || manifest->sinks == NULL)
+        return false;
+    coordinator->text_count = 0;
+    for (uint32_t i = 0; ok && i < graph->node_count; i++) {
+        const struct sb_node *node = &graph->nodes[i];
+
+        switch (node->kind) {
+        case SB_NODE_SOURCE: ok = describe_source(coordinator, node); break;
+        case SB_NODE_TASK: ok = describe_task(coordinator, node, &state_size); break;
+        case SB_NODE_SINK: describe_sink(coordinator, node); break;
+        }
+    }
+    return ok;
+}
+
+/* All inputs have ended by themselves, and nothing is left for another run. */
+static bool is_finished(const struct sb_coordinator *coordinator)
+{
+    const struct sb_manifest *manifest = &coordinator->manifest;
+
+    for (uint32_t i = 0; i < manifest->source_count; i++) {
+        for (uint32_t at = 0; at < manifest->sources[i].position_count; at++) {
+            if (!manifest->sources[i].positions[at].ended)
+                return false;
+        }
+    }
+    return coordinator->checkpoint->last;
+}
+
+static sabot_status describe(struct sb_coordinator *coordinator, sabot_error *error)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    struct sb_manifest *manifest = &coordinator->manifest;
+
+    sb_manifest_init(manifest, config->env);
+    coordinator->has_manifest = true;
+    manifest->app = config->folder->app;
+    manifest->pipeline = config->folder->pipeline;
+    manifest->id = coordinator->checkpoint->id;
+    manifest->nonce = sb_random(config->env);
+    manifest->owner = config->owner;
+    manifest->time_ms = sb_wall_ms(config->env);
+    manifest->hash_seed = config->hash_seed;
+    if (!describe_nodes(coordinator))
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a manifest");
+    manifest->finished = is_finished(coordinator);
+    return SABOT_OK;
+}
+
+/* --- Gathered, written, committed ----------------------------------------------------------------
+ */
+
+/* Say so, and try again later: at once for the last one, which nobody else will make up for. */
+static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error *why)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    const int64_t now_us = sb_now_us(config->env);
+    const bool last = coordinator->checkpoint->last;
+
+    (void)atomic_fetch_add(&coordinator->failed, 1);
+    sb_log(config->env, SABOT_LOG_WARN, config->folder->pipeline,
+           "checkpoint %lld failed, nothing is lost: %s", (long long)coordinator->checkpoint->id,
+           why->text);
+    if (last && ++coordinator->tries < SB_CHECKPOINT_LAST_TRIES) {
+        coordinator->state = SB_COORDINATOR_WRITING;
+        coordinator->next_us = now_us + (int64_t)coordinator->tries * RETRY_US;
+        return sb_step_wait(coordinator->next_us);
+    }
+    if (last) {
+        coordinator->error = *why;
+        return over(coordinator);
+    }
+    drop(coordinator);
+    coordinator->state = SB_COORDINATOR_IDLE;
+    coordinator->next_us =
+        now_us + (config->interval_us > FAILURE_US ? config->interval_us : FAILURE_US);
+    return sb_step_wait(coordinator->next_us);
+}
+
+static const sabot_error *part_error(const struct sb_checkpoint *checkpoint)
+{
+    const size_t count = (size_t)checkpoint->node_count * checkpoint->worker_count;
+
+    for (size_t i = 0; i < count; i++) {
+        if (checkpoint->parts[i].error.status != SABOT_OK)
+            return &checkpoint->parts[i].error;
+    }
+    return NULL;
+}
+
+static struct sb_step gather(struct sb_coordinator *coordinator)
+{
+    const sabot_error *error;
+
+    if (atomic_load(&coordinator->checkpoint->missing) > 0) {
+        /* A flow that broke down may come to rest before all of it has seen the barrier. */
+        if (sb_flow_status(coordinator->config.flow, NULL) != SABOT_AGAIN)
+            return over(coordinator);
+        return sb_step_wait(INT64_MAX);
+    }
+    sb_crash_point(coordinator->config.env, "ckpt.gathered");
+    if (coordinator->config.commit != NULL)
+        sb_commit_keep(coordinator->config.commit, coordinator->checkpoint);
+    error = part_error(coordinator->checkpoint);
+    if (error == NULL) {
+        coordinator->write_us = sb_now_us(coordinator->config.env);
+        coordinator->state = SB_COORDINATOR_WRITING;
+        return sb_step_again();
+    }
+    /* A part that is missing can't be made up for by writing again. */
+    coordinator->tries = SB_CHECKPOINT_LAST_TRIES;
+    return fail(coordinator, error);
+}
+
+static struct sb_step write(struct sb_coordinator *coordinator)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    sabot_error error;
+    sabot_status status;
+
+    if (coordinator->tries > 0 && sb_now_us(config->env) < coordinator->next_us)
+        return sb_step_wait(coordinator->next_us);
+    if (coordinator->has_manifest)
+        sb_manifest_reset(&coordinator->manifest);
+    coordinator->has_manifest = false;
+    status = sb_ckpt_check_owner(config->folder, config->owner, &error);
+    if (status == SABOT_ERR_FENCED) {
+        coordinator->error = error;
+        return over(coordinator);
+    }
+    if (status == SABOT_OK)
+        status = describe(coordinator, &error);
+    if (status == SABOT_OK)
+        status = sb_ckpt_write(config->folder, &coordinator->manifest, coordinator->texts,
+                               coordinator->text_count, &error);
+    if (status != SABOT_OK)
+        return fail(coordinator, &error);
+    coordinator->state = SB_COORDINATOR_COMMITTING;
+    return sb_step_again();
+}
+
+/* What is older than the newest `keep` goes; what can't be removed is tried again next time. */
+static void prune(const struct sb_coordinator *coordinator)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    struct sb_ckpt_entry *entries;
+    uint32_t count;
+    uint32_t kept = 0;
+
+    if (sb_ckpt_list(config->folder, &entries, &count, NULL) != SABOT_OK)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        if (entries[i].id > coordinator->manifest.id || kept++ < config->keep)
+            continue;
+        sb_crash_point(config->env, "ckpt.before_remove");
+        (void)!sb_ckpt_remove(config->folder, &entries[i], NULL);
+    }
+    sb_free_array(config->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
+}
+
+static struct sb_step complete(struct sb_coordinator *coordinator)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    const int64_t now_us = sb_now_us(config->env);
+    const int64_t busy_us = now_us - coordinator->write_us;
+    const bool last = coordinator->checkpoint->last;
+
+    sb_crash_point(config->env, "ckpt.committed");
+    prune(coordinator);
+    atomic_store(&coordinator->completed_id, coordinator->manifest.id);
+    atomic_store(&coordinator->completed_us, now_us);
+    atomic_store(&coordinator->completed_bytes, coordinator->manifest.files[0].size);
+    (void)atomic_fetch_add(&coordinator->completed, 1);
+    drop(coordinator);
+    if (last)
+        return over(coordinator);
+    coordinator->tries = 0;
+    coordinator->state = SB_COORDINATOR_IDLE;
+    coordinator->next_us = coordinator->begun_us + config->interval_us;
+    if (coordinator->next_us < now_us + busy_us * (SHARE - 1))
+        coordinator->next_us = now_us + busy_us * (SHARE - 1);
+    return sb_step_again();
+}
+
+static struct sb_step commit(struct sb_coordinator *coordinator)
+{
+    struct sb_commit *transaction = coordinator->config.commit;
+    uint64_t bytes;
+    sabot_error error;
+    sabot_status status;
+
+    if (transaction == NULL)
+        return complete(coordinator);
+    status = sb_commit_step(transaction, &coordinator->manifest, &bytes, &error);
+    if (status == SABOT_AGAIN)
+        return sb_step_wait(INT64_MAX);
+    if (status == SABOT_OK) {
+        sb_control_committed(control_of(coordinator), bytes);
+        return complete(coordinator);
+    }
+    coordinator->error = error; /* fenced, or unknown: the next incarnation finds out */
+    return over(coordinator);
+}
+
+struct sb_step sb_coordinator_step(struct sb_coordinator *coordinator)
+{
+    switch (coordinator->state) {
+    case SB_COORDINATOR_IDLE: return idle(coordinator);
+    case SB_COORDINATOR_GATHERING: return gather(coordinator);
+    case SB_COORDINATOR_WRITING: return write(coordinator);
+    case SB_COORDINATOR_COMMITTING: return commit(coordinator);
+    case SB_COORDINATOR_OVER: break;
+    }
+    return sb_step_done();
+}

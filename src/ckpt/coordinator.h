@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coordinator.h - the checkpoints of one pipeline: when, and step by step.
+ *
+ *   IDLE ------- interval passed and something changed, or the inputs have ended ---> GATHERING
+ *   GATHERING -- every instance has reported (flow/checkpoint.h) --------------------> WRITING
+ *   WRITING ---- the manifest is durable (folder.h) ---------------------------------> COMMITTING
+ *   COMMITTING - output and offsets are out, where a transaction does that ----------> IDLE or OVER
+ *   any -------- it failed: counted, said, and tried again at the next interval -----> IDLE
+ *
+ * A checkpoint that fails is not fatal: what was staged stays, and goes out with the next one. The
+ * last one, which a run ends with, is written again a few times before the run fails.
+ *
+ * Pace: the next barrier is not before the last commit has ended and the interval has passed, and
+ * writing takes at most a fifth of the time: after a slow one the interval is longer.
+ *
+ * Thread: the run's control; a step may wait for the disk. */
+#ifndef SB_CKPT_COORDINATOR_H
+#define SB_CKPT_COORDINATOR_H
+
+#include "ckpt/commit.h"
+#include "ckpt/folder.h"
+#include "flow/flow.h"
+
+enum sb_coordinator_state {
+    SB_COORDINATOR_IDLE,
+    SB_COORDINATOR_GATHERING,
+    SB_COORDINATOR_WRITING,
+    SB_COORDINATOR_COMMITTING,
+    SB_COORDINATOR_OVER, /* there will be no other */
+};
+
+enum { SB_CHECKPOINT_LAST_TRIES = 5 };
+
+struct sb_coordinator_config {
+    const struct sb_env *env;
+    struct sb_flow *flow;
+    const struct sb_graph *graph;
+    const struct sb_ckpt_folder *folder;
+    struct sb_commit *commit; /* NULL: the manifest is the commit */
+    uint64_t owner;           /* of this process */
+    uint64_t hash_seed;
+    int64_t last_id; /* of the checkpoint that was restored; 0: none */
+    int64_t interval_us;
+    uint32_t keep; /* checkpoints that stay */
+};
+
+struct sb_coordinator {
+    struct sb_coordinator_config config;
+    enum sb_coordinator_state state;
+    int64_t next_id;
+    int64_t begun_us; /* the one in the making */
+    int64_t write_us; /* when writing it began */
+    int64_t next_us;  /* not before */
+    uint64_t changes; /* counted when the last one began */
+    uint32_t tries;   /* of the last one */
+    struct sb_checkpoint *checkpoint;
+    struct sb_manifest manifest;
+    bool has_manifest;
+    sabot_text *texts; /* the runs of bytes of the state file */
+    uint32_t text_count;
+    sabot_error error; /* why it is over: not SABOT_OK, the run fails with it */
+    /* For whoever looks; read by anybody. */
+    _Atomic uint64_t completed;
+    _Atomic uint64_t failed;
+    _Atomic int64_t completed_us; /* when the last one was, 0: never */
+    _Atomic int64_t completed_id;
+    _Atomic uint64_t completed_bytes;
+};
+
+SABOT_MUST_CHECK sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
+                                                  const struct sb_coordinator_config *config,
+                                                  sabot_error *error);
+void sb_coordinator_reset(struct sb_coordinator *coordinator);
+
+struct sb_step sb_coordinator_step(struct sb_coordinator *coordinator);
+
+#endif

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* folder.c - writing, finding, reading and removing checkpoints; folder.h has the order of steps.
+ */
+#include "ckpt/folder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+enum { READ_BLOCK = 1024 * 1024, ENTRY_FORMAT_SIZE = 5 + 16 + 1 + 16 };
+
+static const char STATE_NAME[] = "state";
+static const char MANIFEST_NAME[] = "manifest";
+static const char TEMPORARY_NAME[] = "manifest.tmp";
+
+/* --- Paths ---------------------------------------------------------------------------------------
+ */
+
+struct path {
+    char text[SB_CKPT_PATH_MAX];
+};
+
+static struct path path_of(const struct sb_ckpt_folder *folder,
+                           const struct sb_ckpt_entry *entry,
+                           const char *file)
+{
+    struct path path;
+
+    /* Cut paths are no risk: open() checked that the longest of them fits. */
+    (void)snprintf(path.text, sizeof path.text, "%s/ckpt-%016llx-%016llx%s%s", folder->path,
+                   (unsigned long long)entry->id, (unsigned long long)entry->nonce,
+                   file == NULL ? "" : "/", file == NULL ? "" : file);
+    return path;
+}
+
+static struct sb_ckpt_entry entry_of(const struct sb_manifest *manifest)
+{
+    return (struct sb_ckpt_entry){.id = manifest->id, .nonce = manifest->nonce};
+}
+
+/* "ckpt-<16 hex>-<16 hex>", nothing else. */
+static bool parse_entry(const char *name, struct sb_ckpt_entry *entry_out)
+{
+    char again[ENTRY_FORMAT_SIZE + 1];
+    char *end;
+
+    if (strlen(name) != ENTRY_FORMAT_SIZE || strncmp(name, "ckpt-", 5) != 0)
+        return false;
+    entry_out->id = (int64_t)strtoull(name + 5, &end, 16);
+    if (*end != '-')
+        return false;
+    entry_out->nonce = strtoull(end + 1, NULL, 16);
+    (void)snprintf(again, sizeof again, "ckpt-%016llx-%016llx", (unsigned long long)entry_out->id,
+                   (unsigned long long)entry_out->nonce);
+    return strcmp(name, again) == 0 && entry_out->id > 0;
+}
+
+/* --- Folders -------------------------------------------------------------------------------------
+ */
+
+static sabot_status make_folder(const struct sb_env *env, const char *path, sabot_error *error)
+{
+    const sabot_status status = env->type->directory_create(env->self, path, error);
+
+    return status == SABOT_ERR_EXISTS ? SABOT_OK : status;
+}
+
+/* STATE_DIR, STATE_DIR/APP and STATE_DIR/APP/PIPELINE, each safe on disk in the one above. */
+static sabot_status make_folders(struct sb_ckpt_folder *folder,
+                                 const char *state_dir,
+                                 sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    char path[SB_CKPT_PATH_MAX];
+
+    SABOT_TRY(make_folder(env, state_dir, error));
+    (void)snprintf(path, sizeof path, "%s/%s", state_dir, folder->app);
+    SABOT_TRY(make_folder(env, path, error));
+    SABOT_TRY(make_folder(env, folder->path, error));
+    SABOT_TRY(env->type->directory_sync(env->self, path, error));
+    return env->type->directory_sync(env->self, state_dir, error);
+}
+
+sabot_status sb_ckpt_folder_open(struct sb_ckpt_folder *folder,
+                                 const struct sb_env *env,
+                                 const char *state_dir,
+                                 const char *app,
+                                 const char *pipeline,
+                                 sabot_error *error)
+{
+    sabot_status status;
+
+    *folder = (struct sb_ckpt_folder){.env = env, .app = app, .pipeline = pipeline};
+    if (strlen(state_dir) + strlen(app) + strlen(pipeline) + 128 > SB_CKPT_PATH_MAX)
+        return sabot_raise(error, SABOT_ERR_LIMIT, "state.dir %.200s...: the path is too long",
+                           state_dir);
+    folder->path = sb_string_format(env, "%s/%s/%s", state_dir, app, pipeline);
+    if (folder->path == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory");
+    status = make_folders(folder, state_dir, error);
+    if (status != SABOT_OK)
+        sb_ckpt_folder_close(folder);
+    return status;
+}
+
+void sb_ckpt_folder_close(struct sb_ckpt_folder *folder)
+{
+    if (folder->path != NULL)
+        sb_string_free(folder->env, folder->path);
+    folder->path = NULL;
+}
+
+/* --- The owner -----------------------------------------------------------------------------------
+ */
+
+static void owner_path(const struct sb_ckpt_folder *folder, const char *name, char *path)
+{
+    (void)snprintf(path, SB_CKPT_PATH_MAX, "%s/%s", folder->path, name);
+}
+
+sabot_status sb_ckpt_take_owner(const struct sb_ckpt_folder *folder,
+                                uint64_t owner,
+                                sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    char temporary[SB_CKPT_PATH_MAX];
+    char final[SB_CKPT_PATH_MAX];
+    char name[64];
+    char text[32];
+    struct sb_file *file;
+    sabot_status status;
+
+    (void)snprintf(name, sizeof name, "owner.%016llx", (unsigned long long)owner);
+    owner_path(folder, name, temporary);
+    owner_path(folder, "owner", final);
+    (void)snprintf(text, sizeof text, "%016llx\n", (unsigned long long)owner);
+    SABOT_TRY(env->type->file_open(env->self, temporary, SB_OPEN_TRUNCATE, &file, error));
+    status = env->type->file_write(file, text, strlen(text), -1, error);
+    if (status == SABOT_OK)
+        status = env->type->file_sync(file, error);
+    env->type->file_close(env->self, file);
+    SABOT_TRY(status);
+    SABOT_TRY(env->type->path_rename(env->self, temporary, final, error));
+    sb_crash_point(env, "restore.owner_taken");
+    return env->type->directory_sync(env->self, folder->path, error);
+}
+
+sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *folder,
+                                 uint64_t owner,
+                                 sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    char path[SB_CKPT_PATH_MAX];
+    char expected[32];
+    char text[32] = "";
+    struct sb_file *file;
+    size_t size = 0;
+    sabot_status status;
+
+    owner_path(folder, "owner", path);
+    (void)snprintf(expected, sizeof expected, "%016llx\n", (unsigned long long)owner);
+    SABOT_TRY(env->type->file_open(env->self, path, SB_OPEN_READ, &file, error));
+    status = env->type->file_read(file, text, sizeof text - 1, 0, &size, error);
+    env->type->file_close(env->self, file);
+    SABOT_TRY(status);
+    if (strcmp(text, expected) == 0)
+        return SABOT_OK;
+    status = sabot_raise(error, SABOT_ERR_FENCED,
+                         "%s: another worker has taken over this state directory (it is %.16s, "
+                         "this one %.16s)",
+                         path, text, expected);
+    if (error != NULL)
+        error->fatal = true;
+    return status;
+}
+
+/* --- Writing -------------------------------------------------------------------------------------
+ */
+
+static sabot_status write_file(const struct sb_env *env,
+                               const char *path,
+                               const sabot_text *parts,
+                               size_t part_count,
+                               const char *label_written,
+                               sabot_error *error)
+{
+    const struct sb_env_type *type = env->type;
+    struct sb_file *file;
+    sabot_status status;
+
+    SABOT_TRY(type->file_open(env->self, path, SB_OPEN_NEW, &file, error));
+    status = SABOT_OK;
+    for (size_t i = 0; i < part_count && status == SABOT_OK; i++)
+        status = type->file_write(file, parts[i].data, parts[i].size, -1, error);
+    sb_crash_point(env, label_written);
+    if (status == SABOT_OK)
+        status = type->file_sync(file, error);
+    type->file_close(env->self, file);
+    return status;
+}
+
+static sabot_status write_state(const struct sb_ckpt_folder *folder,
+                                struct sb_manifest *manifest,
+                                const sabot_text *parts,
+                                size_t part_count,
+                                sabot_error *error)
+{
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct path path = path_of(folder, &entry, STATE_NAME);
+    struct sb_manifest_file *file = sb_arena_alloc(&manifest->arena, sizeof *file);
+    struct sb_hasher hasher;
+
+    if (file == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a manifest");
+    sb_hasher_init(&hasher);
+    for (size_t i = 0; i < part_count; i++) {
+        sb_hasher_add(&hasher, parts[i].data, parts[i].size);
+        file->size += parts[i].size;
+    }
+    file->name = STATE_NAME;
+    file->checksum = sb_hasher_result(&hasher);
+    manifest->files = file;
+    manifest->file_count = 1;
+    return write_file(folder->env, path.text, parts, part_count, "ckpt.state_written", error);
+}
+
+static sabot_status write_manifest(const struct sb_ckpt_folder *folder,
+                                   struct sb_manifest *manifest,
+                                   sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct path temporary = path_of(folder, &entry, TEMPORARY_NAME);
+    const struct path final = path_of(folder, &entry, MANIFEST_NAME);
+    struct sb_buffer bytes;
+    sabot_status status;
+
+    sb_buffer_init(&bytes, env);
+    status = sb_manifest_encode(manifest, &bytes);
+    if (status != SABOT_OK)
+        status = sabot_raise(error, status, "no memory for a manifest");
+    if (status == SABOT_OK) {
+        const sabot_text part = {(const char *)bytes.data, bytes.size};
+
+        status = write_file(env, temporary.text, &part, 1, "ckpt.manifest_written", error);
+    }
+    sb_crash_point(env, "ckpt.manifest_synced");
+    if (status == SABOT_OK)
+        status = env->type->path_rename(env->self, temporary.text, final.text, error);
+    sb_crash_point(env, "ckpt.manifest_renamed");
+    sb_buffer_reset(&bytes);
+    return status;
+}
+
+static void remove_quietly(const struct sb_env *env, const char *path)
+{
+    (void)!env->type->path_remove(env->self, path, NULL);
+}
+
+/* What a failed or interrupted write has left. The manifest goes first. */
+static void remove_parts(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry)
+{
+    remove_quietly(folder->env, path_of(folder, entry, MANIFEST_NAME).text);
+    sb_crash_point(folder->env, "ckpt.remove_manifest_gone");
+    remove_quietly(folder->env, path_of(folder, entry, TEMPORARY_NAME).text);
+    remove_quietly(folder->env, path_of(folder, entry, STATE_NAME).text);
+    remove_quietly(folder->env, path_of(folder, entry, NULL).text);
+}
+
+static sabot_status write_all(const struct sb_ckpt_folder *folder,
+                              struct sb_manifest *manifest,
+                              const sabot_text *parts,
+                              size_t part_count,
+                              sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct path path = path_of(folder, &entry, NULL);
+
+    SABOT_TRY(env->type->directory_create(env->self, path.text, error));
+    sb_crash_point(env, "ckpt.folder_made");
+    SABOT_TRY(write_state(folder, manifest, parts, part_count, error));
+    sb_crash_point(env, "ckpt.state_synced");
+    SABOT_TRY(write_manifest(folder, manifest, error));
+    SABOT_TRY(env->type->directory_sync(env->self, path.text, error));
+    sb_crash_point(env, "ckpt.folder_synced");
+    SABOT_TRY(env->type->directory_sync(env->self, folder->path, error));
+    sb_crash_point(env, "ckpt.durable");
+    return SABOT_OK;
+}
+
+sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
+                           struct sb_manifest *manifest,
+                           const sabot_text *parts,
+                           size_t part_count,
+                           sabot_error *error)
+{
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const sabot_status status = write_all(folder, manifest, parts, part_count, error);
+
+    if (status != SABOT_OK && status != SABOT_ERR_EXISTS)
+        remove_parts(folder, &entry);
+    return status;
+}
+
+/* --- Finding -------------------------------------------------------------------------------------
+ */
+
+struct listing {
+    struct sb_ckpt_entry *entries;
+    uint32_t count;
+};
+
+static sabot_status add_entry(void *context, const char *name)
+{
+    struct listing *listing = context;
+
+    if (listing->count == SB_CKPT_LISTED_MAX)
+        return SABOT_ERR_LIMIT;
+    if (parse_entry(name, &listing->entries[listing->count]))
+        listing->count++;
+    return SABOT_OK;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct sb_ckpt_entry *one = a;
+    const struct sb_ckpt_entry *other = b;
+
+    if (one->id != other->id)
+        return one->id < other->id ? 1 : -1;
+    return one->nonce < other->nonce ? 1 : one->nonce > other->nonce ? -1 : 0;
+}
+
+sabot_status sb_ckpt_list(const struct sb_ckpt_folder *folder,
+                          struct sb_ckpt_entry **entries_out,
+                          uint32_t *count_out,
+                          sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    struct listing listing = {.count = 0};
+    sabot_status status;
+
+    *entries_out = NULL;
+    *count_out = 0;
+    listing.entries = sb_alloc_array(env, SB_CKPT_LISTED_MAX, sizeof *listing.entries);
+    if (listing.entries == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to list checkpoints");
+    status = env->type->directory_list(env->self, folder->path, add_entry, &listing, error);
+    if (status == SABOT_ERR_LIMIT)
+        status = sabot_raise(error, status, "%s: more than %d checkpoints: remove some by hand",
+                             folder->path, SB_CKPT_LISTED_MAX);
+    if (status != SABOT_OK) {
+        sb_free_array(env, listing.entries, SB_CKPT_LISTED_MAX, sizeof *listing.entries);
+        return status;
+    }
+    qsort(listing.entries, listing.count, sizeof *listing.entries, newest_first);
+    *entries_out = listing.entries;
+    *count_out = listing.count;
+    return SABOT_OK;
+}
+
+/* --- Reading -------------------------------------------------------------------------------------
+ */
+
+static sabot_status read_whole(const struct sb_env *env,
+                               const char *path,
+                               struct sb_buffer *bytes,
+                               sabot_error *error)
+{
+    const struct sb_env_type *type = env->type;
+    struct sb_file_info info;
+    struct sb_file *file;
+    sabot_status status;
+
+    SABOT_TRY(type->file_open(env->self, path, SB_OPEN_READ, &file, error));
+    status = type->file_info(file, &info, error);
+    if (status == SABOT_OK && info.size > SB_MANIFEST_BYTES_MAX)
+        status = sabot_raise(error, SABOT_ERR_CORRUPT, "%s: %llu bytes are too many", path,
+                             (unsigned long long)info.size);
+    if (status == SABOT_OK && sb_buffer_reserve(bytes, (size_t)info.size + 1) != SABOT_OK)
+        status = sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory", path);
+    if (status == SABOT_OK)
+        status = type->file_read(file, bytes->data, (size_t)info.size, 0, &bytes->size, error);
+    type->file_close(env->self, file);
+    return status;
+}
+
+/* Is it what its place says it is? */
+static sabot_status check_place(const struct sb_ckpt_folder *folder,
+                                const struct sb_ckpt_entry *entry,
+                                const struct sb_manifest *manifest,
+                                const char *path,
+                                sabot_error *error)
+{
+    if (strcmp(manifest->app, folder->app) != 0 ||
+        strcmp(manifest->pipeline, folder->pipeline) != 0)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "%s: it belongs to pipeline %s of app %s, not to %s of %s", path,
+                           manifest->pipeline, manifest->app, folder->pipeline, folder->app);
+    if (manifest->id != entry->id || manifest->nonce != entry->nonce)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "%s: it is of checkpoint %lld, nonce %016llx: it was moved here", path,
+                           (long long)manifest->id, (unsigned long long)manifest->nonce);
+    return SABOT_OK;
+}
+
+sabot_status sb_ckpt_read(const struct sb_ckpt_folder *folder,
+                          const struct sb_ckpt_entry *entry,
+                          struct sb_manifest *manifest,
+                          sabot_error *error)
+{
+    const struct path path = path_of(folder, entry, MANIFEST_NAME);
+    struct sb_buffer bytes;
+    sabot_error why;
+    sabot_status status;
+
+    sb_buffer_init(&bytes, folder->env);
+    status = read_whole(folder->env, path.text, &bytes, error);
+    if (status == SABOT_OK) {
+        status = sb_manifest_decode(manifest, bytes.data, bytes.size, &why);
+        if (status != SABOT_OK)
+            (void)sabot_raise(error, status, "%s: %s", path.text, why.text);
+    }
+    if (status == SABOT_OK)
+        status = check_place(folder, entry, manifest, path.text, error);
+    sb_buffer_reset(&bytes);
+    return status;
+}
+
+static sabot_status hash_file(const struct sb_env *env,
+                              struct sb_file *file,
+                              uint8_t *block,
+                              uint64_t *size_out,
+                              uint64_t *checksum_out,
+                              sabot_error *error)
+{
+    struct sb_hasher hasher;
+    size_t size;
+
+    *size_out = 0;
+    sb_hasher_init(&hasher);
+    do {
+        SABOT_TRY(env->type->file_read(file, block, READ_BLOCK, (int64_t)*size_out, &size, error));
+        sb_hasher_add(&hasher, block, size);
+        *size_out += size;
+    } while (size == READ_BLOCK);
+    *checksum_out = sb_hasher_result(&hasher);
+    return SABOT_OK;
+}
+
+static sabot_status verify_file(const struct sb_ckpt_folder *folder,
+                                const struct sb_manifest *manifest,
+                                uint32_t index,
+                                uint8_t *block,
+                                sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_manifest_file *expected = &manifest->files[index];
+    const struct path path = path_of(folder, &entry, expected->name);
+    struct sb_file *file;
+    uint64_t size;
+    uint64_t checksum;
+    sabot_status status;
+
+    SABOT_TRY(sb_ckpt_open_file(folder, manifest, index, &file, error));
+    status = hash_file(env, file, block, &size, &checksum, error);
+    env->type->file_close(env->self, file);
+    SABOT_TRY(status);
+    if (size != expected->size)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "%s: it has %llu bytes, and the manifest says %llu", path.text,
+                           (unsigned long long)size, (unsigned long long)expected->size);
+    if (checksum != expected->checksum)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "%s: its checksum is wrong: bytes have changed", path.text);
+    return SABOT_OK;
+}
+
+sabot_status sb_ckpt_verify(const struct sb_ckpt_folder *folder,
+                            const struct sb_manifest *manifest,
+                            sabot_error *error)
+{
+    uint8_t *block = sb_alloc(folder->env, READ_BLOCK);
+    sabot_status status = SABOT_OK;
+
+    if (block == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to verify a checkpoint");
+    for (uint32_t i = 0; i < manifest->file_count && status == SABOT_OK; i++)
+        status = verify_file(folder, manifest, i, block, error);
+    sb_free(folder->env, block, READ_BLOCK);
+    return status;
+}
+
+sabot_status sb_ckpt_open_file(const struct sb_ckpt_folder *folder,
+                               const struct sb_manifest *manifest,
+                               uint32_t file,
+                               struct sb_file **file_out,
+                               sabot_error *error)
+{
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct path path = path_of(folder, &entry, manifest->files[file].name);
+
+    SB_ASSERT(file < manifest->file_count);
+    return folder->env->type->file_open(folder->env->self, path.text, SB_OPEN_READ, file_out,
+                                        error);
+}
+
+/* --- Removing ------------------------------------------------------------------------------------
+ */
+
+sabot_status sb_ckpt_remove(const struct sb_ckpt_folder *folder,
+                            const struct sb_ckpt_entry *entry,
+                            sabot_error *error)
+{
+    struct sb_file_info info;
+
+    remove_parts(folder, entry);
+    if (folder->env->type->path_info(folder->env->self, path_of(folder, entry, NULL).text, &info,
+                                     NULL) == SABOT_ERR_NOT_FOUND)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_IO, "%s: cannot be removed as a whole",
+                       path_of(folder, entry, NULL).text);
+}

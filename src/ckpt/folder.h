@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* folder.h - where the checkpoints of one pipeline lie, and how they get there.
+ *
+ *     STATE_DIR/APP/PIPELINE/
+ *         ckpt-0000000000000042-9f3c6a0d5e1b7284/    id, nonce
+ *             state                                   the shards of all tasks
+ *             manifest                                last: with it the checkpoint exists
+ *         owner                                       the process that writes here now
+ *
+ * A folder's name has a nonce and is never used twice: a frozen process that wakes up writes into
+ * its own. Order of writing (each step a crash point of the tests):
+ *
+ *     folder -> state, fsync -> manifest.tmp, fsync -> rename to manifest -> fsync of the folder
+ *            -> fsync of the folder above
+ *
+ * Before the rename there is no checkpoint, after the last step it survives a loss of power.
+ *
+ * Ownership: the handle holds its paths. Threads: the caller's; calls wait for the disk. */
+#ifndef SB_CKPT_FOLDER_H
+#define SB_CKPT_FOLDER_H
+
+#include "ckpt/manifest.h"
+
+enum { SB_CKPT_PATH_MAX = 4096, SB_CKPT_LISTED_MAX = 4096 };
+
+struct sb_ckpt_folder {
+    const struct sb_env *env;
+    const char *app;
+    const char *pipeline;
+    char *path; /* STATE_DIR/APP/PIPELINE */
+};
+
+/* A checkpoint that is there, by its name; whether it is whole is not known yet. */
+struct sb_ckpt_entry {
+    int64_t id;
+    uint64_t nonce;
+};
+
+/* Make the folders that are missing. Texts are borrowed. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_folder_open(struct sb_ckpt_folder *folder,
+                                                  const struct sb_env *env,
+                                                  const char *state_dir,
+                                                  const char *app,
+                                                  const char *pipeline,
+                                                  sabot_error *error);
+void sb_ckpt_folder_close(struct sb_ckpt_folder *folder);
+
+/* From now on the checkpoints here are written by the process that drew `owner`; who had them
+ * before finds out by the second, before it writes or removes: SABOT_ERR_FENCED. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_take_owner(const struct sb_ckpt_folder *folder,
+                                                 uint64_t owner,
+                                                 sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *folder,
+                                                  uint64_t owner,
+                                                  sabot_error *error);
+
+/* Write one checkpoint: `parts` runs of bytes, one behind the other, as the file `state`, and the
+ * manifest, whose files are filled in here. After an error what was written is removed, as far as
+ * that works; nothing of it counts. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
+                                            struct sb_manifest *manifest,
+                                            const sabot_text *parts,
+                                            size_t part_count,
+                                            sabot_error *error);
+
+/* What is there, newest first (id, then nonce). At most SB_CKPT_LISTED_MAX; the array is freed by
+ * the caller with sb_free_array(env, entries, SB_CKPT_LISTED_MAX, sizeof *entries). */
+SABOT_MUST_CHECK sabot_status sb_ckpt_list(const struct sb_ckpt_folder *folder,
+                                           struct sb_ckpt_entry **entries_out,
+                                           uint32_t *count_out,
+                                           sabot_error *error);
+
+/* Read and check a manifest; `manifest` was initialised. SABOT_ERR_NOT_FOUND: there is none;
+ * SABOT_ERR_CORRUPT names the file: damaged, or of another app, pipeline, id or nonce. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_read(const struct sb_ckpt_folder *folder,
+                                           const struct sb_ckpt_entry *entry,
+                                           struct sb_manifest *manifest,
+                                           sabot_error *error);
+
+/* Check size and checksum of every file that the manifest names. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_verify(const struct sb_ckpt_folder *folder,
+                                             const struct sb_manifest *manifest,
+                                             sabot_error *error);
+
+/* Open a file of a checkpoint for reading. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_open_file(const struct sb_ckpt_folder *folder,
+                                                const struct sb_manifest *manifest,
+                                                uint32_t file,
+                                                struct sb_file **file_out,
+                                                sabot_error *error);
+
+/* Remove a checkpoint: its manifest first, so that half of one is none. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_remove(const struct sb_ckpt_folder *folder,
+                                             const struct sb_ckpt_entry *entry,
+                                             sabot_error *error);
+
+#endif

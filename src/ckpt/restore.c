@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* restore.c - finding, matching and reading a checkpoint; restore.h has the order. */
+#include "ckpt/restore.h"
+
+#include <string.h>
+
+void sb_restore_init(struct sb_restore *restore,
+                     const struct sb_env *env,
+                     const struct sb_ckpt_folder *folder)
+{
+    *restore = (struct sb_restore){.env = env, .folder = folder};
+    sb_manifest_init(&restore->manifest, env);
+}
+
+void sb_restore_reset(struct sb_restore *restore)
+{
+    if (restore->env == NULL)
+        return;
+    sb_manifest_reset(&restore->manifest);
+    if (restore->positions != NULL)
+        sb_free_array(restore->env, restore->positions, restore->position_capacity,
+                      sizeof *restore->positions);
+    *restore = (struct sb_restore){.env = NULL};
+}
+
+/* --- Finding -------------------------------------------------------------------------------------
+ */
+
+static sabot_status read_and_verify(struct sb_restore *restore,
+                                    const struct sb_ckpt_entry *entry,
+                                    sabot_error *error)
+{
+    sabot_error why;
+    sabot_status status = sb_ckpt_read(restore->folder, entry, &restore->manifest, &why);
+
+    sb_crash_point(restore->env, "restore.manifest_read");
+    if (status == SABOT_OK)
+        status = sb_ckpt_verify(restore->folder, &restore->manifest, &why);
+    if (status == SABOT_OK || status == SABOT_ERR_NOT_FOUND)
+        return status;
+    return sabot_raise(error, status,
+                       "%s; put the checkpoint back from a copy, or move the folder %s away to "
+                       "start from nothing",
+                       why.text, restore->folder->path);
+}
+
+sabot_status sb_restore_find(struct sb_restore *restore, sabot_error *error)
+{
+    struct sb_ckpt_entry *entries;
+    uint32_t count;
+    sabot_status status = SABOT_ERR_NOT_FOUND;
+
+    SABOT_TRY(sb_ckpt_list(restore->folder, &entries, &count, error));
+    for (uint32_t i = 0; i < count && status == SABOT_ERR_NOT_FOUND; i++)
+        status = read_and_verify(restore, &entries[i], error);
+    sb_free_array(restore->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
+    restore->found = status == SABOT_OK;
+    return status == SABOT_ERR_NOT_FOUND ? SABOT_OK : status;
+}
+
+sabot_status sb_restore_find_named(struct sb_restore *restore,
+                                   const struct sb_commit_mark *mark,
+                                   sabot_error *error)
+{
+    const struct sb_ckpt_entry entry = {.id = mark->id, .nonce = mark->nonce};
+    const sabot_status status = read_and_verify(restore, &entry, error);
+
+    if (status == SABOT_ERR_NOT_FOUND)
+        return sabot_raise(error, SABOT_ERR_STATE,
+                           "the committed offsets name checkpoint %lld, nonce %016llx, and %s does "
+                           "not have it: put it back from a copy, or delete the consumer group and "
+                           "move the folder away to start anew",
+                           (long long)mark->id, (unsigned long long)mark->nonce,
+                           restore->folder->path);
+    SABOT_TRY(status);
+    if (restore->manifest.checksum != mark->checksum)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "checkpoint %lld in %s is not the one that the committed offsets name: "
+                           "its manifest was replaced",
+                           (long long)mark->id, restore->folder->path);
+    restore->found = true;
+    return SABOT_OK;
+}
+
+sabot_status sb_restore_find_none(const struct sb_restore *restore, sabot_error *error)
+{
+    struct sb_ckpt_entry *entries;
+    uint32_t count;
+    int64_t newest;
+
+    SABOT_TRY(sb_ckpt_list(restore->folder, &entries, &count, error));
+    newest = count == 0 ? 0 : entries[0].id;
+    sb_free_array(restore->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
+    if (newest <= 1)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_STATE,
+                       "%s has checkpoint %lld, but the consumer group has no committed offsets: "
+                       "they have expired or were deleted; move the folder away to start anew",
+                       restore->folder->path, (long long)newest);
+}
+
+void sb_restore_tidy(const struct sb_restore *restore)
+{
+    const int64_t kept = restore->found ? restore->manifest.id : 0;
+    struct sb_ckpt_entry *entries;
+    uint32_t count;
+
+    if (sb_ckpt_list(restore->folder, &entries, &count, NULL) != SABOT_OK)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        if (entries[i].id > kept ||
+            (entries[i].id == kept && entries[i].nonce != restore->manifest.nonce))
+            (void)!sb_ckpt_remove(restore->folder, &entries[i], NULL);
+    }
+    sb_free_array(restore->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
+}
+
+/* --- Matching ------------------------------------------------------------------------------------
+ */
+
+static const struct sb_node *find_node(const struct sb_graph *graph,
+                                       enum sb_node_kind kind,
+                                       const char *name)
+{
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        if (graph->nodes[i].kind == kind && strcmp(graph->nodes[i].name, name) == 0)
+            return &graph->nodes[i];
+    }
+    return NULL;
+}
+
+static sabot_status raise_gone(const struct sb_restore *restore,
+                               const char *what,
+                               const char *name,
+                               sabot_error *error)
+{
+    return sabot_raise(error, SABOT_ERR_SCHEMA,
+                       "checkpoint %lld has %s %s, which the app does not have any more",
+                       (long long)restore->manifest.id, what, name);
+}
+
+static sabot_status match_source(struct sb_restore *restore,
+                                 const struct sb_graph *graph,
+                                 const struct sb_manifest_source *source,
+                                 sabot_error *error)
+{
+    const struct sb_node *node = find_node(graph, SB_NODE_SOURCE, source->channel);
+    int32_t partitions;
+
+    if (node == NULL)
+        return raise_gone(restore, "an input", source->channel, error);
+    partitions = node->port.type->partition_count(node->port.channel);
+    if ((uint32_t)partitions < source->partition_count)
+        return sabot_raise(error, SABOT_ERR_SCHEMA,
+                           "channel %s has %d partitions, and had %u at checkpoint %lld: it is "
+                           "another one",
+                           source->channel, (int)partitions, source->partition_count,
+                           (long long)restore->manifest.id);
+    for (uint32_t i = 0; i < source->position_count; i++)
+        restore->positions[restore->position_count++] = (struct sb_flow_position){
+            .node = node->index,
+            .at = source->positions[i],
+        };
+    return SABOT_OK;
+}
+
+static sabot_status match_sink(const struct sb_restore *restore,
+                               const struct sb_graph *graph,
+                               const struct sb_manifest_sink *sink,
+                               sabot_error *error)
+{
+    const struct sb_node *node = find_node(graph, SB_NODE_SINK, sink->channel);
+
+    if (node == NULL)
+        return raise_gone(restore, "an output", sink->channel, error);
+    if (!sink->has_length || node->port.type->resume == NULL)
+        return SABOT_OK;
+    sb_crash_point(restore->env, "restore.before_cut");
+    return node->port.type->resume(node->port.channel, sink->length, error);
+}
+
+sabot_status sb_restore_match(struct sb_restore *restore,
+                              const struct sb_graph *graph,
+                              sabot_error *error)
+{
+    const struct sb_manifest *manifest = &restore->manifest;
+
+    for (uint32_t i = 0; i < manifest->source_count; i++)
+        restore->position_capacity += manifest->sources[i].position_count;
+    restore->positions =
+        sb_alloc_array(restore->env, restore->position_capacity, sizeof *restore->positions);
+    if (restore->positions == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to restore");
+    for (uint32_t i = 0; i < manifest->source_count; i++)
+        SABOT_TRY(match_source(restore, graph, &manifest->sources[i], error));
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        if (find_node(graph, SB_NODE_TASK, manifest->tasks[i].name) == NULL)
+            return raise_gone(restore, "agent", manifest->tasks[i].name, error);
+    }
+    for (uint32_t i = 0; i < manifest->sink_count; i++)
+        SABOT_TRY(match_sink(restore, graph, &manifest->sinks[i], error));
+    return SABOT_OK;
+}
+
+/* --- State ---------------------------------------------------------------------------------------
+ */
+
+/* A run of a file, read from the front. */
+struct run {
+    struct sb_file *file;
+    const struct sb_env *env;
+    uint64_t at;
+    uint64_t left;
+};
+
+static sabot_status read_run(void *context,
+                             void *buffer,
+                             size_t size,
+                             size_t *size_out,
+                             sabot_error *error)
+{
+    struct run *run = context;
+    const size_t wanted = run->left < size ? (size_t)run->left : size;
+
+    SABOT_TRY(
+        run->env->type->file_read(run->file, buffer, wanted, (int64_t)run->at, size_out, error));
+    run->at += *size_out;
+    run->left -= *size_out;
+    return SABOT_OK;
+}
+
+static sabot_status restore_shard(struct sb_restore *restore,
+                                  struct sb_flow *flow,
+                                  uint32_t node,
+                                  const struct sb_manifest_shard *shard,
+                                  sabot_error *error)
+{
+    struct run run = {.env = restore->env, .at = shard->start, .left = shard->size};
+    const struct sb_byte_source source = {.read = read_run, .context = &run};
+    sabot_status status;
+
+    SABOT_TRY(
+        sb_ckpt_open_file(restore->folder, &restore->manifest, shard->file, &run.file, error));
+    status = sb_flow_restore(flow, node, shard->shard, &source, error);
+    restore->env->type->file_close(restore->env->self, run.file);
+    return status;
+}
+
+sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, sabot_error *error)
+{
+    const struct sb_manifest *manifest = &restore->manifest;
+
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        const struct sb_manifest_task *task = &manifest->tasks[i];
+        const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, task->name);
+
+        SB_ASSERT(node != NULL); /* sb_restore_match() has looked */
+        for (uint32_t at = 0; at < task->shard_count; at++) {
+            sb_crash_point(restore->env, "restore.shard");
+            SABOT_TRY(restore_shard(restore, flow, node->index, &task->shards[at], error));
+        }
+    }
+    return SABOT_OK;
+}

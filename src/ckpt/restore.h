@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* restore.h - from a checkpoint back to a pipeline that goes on where it was taken.
+ *
+ *   find --> verify every file --> positions, lengths --> (flow is made) --> shards --> go on
+ *
+ * Where the manifest is the commit, the newest one that is whole in name is what counts: a folder
+ * without a manifest was never a checkpoint, and a manifest that is damaged is refused, never
+ * passed over. All of it can be repeated: a restore changes nothing but who owns the folder, and
+ * cuts outputs to what the checkpoint knows of them.
+ *
+ * Thread: the run's control; calls wait for the disk. */
+#ifndef SB_CKPT_RESTORE_H
+#define SB_CKPT_RESTORE_H
+
+#include "ckpt/commit.h"
+#include "ckpt/folder.h"
+#include "flow/flow.h"
+
+struct sb_restore {
+    const struct sb_env *env;
+    const struct sb_ckpt_folder *folder;
+    struct sb_manifest manifest;
+    bool found; /* else there is none: a start from nothing */
+    struct sb_flow_position *positions;
+    uint32_t position_count;
+    uint32_t position_capacity;
+};
+
+void sb_restore_init(struct sb_restore *restore,
+                     const struct sb_env *env,
+                     const struct sb_ckpt_folder *folder);
+void sb_restore_reset(struct sb_restore *restore);
+
+/* Find the checkpoint that counts and check every bit of it. SABOT_OK also when there is none.
+ * SABOT_ERR_CORRUPT names the file that is damaged, and says which ways there are. */
+SABOT_MUST_CHECK sabot_status sb_restore_find(struct sb_restore *restore, sabot_error *error);
+
+/* The same where a transaction is the commit: the checkpoint that the committed offsets name, and
+ * no other. SABOT_ERR_STATE: it is not there any more; the text has the choices. */
+SABOT_MUST_CHECK sabot_status sb_restore_find_named(struct sb_restore *restore,
+                                                    const struct sb_commit_mark *mark,
+                                                    sabot_error *error);
+
+/* The same where nothing was ever committed: there must be nothing, or only a first checkpoint
+ * whose commit did not come about. SABOT_ERR_STATE: there were commits, and their offsets are gone.
+ */
+SABOT_MUST_CHECK sabot_status sb_restore_find_none(const struct sb_restore *restore,
+                                                   sabot_error *error);
+
+/* Remove what is newer than the checkpoint that was found (all, when none was): it was never
+ * committed, and whoever wrote it has been fenced. */
+void sb_restore_tidy(const struct sb_restore *restore);
+
+/* Match it with the graph: positions by channel, outputs cut. SABOT_ERR_SCHEMA: it names an agent
+ * or a channel that the app doesn't have any more, or a channel has fewer partitions. */
+SABOT_MUST_CHECK sabot_status sb_restore_match(struct sb_restore *restore,
+                                               const struct sb_graph *graph,
+                                               sabot_error *error);
+
+/* Give the shards of all tasks to the flow, before it starts. */
+SABOT_MUST_CHECK sabot_status sb_restore_state(struct sb_restore *restore,
+                                               struct sb_flow *flow,
+                                               sabot_error *error);
+
+#endif
