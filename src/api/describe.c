@@ -26,6 +26,8 @@ static sabot_status write_head(const sabot_run *run, struct sb_buffer *lines)
                                (long long)sb_config_int64(config, "threads"),
                                plural(sb_config_int64(config, "threads"))));
     SABOT_TRY(end_line(lines));
+    if (sb_config_text(config, "state.dir") != NULL)
+        return SABOT_OK;
     SABOT_TRY(sb_buffer_format(lines,
                                "without a state directory nothing is kept: a new start begins at "
                                "the %s record and with empty state",
@@ -33,7 +35,49 @@ static sabot_status write_head(const sabot_run *run, struct sb_buffer *lines)
     return end_line(lines);
 }
 
-static sabot_status write_channel(const struct sb_plan_channel *channel, struct sb_buffer *lines)
+/* What a pipeline with a state directory goes on from. */
+static sabot_status write_recovery(const sabot_run *run,
+                                   const struct sb_plan_pipeline *pipeline,
+                                   struct sb_buffer *lines)
+{
+    const struct sb_recovery *recovery = &pipeline->recovery;
+    const struct sb_manifest *manifest = &recovery->restore.manifest;
+
+    if (recovery->env == NULL)
+        return SABOT_OK;
+    SABOT_TRY(sb_buffer_format(lines, "pipeline %s: state in %s, ", pipeline->name,
+                               recovery->folder.path));
+    if (!recovery->restore.found)
+        SABOT_TRY(sb_buffer_format(lines, "which is empty: it begins at the %s record",
+                                   sb_config_enum(run->config, "kafka.start") == 0 ? "earliest"
+                                                                                   : "latest"));
+    else if (manifest->finished)
+        SABOT_TRY(sb_buffer_format(lines,
+                                   "its inputs had ended at checkpoint %lld: nothing is left to do",
+                                   (long long)manifest->id));
+    else
+        SABOT_TRY(sb_buffer_format(lines, "goes on from checkpoint %lld, %.1f s old",
+                                   (long long)manifest->id,
+                                   (double)(sb_wall_ms(run->env) - manifest->time_ms) / 1000));
+    return end_line(lines);
+}
+
+/* What a restart does to an output, and why. */
+static const char *guarantee_of(const sabot_run *run, const struct sb_plan_channel *channel)
+{
+    if (sb_config_text(run->config, "state.dir") == NULL ||
+        sb_catalog_is_memory(channel->declared->url))
+        return channel->type->guarantee(channel->channel);
+    if (sb_plan_stages(channel))
+        return "exactly once: a transaction writes it together with the inputs' offsets";
+    if (channel->type->sync != NULL && !sb_catalog_is_standard(channel->declared->url))
+        return "exactly once: a restart cuts it where its checkpoint ends";
+    return "at least once: a restart repeats what came after its checkpoint";
+}
+
+static sabot_status write_channel(const sabot_run *run,
+                                  const struct sb_plan_channel *channel,
+                                  struct sb_buffer *lines)
 {
     const sabot_channel *declared = channel->declared;
     const char *role = channel->is_read ? "reads" : "writes";
@@ -51,7 +95,7 @@ static sabot_status write_channel(const struct sb_plan_channel *channel, struct 
         SABOT_TRY(sb_buffer_format(lines, ", %d partition%s", (int)count, plural(count)));
     }
     if (channel->is_written)
-        SABOT_TRY(sb_buffer_format(lines, ": %s", channel->type->guarantee(channel->channel)));
+        SABOT_TRY(sb_buffer_format(lines, ": %s", guarantee_of(run, channel)));
     return end_line(lines);
 }
 
@@ -71,9 +115,11 @@ sabot_status sb_run_write_lines(sabot_run *run)
     struct sb_buffer *lines = &run->lines;
 
     SABOT_TRY(write_head(run, lines));
+    for (uint32_t i = 0; i < run->plan.pipeline_count; i++)
+        SABOT_TRY(write_recovery(run, &run->plan.pipelines[i], lines));
     for (uint32_t i = 0; i < run->app->channel_count; i++) {
         if (run->plan.channels[i].is_read || run->plan.channels[i].is_written)
-            SABOT_TRY(write_channel(&run->plan.channels[i], lines));
+            SABOT_TRY(write_channel(run, &run->plan.channels[i], lines));
     }
     for (uint32_t i = 0; i < run->app->agent_count; i++)
         SABOT_TRY(write_agent(run->app->agents[i], lines));
@@ -164,7 +210,8 @@ void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out)
     if (!stats_out->started)
         stats_out->watermark_ms = INT64_MIN;
     for (uint32_t i = 0; stats_out->started && i < run->plan.pipeline_count; i++)
-        add_flow(run, run->plan.pipelines[i].flow, stats_out, &delays);
+        if (run->plan.pipelines[i].flow != NULL)
+            add_flow(run, run->plan.pipelines[i].flow, stats_out, &delays);
     stats_out->delay_p50_us = sb_histogram_at(&delays, 0.5);
     stats_out->delay_p95_us = sb_histogram_at(&delays, 0.95);
     stats_out->delay_p99_us = sb_histogram_at(&delays, 0.99);
@@ -186,7 +233,7 @@ bool sabot_run_output(sabot_run *run, size_t index, const char **channel_out, ui
         for (uint32_t p = 0; is_started(run) && p < run->plan.pipeline_count; p++) {
             const struct sb_plan_pipeline *pipeline = &run->plan.pipelines[p];
 
-            if (pipeline->nodes[i] != SB_PLAN_NO_NODE)
+            if (pipeline->flow != NULL && pipeline->nodes[i] != SB_PLAN_NO_NODE)
                 *records_out += sb_flow_written(pipeline->flow, pipeline->nodes[i]);
         }
         return true;

@@ -182,6 +182,15 @@ struct grower {
     uint32_t tasks[SB_APP_AGENTS_MAX];
 };
 
+bool sb_plan_stages(const struct sb_plan_channel *channel)
+{
+    const sabot_config *config = channel->declared->app->config;
+
+    return channel->is_written && channel->type->txn_open != NULL &&
+           !sb_catalog_is_memory(channel->declared->url) &&
+           sb_config_text(config, "state.dir") != NULL && sb_config_enum(config, "guarantee") == 0;
+}
+
 static struct sb_port port_of(const struct sb_plan_channel *channel)
 {
     return (struct sb_port){
@@ -191,6 +200,7 @@ static struct sb_port port_of(const struct sb_plan_channel *channel)
         .schema = channel->declared->schema,
         .event_time_field = channel->declared->event_time_field,
         .key_field = channel->declared->key_field,
+        .stages = sb_plan_stages(channel),
     };
 }
 
@@ -279,6 +289,7 @@ static sabot_status add_readers(struct grower *grower,
             .from = from,
             .output = output,
             .to = grower->tasks[i],
+            .route = app->agents[i]->key_field == SB_NO_FIELD ? SB_ROUTE_LOCAL : SB_ROUTE_KEY,
             .key_field = app->agents[i]->key_field,
         };
 
@@ -288,17 +299,26 @@ static sabot_status add_readers(struct grower *grower,
     return SABOT_OK;
 }
 
+/* With checkpoints an output that can be cut has one writer, so that it has one length. */
+static bool is_gathered(const struct sb_plan_channel *channel, const sabot_app *app)
+{
+    return !channel->is_inside && channel->type->sync != NULL &&
+           sb_config_text(app->config, "state.dir") != NULL;
+}
+
 static sabot_status add_output_edge(struct grower *grower,
                                     const sabot_agent *agent,
                                     uint32_t output,
                                     sabot_error *error)
 {
+    const sabot_app *app = grower->plan->app;
     const sabot_channel *channel = agent->outputs[output];
     const struct sb_edge edge = {
         .from = grower->tasks[agent->index],
         .output = output,
         .to = grower->pipeline->nodes[channel->index],
-        .key_field = SB_NO_FIELD,
+        .route = is_gathered(&grower->plan->channels[channel->index], app) ? SB_ROUTE_GATHER
+                                                                           : SB_ROUTE_LOCAL,
     };
 
     if (grower->plan->channels[channel->index].is_inside)
@@ -386,22 +406,16 @@ sabot_status sb_plan_init(struct sb_plan *plan,
     return fill(plan, log, waker, error);
 }
 
-void sb_plan_drop_flows(struct sb_plan *plan)
-{
-    for (uint32_t i = 0; i < plan->pipeline_count; i++) {
-        sb_flow_destroy(plan->pipelines[i].flow);
-        plan->pipelines[i].flow = NULL;
-    }
-}
-
 void sb_plan_reset(struct sb_plan *plan)
 {
     if (plan->env == NULL)
         return;
-    sb_plan_drop_flows(plan);
     for (uint32_t i = 0; i < plan->pipeline_count; i++) {
         struct sb_plan_pipeline *pipeline = &plan->pipelines[i];
 
+        sb_flow_halt(pipeline->flow);
+        sb_recovery_close(&pipeline->recovery);
+        sb_flow_destroy(pipeline->flow);
         sb_graph_reset(&pipeline->graph);
         sb_free_array(plan->env, pipeline->nodes, plan->app->channel_count,
                       sizeof *pipeline->nodes);
@@ -416,6 +430,25 @@ void sb_plan_reset(struct sb_plan *plan)
     sb_free_array(plan->env, plan->pipelines, plan->app->agent_count, sizeof *plan->pipelines);
     sb_free_array(plan->env, plan->settings, plan->app->agent_count, sizeof *plan->settings);
     *plan = (struct sb_plan){.env = NULL};
+}
+
+static sabot_status make_flow(struct sb_plan *plan,
+                              struct sb_plan_pipeline *pipeline,
+                              struct sb_flow_config flow,
+                              sabot_error *error)
+{
+    const sabot_config *config = plan->app->config;
+    struct sb_recovery *recovery = &pipeline->recovery;
+
+    if (sb_config_text(config, "state.dir") != NULL)
+        SABOT_TRY(sb_recovery_open(recovery, plan->env, config, plan->app->name, &pipeline->graph,
+                                   &flow, error));
+    pipeline->is_made = true;
+    if (sb_recovery_finished(recovery))
+        return SABOT_OK;
+    SABOT_TRY(sb_flow_create(plan->env, &pipeline->graph, &flow, &pipeline->flow, error));
+    return recovery->env == NULL ? SABOT_OK
+                                 : sb_recovery_attach(recovery, config, pipeline->flow, error);
 }
 
 sabot_status sb_plan_flows(struct sb_plan *plan, struct sb_waker *owner, sabot_error *error)
@@ -434,8 +467,8 @@ sabot_status sb_plan_flows(struct sb_plan *plan, struct sb_waker *owner, sabot_e
 
     for (uint32_t i = 0; i < plan->pipeline_count; i++) {
         flow.name = plan->pipelines[i].name;
-        SABOT_TRY(sb_flow_create(plan->env, &plan->pipelines[i].graph, &flow,
-                                 &plan->pipelines[i].flow, error));
+        if (!plan->pipelines[i].is_made)
+            SABOT_TRY(make_flow(plan, &plan->pipelines[i], flow, error));
     }
     return SABOT_OK;
 }

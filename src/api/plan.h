@@ -15,6 +15,7 @@
 #define SB_API_PLAN_H
 
 #include "api/app.h"
+#include "api/recovery.h"
 #include "flow/flow.h"
 
 /* A channel of the app in this run. */
@@ -28,14 +29,16 @@ struct sb_plan_channel {
     bool ready;                 /* prepared */
 };
 
+#define SB_PLAN_NO_NODE UINT32_MAX
+
 struct sb_plan_pipeline {
     char name[SABOT_NAME_MAX + 1]; /* of its first agent */
     struct sb_graph graph;
-    struct sb_flow *flow; /* NULL: not made */
-    uint32_t *nodes;      /* by channel: its sink in the graph, or SB_PLAN_NO_NODE */
+    bool is_made;
+    struct sb_flow *flow; /* NULL: not made, or nothing was left to do */
+    struct sb_recovery recovery;
+    uint32_t *nodes; /* by channel: its sink in the graph, or SB_PLAN_NO_NODE */
 };
-
-enum { SB_PLAN_NO_NODE = UINT32_MAX };
 
 struct sb_plan {
     const struct sb_env *env;
@@ -59,12 +62,14 @@ void sb_plan_reset(struct sb_plan *plan);
 /* SABOT_OK: all channels are ready, and fit together. SABOT_AGAIN: not yet. */
 SABOT_MUST_CHECK sabot_status sb_plan_prepare(struct sb_plan *plan, sabot_error *error);
 
-/* Make the flows; the channels are ready. `owner` is woken when a worker comes to rest. */
+/* Make the flows; the channels are ready. `owner` is woken when a worker comes to rest.
+ * SABOT_AGAIN: a pipeline finds out what it goes on from; call again when `owner` is woken. */
 SABOT_MUST_CHECK sabot_status sb_plan_flows(struct sb_plan *plan,
                                             struct sb_waker *owner,
                                             sabot_error *error);
-/* Destroy them, whatever they do. */
-void sb_plan_drop_flows(struct sb_plan *plan);
+
+/* With checkpoints, and where there are transactions, records wait for theirs. */
+bool sb_plan_stages(const struct sb_plan_channel *channel);
 
 /* How the channel of an app is opened in this run (open.c). `append`: what it holds stays. */
 SABOT_MUST_CHECK sabot_status sb_open_channel(const sabot_app *app,

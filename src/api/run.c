@@ -16,16 +16,6 @@ sabot_status sb_run_environment(const sabot_config *config,
     return SABOT_OK;
 }
 
-static sabot_status check_config(const sabot_config *config, sabot_error *error)
-{
-    if (sb_config_text(config, "state.dir") == NULL)
-        return SABOT_OK;
-    return sabot_raise(error, SABOT_ERR_UNSUPPORTED,
-                       "state.dir %s: this version writes no checkpoints yet; run without a state "
-                       "directory",
-                       sb_config_text(config, "state.dir"));
-}
-
 static sabot_status build(sabot_run *run,
                           const sabot_app_entry *entry,
                           const sabot_config *config,
@@ -33,7 +23,6 @@ static sabot_status build(sabot_run *run,
 {
     const struct sb_env *env = run->env;
 
-    SABOT_TRY(check_config(config, error));
     SABOT_TRY(sb_config_clone(config, env, &run->config, error));
     SABOT_TRY(env->type->waker_create(env->self, &run->waker, error));
     SABOT_TRY(env->type->waker_create(env->self, &run->caller, error));
@@ -132,8 +121,10 @@ static sabot_status start_flows(sabot_run *run)
     SABOT_TRY(sb_plan_flows(&run->plan, run->waker, &run->error));
     if (sb_run_write_lines(run) != SABOT_OK)
         return sabot_raise(&run->error, SABOT_ERR_MEMORY, "no memory to describe the run");
-    for (uint32_t i = 0; run->has_threads && i < run->plan.pipeline_count; i++)
-        SABOT_TRY(sb_flow_start(run->plan.pipelines[i].flow, &run->error));
+    for (uint32_t i = 0; run->has_threads && i < run->plan.pipeline_count; i++) {
+        if (run->plan.pipelines[i].flow != NULL)
+            SABOT_TRY(sb_flow_start(run->plan.pipelines[i].flow, &run->error));
+    }
     return SABOT_OK;
 }
 
@@ -144,14 +135,12 @@ static struct sb_step prepare(sabot_run *run)
     if (atomic_load(&run->stopping))
         return end(run, SABOT_END);
     status = sb_plan_prepare(&run->plan, &run->error);
-    if (status == SABOT_AGAIN)
-        return sb_step_wait(INT64_MAX);
     if (status == SABOT_OK)
         status = start_flows(run);
-    if (status != SABOT_OK) {
-        sb_plan_drop_flows(&run->plan); /* some of them may run already */
+    if (status == SABOT_AGAIN)
+        return sb_step_wait(INT64_MAX);
+    if (status != SABOT_OK)
         return end(run, status);
-    }
     atomic_store(&run->started, true);
     atomic_store_explicit(&run->phase, SB_RUN_RUNNING, memory_order_release);
     sb_wake(run->env, run->caller);
@@ -163,13 +152,47 @@ static void stop_flows(sabot_run *run)
     if (run->flows_told)
         return;
     run->flows_told = true;
-    for (uint32_t i = 0; i < run->plan.pipeline_count; i++)
-        sb_flow_stop(run->plan.pipelines[i].flow);
+    for (uint32_t i = 0; i < run->plan.pipeline_count; i++) {
+        if (run->plan.pipelines[i].flow != NULL)
+            sb_flow_stop(run->plan.pipelines[i].flow);
+    }
+}
+
+static struct sb_step merge_steps(struct sb_step a, struct sb_step b)
+{
+    if (a.state == SB_STEP_AGAIN || b.state == SB_STEP_DONE)
+        return a;
+    if (b.state == SB_STEP_AGAIN || a.state == SB_STEP_DONE)
+        return b;
+    return sb_step_wait(a.deadline_us < b.deadline_us ? a.deadline_us : b.deadline_us);
+}
+
+/* One pipeline a step further. SABOT_AGAIN: it goes on; SABOT_END; or its failure. */
+static sabot_status watch_pipeline(struct sb_plan_pipeline *pipeline,
+                                   struct sb_step *step,
+                                   sabot_error *error)
+{
+    struct sb_coordinator *coordinator = &pipeline->recovery.coordinator;
+    struct sb_step next = sb_step_done();
+    sabot_status status;
+
+    if (pipeline->flow == NULL)
+        return SABOT_END;
+    if (pipeline->recovery.env != NULL)
+        next = sb_coordinator_step(coordinator);
+    if (coordinator->error.status != SABOT_OK)
+        sb_control_break(&pipeline->flow->control, &coordinator->error);
+    *step = merge_steps(*step, next);
+    status = sb_flow_status(pipeline->flow, error);
+    if (status == SABOT_AGAIN && next.state == SB_STEP_DONE)
+        *step = merge_steps(*step, sb_step_wait(INT64_MAX));
+    return next.state == SB_STEP_DONE ? status : SABOT_AGAIN;
 }
 
 /* Wait for all pipelines; the first failure stops the others and is the run's. */
 static struct sb_step watch(sabot_run *run)
 {
+    struct sb_step step = sb_step_done();
     sabot_status result = SABOT_END;
     bool at_rest = true;
 
@@ -177,7 +200,7 @@ static struct sb_step watch(sabot_run *run)
         stop_flows(run);
     for (uint32_t i = 0; i < run->plan.pipeline_count; i++) {
         sabot_error error;
-        const sabot_status status = sb_flow_status(run->plan.pipelines[i].flow, &error);
+        const sabot_status status = watch_pipeline(&run->plan.pipelines[i], &step, &error);
 
         if (status == SABOT_AGAIN) {
             at_rest = false;
@@ -189,7 +212,7 @@ static struct sb_step watch(sabot_run *run)
             }
         }
     }
-    return at_rest ? end(run, result) : sb_step_wait(INT64_MAX);
+    return at_rest ? end(run, result) : step;
 }
 
 static struct sb_step run_step(void *context)
@@ -247,15 +270,6 @@ sabot_status sabot_run_wait(sabot_run *run, int64_t timeout_ms, sabot_error *err
     return result_of(run, error);
 }
 
-static struct sb_step merge_steps(struct sb_step a, struct sb_step b)
-{
-    if (a.state == SB_STEP_AGAIN || b.state == SB_STEP_DONE)
-        return a;
-    if (b.state == SB_STEP_AGAIN || a.state == SB_STEP_DONE)
-        return b;
-    return sb_step_wait(a.deadline_us < b.deadline_us ? a.deadline_us : b.deadline_us);
-}
-
 sabot_status sabot_run_step(sabot_run *run, int64_t *wait_us_out, sabot_error *error)
 {
     struct sb_step step;
@@ -265,8 +279,10 @@ sabot_status sabot_run_step(sabot_run *run, int64_t *wait_us_out, sabot_error *e
     if (run->has_threads)
         return sabot_raise(error, SABOT_ERR_STATE, "the run has threads of its own");
     step = run_step(run);
-    for (uint32_t i = 0; sb_run_phase(run) == SB_RUN_RUNNING && i < run->plan.pipeline_count; i++)
-        step = merge_steps(step, sb_flow_step(run->plan.pipelines[i].flow));
+    for (uint32_t i = 0; sb_run_phase(run) == SB_RUN_RUNNING && i < run->plan.pipeline_count; i++) {
+        if (run->plan.pipelines[i].flow != NULL)
+            step = merge_steps(step, sb_flow_step(run->plan.pipelines[i].flow));
+    }
     if (sb_run_phase(run) == SB_RUN_ENDED)
         return result_of(run, error);
     if (wait_us_out != NULL && step.state == SB_STEP_WAIT) {

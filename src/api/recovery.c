@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* recovery.c - from the state directory to a pipeline, and on to the next checkpoint. */
+#include "api/recovery.h"
+
+#include <stdio.h>
+
+enum { TXN_TIMEOUT_MS = 10 * 1000 };
+
+static bool stages(const struct sb_graph *graph)
+{
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        if (graph->nodes[i].kind == SB_NODE_SINK && graph->nodes[i].port.stages)
+            return true;
+    }
+    return false;
+}
+
+static sabot_status begin(struct sb_recovery *recovery,
+                          const struct sb_env *env,
+                          const sabot_config *config,
+                          const char *app,
+                          const struct sb_graph *graph,
+                          const struct sb_flow_config *flow,
+                          sabot_error *error)
+{
+    char group[2 * SABOT_NAME_MAX + 16];
+    const struct sb_commit_config commit = {
+        .env = env,
+        .graph = graph,
+        .group = group,
+        .timeout_ms = TXN_TIMEOUT_MS,
+        .waker = flow->owner,
+    };
+
+    SABOT_TRY(sb_ckpt_folder_open(&recovery->folder, env, sb_config_text(config, "state.dir"), app,
+                                  flow->name, error));
+    recovery->env = env;
+    recovery->owner = sb_random(env);
+    sb_restore_init(&recovery->restore, env, &recovery->folder);
+    (void)snprintf(group, sizeof group, "sabot.%s.%s", app, flow->name);
+    if (stages(graph))
+        SABOT_TRY(sb_commit_create(&commit, &recovery->commit, error));
+    recovery->phase = SB_RECOVERY_FENCING;
+    return SABOT_OK;
+}
+
+/* Alone from here on: which checkpoint counts? */
+static sabot_status find(struct sb_recovery *recovery, sabot_error *error)
+{
+    struct sb_restore *restore = &recovery->restore;
+    struct sb_commit_mark mark;
+    bool found;
+
+    if (recovery->commit != NULL)
+        SABOT_TRY(sb_commit_recover(recovery->commit, &found, &mark, error));
+    SABOT_TRY(sb_ckpt_take_owner(&recovery->folder, recovery->owner, error));
+    if (recovery->commit == NULL)
+        return sb_restore_find(restore, error);
+    if (!found)
+        return sb_restore_find_none(restore, error);
+    SABOT_TRY(sb_restore_find_named(restore, &mark, error));
+    return sb_commit_compare(recovery->commit, &restore->manifest, error);
+}
+
+sabot_status sb_recovery_open(struct sb_recovery *recovery,
+                              const struct sb_env *env,
+                              const sabot_config *config,
+                              const char *app,
+                              const struct sb_graph *graph,
+                              struct sb_flow_config *flow,
+                              sabot_error *error)
+{
+    struct sb_restore *restore = &recovery->restore;
+
+    if (recovery->phase == SB_RECOVERY_NEW)
+        SABOT_TRY(begin(recovery, env, config, app, graph, flow, error));
+    if (recovery->phase == SB_RECOVERY_FENCING) {
+        SABOT_TRY(find(recovery, error));
+        sb_restore_tidy(restore);
+        recovery->phase = SB_RECOVERY_FOUND;
+    }
+    flow->has_checkpoints = true;
+    flow->staged_max = (uint64_t)sb_config_int64(config, "checkpoint.staged_bytes");
+    if (!restore->found || restore->manifest.finished)
+        return SABOT_OK;
+    SABOT_TRY(sb_restore_match(restore, graph, error));
+    flow->positions = restore->positions;
+    flow->position_count = restore->position_count;
+    flow->hash_seed = restore->manifest.hash_seed;
+    return SABOT_OK;
+}
+
+sabot_status sb_recovery_attach(struct sb_recovery *recovery,
+                                const sabot_config *config,
+                                struct sb_flow *flow,
+                                sabot_error *error)
+{
+    const struct sb_coordinator_config coordinator = {
+        .env = recovery->env,
+        .flow = flow,
+        .graph = flow->graph,
+        .folder = &recovery->folder,
+        .commit = recovery->commit,
+        .owner = recovery->owner,
+        .hash_seed = flow->config.hash_seed,
+        .last_id = recovery->restore.found ? recovery->restore.manifest.id : 0,
+        .interval_us = sb_config_int64(config, "checkpoint.interval_ms") * 1000,
+        .keep = (uint32_t)sb_config_int64(config, "checkpoint.keep"),
+    };
+
+    if (recovery->restore.found)
+        SABOT_TRY(sb_restore_state(&recovery->restore, flow, error));
+    return sb_coordinator_init(&recovery->coordinator, &coordinator, error);
+}
+
+void sb_recovery_close(struct sb_recovery *recovery)
+{
+    if (recovery->env == NULL)
+        return;
+    sb_coordinator_reset(&recovery->coordinator);
+    sb_commit_destroy(recovery->commit);
+    sb_restore_reset(&recovery->restore);
+    sb_ckpt_folder_close(&recovery->folder);
+    recovery->env = NULL;
+}
