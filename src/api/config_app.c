@@ -7,12 +7,12 @@
 #include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/config_parts.h"
+#include "base/parse.h"
 
-enum { NUMBER_SIZE = 32 /* a number as text */, RANGE_SIZE = 2 * NUMBER_SIZE + 2 };
+enum { NUMBER_SIZE = SB_FLOAT64_TEXT_SIZE, RANGE_SIZE = 2 * NUMBER_SIZE + 2 };
 
 struct sb_declared *sb_declared_find(const sabot_config *config, const char *name)
 {
@@ -173,14 +173,6 @@ sabot_status sb_config_declare_int64(sabot_config *config,
     return SABOT_OK;
 }
 
-/* As short as it can be read back. */
-static void write_real(char text_out[NUMBER_SIZE], double real)
-{
-    (void)snprintf(text_out, NUMBER_SIZE, "%.15g", real);
-    if (strtod(text_out, NULL) != real)
-        (void)snprintf(text_out, NUMBER_SIZE, "%.17g", real);
-}
-
 sabot_status sb_config_declare_float64(sabot_config *config,
                                        const char *app,
                                        const char *name,
@@ -197,11 +189,11 @@ sabot_status sb_config_declare_float64(sabot_config *config,
     const char *text = NULL;
 
     if (min > -DBL_MAX)
-        write_real(low, min);
+        sb_write_float64(low, min);
     if (max < DBL_MAX)
-        write_real(high, max);
+        sb_write_float64(high, max);
     (void)snprintf(range, sizeof range, "%s..%s", low, high);
-    write_real(default_text, default_value);
+    sb_write_float64(default_text, default_value);
     SABOT_TRY(declare(config, app, name,
                       &(struct sb_option){.type = SB_OPTION_FLOAT,
                                           .range = strcmp(range, "..") == 0 ? "" : range,

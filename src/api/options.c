@@ -7,13 +7,11 @@
  * Threads: stateless. Memory: none. */
 #include "api/options.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/env.h"
+#include "base/parse.h"
 
 /* --- The table -------------------------------------------------------------------------------- */
 
@@ -158,59 +156,14 @@ bool sabot_option_at(size_t index, sabot_option *option_out)
 
 /* --- Values ----------------------------------------------------------------------------------- */
 
-/* Digits, with a sign before them, up to the first other byte; `end_out` is there. */
-static bool parse_digits(const char *text, const char **end_out, int64_t *number_out)
-{
-    char *end;
-
-    if (text[text[0] == '-'] < '0' || text[text[0] == '-'] > '9')
-        return false;
-    errno = 0;
-    *number_out = strtoll(text, &end, 10);
-    *end_out = end;
-    return errno == 0;
-}
-
-static bool parse_int(const char *text, int64_t *number_out)
-{
-    const char *end;
-
-    return parse_digits(text, &end, number_out) && *end == '\0';
-}
-
-static bool parse_bytes(const char *text, int64_t *number_out)
-{
-    static const struct {
-        const char *name;
-        int64_t bytes;
-    } units[] = {{"", 1},          {"B", 1},           {"KiB", 1LL << 10},
-                 {"MiB", 1 << 20}, {"GiB", 1LL << 30}, {"TiB", 1LL << 40}};
-    const char *unit;
-    int64_t number;
-
-    if (!parse_digits(text, &unit, &number) || number < 0)
-        return false;
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (strcmp(unit, units[i].name) == 0)
-            return !__builtin_mul_overflow(number, units[i].bytes, number_out);
-    }
-    return false;
-}
-
-static bool parse_float(const char *text, double *real_out)
-{
-    char *end;
-
-    if (text[0] == '\0' || strspn(text, "+-.0123456789eE") != strlen(text))
-        return false;
-    *real_out = strtod(text, &end);
-    return *end == '\0' && isfinite(*real_out);
-}
-
 static bool parse_bool(const char *text, int64_t *number_out)
 {
-    *number_out = strcmp(text, "true") == 0;
-    return *number_out == 1 || strcmp(text, "false") == 0;
+    bool value = false;
+
+    if (!sb_parse_bool(text, &value))
+        return false;
+    *number_out = value;
+    return true;
 }
 
 static bool parse_word(const char *words, const char *text, int64_t *number_out)
@@ -237,9 +190,9 @@ static bool parse_value(const struct sb_option *option,
 {
     switch (option->type) {
     case SB_OPTION_BOOL: return parse_bool(text, &value->number);
-    case SB_OPTION_INT: return parse_int(text, &value->number);
-    case SB_OPTION_BYTES: return parse_bytes(text, &value->number);
-    case SB_OPTION_FLOAT: return parse_float(text, &value->real);
+    case SB_OPTION_INT: return sb_parse_int64(text, &value->number);
+    case SB_OPTION_BYTES: return sb_parse_bytes(text, &value->number);
+    case SB_OPTION_FLOAT: return sb_parse_float64(text, &value->real);
     case SB_OPTION_ENUM: return parse_word(option->range, text, &value->number);
     case SB_OPTION_TEXT: break;
     }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
+
 static bool is_lower(char c)
 {
     return c >= 'a' && c <= 'z';
@@ -61,51 +63,14 @@ static bool decode(char *text)
     return true;
 }
 
-/* Digits up to the first other byte. False: none, or more than fits. */
-static bool parse_digits(const char **text, int64_t *number_out)
-{
-    const char *at = *text;
-    int64_t number = 0;
-
-    if (!is_digit(*at))
-        return false;
-    for (; is_digit(*at); at++) {
-        if (__builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, *at - '0', &number))
-            return false;
-    }
-    *text = at;
-    *number_out = number;
-    return true;
-}
-
-static bool parse_int(const char *text, int64_t *number_out)
-{
-    return parse_digits(&text, number_out) && *text == '\0';
-}
-
-static bool parse_bytes(const char *text, int64_t *number_out)
-{
-    static const struct {
-        const char *name;
-        int64_t bytes;
-    } units[] = {{"", 1},          {"B", 1},           {"KiB", 1LL << 10},
-                 {"MiB", 1 << 20}, {"GiB", 1LL << 30}, {"TiB", 1LL << 40}};
-    int64_t number;
-
-    if (!parse_digits(&text, &number))
-        return false;
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (strcmp(text, units[i].name) == 0)
-            return !__builtin_mul_overflow(number, units[i].bytes, number_out);
-    }
-    return false;
-}
-
 static bool parse_bool(const char *text, int64_t *number_out)
 {
-    *number_out = strcmp(text, "true") == 0;
-    return *number_out == 1 || strcmp(text, "false") == 0;
+    bool value = false;
+
+    if (!sb_parse_bool(text, &value))
+        return false;
+    *number_out = value;
+    return true;
 }
 
 static bool in_range(const struct sb_url_rule *rule, int64_t number)
@@ -131,13 +96,13 @@ static sabot_status set_value(const char *whole,
                                rule->name, text);
         break;
     case SB_URL_INT:
-        if (!parse_int(text, &number) || !in_range(rule, number))
+        if (!sb_parse_int64(text, &number) || !in_range(rule, number))
             return sabot_raise(error, SABOT_ERR_CONFIG,
                                "%s: %s=%s: expected a number from %" PRId64 " to %" PRId64, whole,
                                rule->name, text, rule->min, rule->max);
         break;
     case SB_URL_BYTES:
-        if (!parse_bytes(text, &number) || !in_range(rule, number))
+        if (!sb_parse_bytes(text, &number) || !in_range(rule, number))
             return sabot_raise(error, SABOT_ERR_CONFIG,
                                "%s: %s=%s: expected bytes, such as 64MiB, from %" PRId64
                                " to %" PRId64,
