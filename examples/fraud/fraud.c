@@ -106,8 +106,9 @@ static bool amount(const struct account *past, const struct transaction *now, st
     out->type = "AMOUNT_ANOMALY";
     out->severity = score > 4 ? "CRITICAL" : "HIGH";
     out->related[0] = '\0';
-    snprintf(out->details, sizeof out->details, "%.2f is %.1f deviations off the mean %.2f of %d",
-             now->amount, score, mean, past->known);
+    snprintf(out->details, sizeof out->details,
+             "%.2f is %.1f deviations %s the mean %.2f of %d transactions", now->amount,
+             fabs(score), score < 0 ? "below" : "above", mean, past->known);
     return true;
 }
 
