@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -55,6 +56,8 @@ static uint64_t os_random(void *self)
 
 /* --- Memory ----------------------------------------------------------------------------------- */
 
+enum { HUGE_PAGE = 2 * 1024 * 1024 };
+
 static bool allocation_fails(struct sb_os *os)
 {
     const uint64_t number =
@@ -72,6 +75,10 @@ static void *os_allocate(void *self, size_t size, size_t alignment)
         return NULL;
     if (posix_memalign(&memory, alignment, size == 0 ? 1 : size) != 0)
         return NULL;
+    /* Memory that is aligned to a huge page is meant for one: state is read at random, and with
+     * small pages most reads would miss the page tables' cache. A wish: it may fail. */
+    if (alignment >= HUGE_PAGE)
+        (void)madvise(memory, size, MADV_HUGEPAGE);
     return memory;
 }
 

@@ -116,7 +116,7 @@ static bool has_sealed(const sabot_context *context)
 
 static void prefetch(const struct sb_operator *self, const struct sb_slice *slice, uint32_t at)
 {
-    const struct sb_store *store = self->context.store;
+    struct sb_store *store = self->context.store;
 
     if (store == NULL)
         return;

@@ -125,7 +125,8 @@ static uint64_t sum_of(const struct sb_account *account, const struct sb_account
 {
     uint64_t sum = 0;
 
-    for (const struct sb_account_line *first = account->lines; first != line; first = first->next)
+    for (const struct sb_account_line *first = account->lines; first != NULL && first != line;
+         first = first->next)
         if (same_state(first, line))
             return 0;
     for (const struct sb_account_line *other = line; other != NULL; other = other->next)

@@ -16,6 +16,8 @@
 enum {
     REGION_SIZE = 2 * 1024 * 1024,
     REGION_CHUNKS = REGION_SIZE / SB_CHUNK_SIZE,
+    REGION_WORDS = REGION_CHUNKS / 64,
+    ORDER_MAX = 8,              /* runs of up to 2^8 chunks, half a region, lie in regions */
     SMALL_SLAB_CELL_MAX = 1024, /* bigger cells lie in slabs of WIDE_CHUNKS */
     WIDE_CHUNKS = 4,
     CHUNKS_MIN = 8, /* numbers an arena begins with */
@@ -23,15 +25,17 @@ enum {
 };
 
 /* --- Pool ---------------------------------------------------------------------------------------
- */
+ *
+ * A region keeps a bit per chunk. A run of a power of two, up to half a region, lies at a multiple
+ * of its size, so that a look at a word or two finds one; any other is a block of its own. */
 
-/* The first chunk of a region is its head; a region is aligned to its size, so that a chunk finds
- * it. */
+/* Lies in the first chunk of the region; a region is aligned to its size, so that a chunk finds it.
+ */
 struct sb_region {
     struct sb_region *next, *previous; /* those with a free chunk */
-    uint8_t *chunk_free;               /* linked through their first bytes */
-    uint32_t fresh;                    /* chunks from here on were never used */
+    uint64_t free[REGION_WORDS];       /* a bit per chunk */
     uint32_t used;                     /* chunks given out */
+    uint32_t order_max;                /* no free run of more than 2^order_max chunks */
 };
 
 void sb_pool_init(struct sb_pool *pool, const struct sb_env *env, struct sb_account *account)
@@ -69,70 +73,125 @@ static struct sb_region *region_create(struct sb_pool *pool)
 
     if (region == NULL)
         return NULL;
-    *region = (struct sb_region){.fresh = 1};
+    *region = (struct sb_region){.order_max = ORDER_MAX};
+    memset(region->free, 0xff, sizeof region->free);
+    region->free[0] &= ~(uint64_t)1;
     region_link(pool, region);
     return region;
 }
 
-static uint8_t *pool_take(struct sb_pool *pool)
+/* The first free run of 2^order chunks at a multiple of it; 0: none. */
+static uint32_t region_find(const struct sb_region *region, uint32_t order)
 {
-    struct sb_region *region = pool->regions;
-    uint8_t *chunk;
+    /* Bits at the multiples of 1, 2, 4, ... 64. */
+    static const uint64_t multiples[] = {UINT64_MAX,
+                                         UINT64_C(0x5555555555555555),
+                                         UINT64_C(0x1111111111111111),
+                                         UINT64_C(0x0101010101010101),
+                                         UINT64_C(0x0001000100010001),
+                                         UINT64_C(0x0000000100000001),
+                                         1};
+    const uint32_t words = order > 6 ? 1U << (order - 6) : 1;
+    const uint32_t within = order > 6 ? 6 : order;
 
-    if (region == NULL)
-        region = region_create(pool);
-    if (region == NULL)
-        return NULL;
-    chunk = region->chunk_free;
-    if (chunk != NULL)
-        memcpy(&region->chunk_free, chunk, sizeof region->chunk_free);
-    else
-        chunk = (uint8_t *)region + (size_t)region->fresh++ * SB_CHUNK_SIZE;
-    region->used++;
-    if (region->chunk_free == NULL && region->fresh == REGION_CHUNKS)
-        region_unlink(pool, region);
-    return chunk;
+    for (uint32_t word = 0; word < REGION_WORDS; word += words) {
+        uint64_t runs = region->free[word];
+
+        for (uint32_t i = 1; i < words; i++)
+            runs &= region->free[word + i];
+        for (uint32_t i = 0; i < within; i++)
+            runs &= runs >> (1U << i);
+        runs &= multiples[within];
+        if (runs != 0)
+            return word * 64 + (uint32_t)__builtin_ctzll(runs);
+    }
+    return 0;
 }
 
-static void pool_give(struct sb_pool *pool, uint8_t *chunk)
+/* Mark a run as free or used: it lies in one word, or is whole words. */
+static void region_mark(struct sb_region *region, uint32_t first, uint32_t order, bool free)
 {
-    struct sb_region *region = (struct sb_region *)(chunk - ((uintptr_t)chunk & (REGION_SIZE - 1)));
+    const uint32_t words = order > 6 ? 1U << (order - 6) : 1;
+    const uint64_t bits =
+        order >= 6 ? UINT64_MAX : (((uint64_t)1 << (1U << order)) - 1) << (first % 64);
 
-    SB_ASSERT(region->used > 0);
-    if (region->chunk_free == NULL && region->fresh == REGION_CHUNKS)
-        region_link(pool, region);
-    memcpy(chunk, &region->chunk_free, sizeof region->chunk_free);
-    region->chunk_free = chunk;
-    region->used--;
-    if (region->used == 0) {
-        region_unlink(pool, region);
-        pool->env->type->release(pool->env->self, region, REGION_SIZE);
+    for (uint32_t word = first / 64; word < first / 64 + words; word++) {
+        SB_ASSERT((region->free[word] & bits) == (free ? 0 : bits));
+        region->free[word] ^= bits;
     }
 }
 
-/* Memory for the chunks of a slab or run: one from the pool, or a block of its own. */
-static uint8_t *chunks_take(struct sb_pool *pool, uint32_t chunks)
+static uint8_t *region_take(struct sb_pool *pool, uint32_t order)
+{
+    struct sb_region *region = pool->regions;
+    uint32_t first = 0;
+
+    while (region != NULL) {
+        if (region->order_max >= order)
+            first = region_find(region, order);
+        if (first != 0)
+            break;
+        if (region->order_max >= order)
+            region->order_max = order - 1; /* a linked region has one chunk at least */
+        region = region->next;
+    }
+    if (region == NULL) {
+        region = region_create(pool);
+        if (region == NULL)
+            return NULL;
+        first = region_find(region, order);
+    }
+    region_mark(region, first, order, false);
+    region->used += 1U << order;
+    if (region->used == REGION_CHUNKS - 1)
+        region_unlink(pool, region);
+    return (uint8_t *)region + (size_t)first * SB_CHUNK_SIZE;
+}
+
+static void region_give(struct sb_pool *pool, uint8_t *memory, uint32_t order)
+{
+    const uintptr_t offset = (uintptr_t)memory & (REGION_SIZE - 1);
+    struct sb_region *region = (struct sb_region *)(void *)(memory - offset);
+
+    if (region->used == REGION_CHUNKS - 1)
+        region_link(pool, region);
+    region_mark(region, (uint32_t)(offset / SB_CHUNK_SIZE), order, true);
+    region->order_max = ORDER_MAX;
+    region->used -= 1U << order;
+    if (region->used > 0)
+        return;
+    region_unlink(pool, region);
+    pool->env->type->release(pool->env->self, region, REGION_SIZE);
+}
+
+static bool fits_region(uint32_t chunks)
+{
+    return chunks <= 1U << ORDER_MAX && (chunks & (chunks - 1)) == 0;
+}
+
+void *sb_pool_take(struct sb_pool *pool, uint32_t chunks)
 {
     const uint64_t bytes = (uint64_t)chunks * SB_CHUNK_SIZE;
-    uint8_t *memory;
+    void *memory;
 
     if (!sb_account_reserve(pool->account, bytes))
         return NULL;
-    if (chunks == 1)
-        memory = pool_take(pool);
+    if (fits_region(chunks))
+        memory = region_take(pool, (uint32_t)__builtin_ctz(chunks));
     else
-        memory = pool->env->type->allocate(pool->env->self, bytes, SB_CHUNK_SIZE);
+        memory = pool->env->type->allocate(pool->env->self, bytes,
+                                           bytes < REGION_SIZE ? SB_CHUNK_SIZE : REGION_SIZE);
     if (memory == NULL)
         sb_account_release(pool->account, bytes);
     return memory;
 }
 
-static void chunks_give(struct sb_pool *pool, uint8_t *memory, uint32_t chunks)
+void sb_pool_give(struct sb_pool *pool, void *memory, uint32_t chunks)
 {
     const uint64_t bytes = (uint64_t)chunks * SB_CHUNK_SIZE;
 
-    if (chunks == 1)
-        pool_give(pool, memory);
+    if (fits_region(chunks))
+        region_give(pool, memory, (uint32_t)__builtin_ctz(chunks));
     else
         pool->env->type->release(pool->env->self, memory, bytes);
     sb_account_release(pool->account, bytes);
@@ -275,7 +334,8 @@ static void numbers_give(struct sb_cells *arena, uint32_t first, uint32_t chunks
     arena->free_numbers[class] = first;
 }
 
-void sb_cell_first_change(struct sb_cells *arena, uint32_t first, uint32_t last)
+/* Before chunks change: tell a snapshot that hasn't heard of them. */
+static void chunks_change(struct sb_cells *arena, uint32_t first, uint32_t last)
 {
     for (uint32_t i = first; i <= last; i++) {
         if (arena->chunks[i].epoch == arena->epoch)
@@ -294,14 +354,18 @@ static uint32_t run_take(struct sb_cells *arena, uint32_t chunks, uint8_t class)
 
     if (first == 0)
         return 0;
-    memory = chunks_take(arena->pool, chunks);
+    memory = sb_pool_take(arena->pool, chunks);
     if (memory == NULL) {
         numbers_give(arena, first, chunks);
         return 0;
     }
     for (uint32_t i = 0; i < chunks; i++)
         arena->chunks[first + i] = (struct sb_chunk){
-            .memory = memory + (size_t)i * SB_CHUNK_SIZE, .epoch = arena->epoch, .lead = first};
+            .memory = memory + (size_t)i * SB_CHUNK_SIZE,
+            .epoch = arena->epoch,
+            .lead = first & INT32_MAX,
+            .wide = chunks > 1,
+        };
     arena->slabs[first] = (struct sb_slab){.class = class, .chunks = chunks};
     return first;
 }
@@ -310,8 +374,8 @@ static void run_give(struct sb_cells *arena, uint32_t first)
 {
     const uint32_t chunks = arena->slabs[first].chunks;
 
-    sb_cell_first_change(arena, first, first + chunks - 1);
-    chunks_give(arena->pool, arena->chunks[first].memory, chunks);
+    chunks_change(arena, first, first + chunks - 1);
+    sb_pool_give(arena->pool, arena->chunks[first].memory, chunks);
     numbers_give(arena, first, chunks);
 }
 
@@ -437,7 +501,7 @@ sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t size)
         slab_link(arena, lead);
     }
     ref = slab_take(arena, lead);
-    sb_cell_change(arena, ref, classes[class].size);
+    sb_cell_change(arena, ref);
     memset(sb_cell_at(arena, ref), 0, classes[class].size);
     return ref;
 }
@@ -451,7 +515,7 @@ void sb_cell_free(struct sb_cells *arena, sb_ref ref)
         run_give(arena, lead);
         return;
     }
-    sb_cell_change(arena, ref, classes[arena->slabs[lead].class].size);
+    sb_cell_change(arena, ref);
     slab_give(arena, lead, ref);
 }
 
@@ -460,7 +524,7 @@ void sb_cell_drop(struct sb_cells *arena, sb_ref ref)
 {
     uint8_t *cell = sb_cell_at(arena, ref);
 
-    sb_cell_change(arena, ref, 8);
+    sb_cell_change(arena, ref);
     memcpy(cell + 4, &arena->dead, sizeof arena->dead);
     arena->dead = ref;
 }
@@ -473,4 +537,18 @@ void sb_cells_bury(struct sb_cells *arena)
         memcpy(&arena->dead, (uint8_t *)sb_cell_at(arena, ref) + 4, sizeof arena->dead);
         sb_cell_free(arena, ref);
     }
+}
+
+void sb_cell_first_change(struct sb_cells *arena, sb_ref ref)
+{
+    const uint32_t number = ref >> 8;
+    const uint32_t lead = arena->chunks[number].lead;
+    const struct sb_slab *slab = &arena->slabs[lead];
+    uint32_t last = number;
+
+    if (slab->class == CLASS_RUN)
+        last = lead + slab->chunks - 1;
+    else if (slab->chunks > 1)
+        last += ((ref & 255) * SB_CELL_UNIT + classes[slab->class].size - 1) / SB_CHUNK_SIZE;
+    chunks_change(arena, number, last);
 }

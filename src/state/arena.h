@@ -13,8 +13,8 @@
  * What is freed stays readable until sb_cells_bury(): cells that were dropped while a callback ran
  * are linked into a list of the dead through their second word, and no other byte of them changes.
  *
- * Chunks of slabs come from a pool, which many arenas of a thread share; it takes regions of 2 MiB
- * from the system and gives a region back when all of its chunks are free.
+ * Chunks come from a pool, which the arenas and indexes of a store share; it takes regions of 2 MiB
+ * from the system, which can then be one page, and gives a region back when all of it is free.
  *
  * Threads: the store's. Memory: reserved from the account by chunk. */
 #ifndef SB_STATE_ARENA_H
@@ -45,15 +45,19 @@ struct sb_pool {
 
 void sb_pool_init(struct sb_pool *pool, const struct sb_env *env, struct sb_account *account);
 void sb_pool_reset(struct sb_pool *pool); /* every chunk is back (asserted) */
+/* Chunks one behind the other, aligned to a chunk, not zeroed; NULL: no memory. */
+void *sb_pool_take(struct sb_pool *pool, uint32_t chunks);
+void sb_pool_give(struct sb_pool *pool, void *memory, uint32_t chunks);
 
 /* --- Arena --------------------------------------------------------------------------------------
  */
 
 /* What a look at a cell needs. */
 struct sb_chunk {
-    uint8_t *memory; /* NULL: the number is free */
-    uint32_t epoch;  /* of the last change */
-    uint32_t lead;   /* number of the first chunk of the slab or run */
+    uint8_t *memory;    /* NULL: the number is free */
+    uint32_t epoch;     /* of the last change */
+    uint32_t lead : 31; /* number of the first chunk of the slab or run */
+    uint32_t wide : 1;  /* cells may lie across chunks */
 };
 
 /* What allocation needs; of the lead of a slab or run. */
@@ -99,15 +103,14 @@ static inline void *sb_cell_at(const struct sb_cells *arena, sb_ref ref)
     return arena->chunks[ref >> 8].memory + (size_t)(ref & 255) * SB_CELL_UNIT;
 }
 
-/* Before any change of `size` bytes from the cell on. */
-void sb_cell_first_change(struct sb_cells *arena, uint32_t first, uint32_t last);
-static inline void sb_cell_change(struct sb_cells *arena, sb_ref ref, uint32_t size)
+/* Before any change of a cell. */
+void sb_cell_first_change(struct sb_cells *arena, sb_ref ref);
+static inline void sb_cell_change(struct sb_cells *arena, sb_ref ref)
 {
-    const uint32_t first = ref >> 8;
-    const uint32_t last = first + ((ref & 255) * SB_CELL_UNIT + size - 1) / SB_CHUNK_SIZE;
+    const struct sb_chunk *chunk = &arena->chunks[ref >> 8];
 
-    if (__builtin_expect(arena->chunks[first].epoch != arena->epoch || last != first, 0))
-        sb_cell_first_change(arena, first, last);
+    if (__builtin_expect(chunk->epoch != arena->epoch || chunk->wide, 0))
+        sb_cell_first_change(arena, ref);
 }
 
 #endif

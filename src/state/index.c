@@ -17,11 +17,17 @@ enum {
     SHRINK = 16, /* smaller when one of so many slots is used */
 };
 
+/* Small arrays are blocks of their own; from a chunk on they lie in the pool's regions, so that a
+ * look into them seldom misses the page tables. */
 static struct sb_slot *slots_take(struct sb_pool *pool, uint64_t count)
 {
     const uint64_t bytes = count * sizeof(struct sb_slot);
     struct sb_slot *slots;
 
+    if (bytes >= SB_CHUNK_SIZE) {
+        slots = sb_pool_take(pool, (uint32_t)(bytes / SB_CHUNK_SIZE));
+        return slots == NULL ? NULL : memset(slots, 0, bytes);
+    }
     if (!sb_account_reserve(pool->account, bytes))
         return NULL;
     slots = sb_alloc(pool->env, bytes);
@@ -36,6 +42,10 @@ static void slots_give(struct sb_pool *pool, struct sb_slot *slots, uint32_t mas
 
     if (slots == NULL)
         return;
+    if (bytes >= SB_CHUNK_SIZE) {
+        sb_pool_give(pool, slots, (uint32_t)(bytes / SB_CHUNK_SIZE));
+        return;
+    }
     sb_free(pool->env, slots, bytes);
     sb_account_release(pool->account, bytes);
 }

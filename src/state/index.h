@@ -22,7 +22,7 @@ struct sb_slot {
     sb_ref ref;
 };
 
-enum { SB_SLOT_GONE = UINT32_MAX }; /* a reference: moved to the new array, or removed */
+#define SB_SLOT_GONE UINT32_MAX /* a reference: moved to the new array, or removed */
 
 struct sb_index {
     struct sb_slot *slots;

@@ -37,7 +37,7 @@ static void drop_segment(struct sb_vault *vault, struct sb_state *state, uint32_
     struct sb_segment *segment = sb_cell_at(&vault->cells[shard], ref);
     const uint32_t bytes = segment_bytes(segment->cell.size);
 
-    sb_cell_change(&vault->cells[shard], ref, sizeof segment->cell);
+    sb_cell_change(&vault->cells[shard], ref);
     segment->cell.head |= SB_CELL_GONE;
     sb_vault_drop(vault, state, shard, ref, bytes);
 }
@@ -108,7 +108,7 @@ static struct sb_segment *add_segment(struct sb_vault *vault,
     segment->cell.size = room;
     segment->first = list->next;
     if (last != NULL) {
-        sb_cell_change(cells, list->last_segment, sizeof *last);
+        sb_cell_change(cells, list->last_segment);
         last->next = ref;
     } else {
         list->first_segment = ref;
@@ -132,7 +132,7 @@ static sabot_status append(struct sb_vault *vault,
         segment = add_segment(vault, state, shard, list, stride);
     if (segment == NULL)
         return SABOT_ERR_MEMORY;
-    sb_cell_change(&vault->cells[shard], list->last_segment, segment_bytes(segment->cell.size));
+    sb_cell_change(&vault->cells[shard], list->last_segment);
     to = (uint8_t *)(segment + 1) + segment->used;
     if (state->fixed_size == 0) {
         const uint32_t size = (uint32_t)value.size;
@@ -168,7 +168,7 @@ sabot_status sb_list_append(struct sb_store *store,
     cell = changeable(vault, state, named, &ref);
     if (cell == NULL)
         SABOT_TRY(sb_key_create(vault, state, named, sizeof *list, &cell, &ref, error));
-    sb_cell_change(&vault->cells[shard], ref, sb_cell_bytes(state, cell));
+    sb_cell_change(&vault->cells[shard], ref);
     list = list_of(state, cell);
     if (append(vault, state, shard, list, value) != SABOT_OK) {
         if (list->first == list->next)
@@ -213,7 +213,7 @@ sabot_status sb_list_trim(struct sb_store *store,
         sb_key_forget(vault, state, hash, ref);
         return SABOT_OK;
     }
-    sb_cell_change(&vault->cells[shard], ref, sb_cell_bytes(state, cell));
+    sb_cell_change(&vault->cells[shard], ref);
     list->first = list->next - keep;
     for (;;) {
         const sb_ref oldest = list->first_segment;

@@ -64,8 +64,7 @@ static sb_ref *link_of(struct sb_vault *vault,
     if (before == 0)
         return &map->tower[height];
     entry = sb_entry_of(state, sb_cell_at(&vault->cells[shard], before));
-    sb_cell_change(&vault->cells[shard], before,
-                   state->entry_offset + (uint32_t)sizeof(sb_ref) * (2 + height));
+    sb_cell_change(&vault->cells[shard], before);
     return &entry->tower[height];
 }
 
@@ -218,8 +217,7 @@ static sabot_status make(struct sb_vault *vault,
 static void enter(struct sb_vault *vault, struct sb_state *state, const struct place *place)
 {
     sb_index_insert(&state->tables[place->shard].entries, place->entry_hash, place->ref);
-    sb_cell_change(&vault->cells[place->shard], place->owner_ref,
-                   sb_cell_bytes(state, place->owner));
+    sb_cell_change(&vault->cells[place->shard], place->owner_ref);
     link_entry(vault, state, place->shard, map_of(state, place->owner), place->ref);
 }
 
@@ -236,7 +234,7 @@ static void take_out(struct sb_vault *vault,
 
     unlink_entry(vault, state, shard, map, ref);
     sb_index_remove(&state->tables[shard].entries, &vault->pool, entry_hash, ref);
-    sb_cell_change(&vault->cells[shard], ref, sizeof *cell);
+    sb_cell_change(&vault->cells[shard], ref);
     cell->head |= SB_CELL_GONE;
     sb_vault_drop(vault, state, shard, ref, bytes);
 }
@@ -250,7 +248,7 @@ void sb_entry_remove(struct sb_vault *vault,
     const sb_ref owner_ref = sb_entry_of(state, sb_cell_at(cells, ref))->owner;
     struct sb_cell *owner = sb_cell_at(cells, owner_ref);
 
-    sb_cell_change(cells, owner_ref, sb_cell_bytes(state, owner));
+    sb_cell_change(cells, owner_ref);
     take_out(vault, state, map_of(state, owner), entry_hash, ref);
     if (map_of(state, owner)->count == 0) {
         const uint64_t hash =
@@ -332,7 +330,7 @@ void *sb_map_edit(struct sb_store *store,
         enter(vault, state, &place);
         return sb_entry_value(state, place.cell);
     }
-    sb_cell_change(&vault->cells[place.shard], place.ref, sb_entry_bytes(state, place.cell));
+    sb_cell_change(&vault->cells[place.shard], place.ref);
     if (state->entries_expire) {
         if (sb_state_expired(vault, state, place.cell))
             memset(sb_entry_value(state, place.cell), 0, place.cell->size);

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "state/vault.h"
 
+enum { CELL_AHEAD = 40 }; /* a small cell often lies in two lines */
+
 /* --- Creation -----------------------------------------------------------------------------------
  */
 
@@ -255,8 +257,9 @@ void sb_key_remove(struct sb_vault *vault, struct sb_state *state, uint64_t hash
     struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
     const uint32_t bytes = sb_cell_bytes(state, cell);
 
+    vault->hints[hash % SB_HINTS].cell = NULL;
     sb_index_remove(&state->tables[shard].keys, &vault->pool, hash, ref);
-    sb_cell_change(&vault->cells[shard], ref, sizeof *cell);
+    sb_cell_change(&vault->cells[shard], ref);
     cell->head |= SB_CELL_GONE;
     sb_vault_drop(vault, state, shard, ref, bytes);
 }
@@ -267,7 +270,7 @@ void sb_key_forget(struct sb_vault *vault, struct sb_state *state, uint64_t hash
     struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
     void *value = sb_cell_value(state, cell);
 
-    sb_cell_change(&vault->cells[shard], ref, sb_cell_bytes(state, cell));
+    sb_cell_change(&vault->cells[shard], ref);
     if (state->spec.kind == SB_STATE_LIST)
         sb_list_drop_segments(vault, state, shard, value);
     else if (state->spec.kind == SB_STATE_MAP)
@@ -295,13 +298,20 @@ void sb_store_prefetch(const struct sb_store *store, uint32_t index, uint64_t ha
     sb_index_prefetch(&vault->states[index].tables[sb_hash_shard(hash)].keys, hash);
 }
 
-void sb_store_prefetch_cell(const struct sb_store *store, uint32_t index, uint64_t hash)
+void sb_store_prefetch_cell(struct sb_store *store, uint32_t index, uint64_t hash)
 {
-    const struct sb_vault *vault = sb_vault_of_const(store);
+    struct sb_vault *vault = sb_vault_of(store);
+    const struct sb_state *state = &vault->states[index];
     const uint32_t shard = sb_hash_shard(hash);
-    struct sb_probe probe = sb_index_probe(&vault->states[index].tables[shard].keys, hash);
+    struct sb_probe probe = sb_index_probe(&state->tables[shard].keys, hash);
     const sb_ref ref = sb_index_match(&probe);
+    struct sb_hint *hint = &vault->hints[hash % SB_HINTS];
+    uint8_t *cell;
 
-    if (ref != 0)
-        __builtin_prefetch(sb_cell_at(&vault->cells[shard], ref), 1, 3);
+    if (ref == 0 || state->wheel != NULL)
+        return;
+    cell = sb_cell_at(&vault->cells[shard], ref);
+    __builtin_prefetch(cell, 1, 3);
+    __builtin_prefetch(cell + CELL_AHEAD, 1, 3);
+    *hint = (struct sb_hint){.hash = hash, .cell = (void *)cell, .ref = ref, .state = index};
 }

@@ -147,7 +147,7 @@ static inline SABOT_MUST_CHECK sabot_status sb_store_status(const struct sb_stor
 
 /* Hints: fetch the slot of the index; later, the cell that the slot names. */
 void sb_store_prefetch(const struct sb_store *store, uint32_t index, uint64_t hash);
-void sb_store_prefetch_cell(const struct sb_store *store, uint32_t index, uint64_t hash);
+void sb_store_prefetch_cell(struct sb_store *store, uint32_t index, uint64_t hash);
 
 /* --- Values -------------------------------------------------------------------------------------
  */

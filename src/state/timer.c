@@ -126,7 +126,7 @@ static void set_place(struct sb_vault *vault, uint64_t item, uint32_t slot, uint
 {
     struct sb_timer *timer = timer_at(vault, item);
 
-    sb_cell_change(&vault->cells[item >> 32], (sb_ref)item, sizeof *timer);
+    sb_cell_change(&vault->cells[item >> 32], (sb_ref)item);
     timer->slot = slot;
     timer->at = at;
 }

@@ -37,7 +37,7 @@ void sb_state_refresh(struct sb_vault *vault,
 
     if (now_ms <= sb_cell_time(cell))
         return;
-    sb_cell_change(&vault->cells[shard], ref, sizeof *cell + sizeof now_ms);
+    sb_cell_change(&vault->cells[shard], ref);
     sb_cell_set_time(cell, now_ms);
 }
 

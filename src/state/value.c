@@ -33,9 +33,13 @@ const void *sb_store_read(struct sb_store *store, uint32_t index, sabot_text key
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
-    const struct sb_cell *cell = visible(vault, state, (struct sb_key){key, hash});
+    const struct sb_hint *hint = sb_key_hint(vault, state, (struct sb_key){key, hash});
+    const struct sb_cell *cell;
 
     SB_ASSERT(is_value(state) && state->fixed_size > 0);
+    if (__builtin_expect(hint != NULL && state->plain, 1))
+        return sb_cell_value(state, hint->cell);
+    cell = visible(vault, state, (struct sb_key){key, hash});
     return cell == NULL ? vault->zeros : sb_cell_value(state, cell);
 }
 
@@ -66,6 +70,30 @@ sabot_text sb_store_get(struct sb_store *store, uint32_t index, sabot_text key, 
     return (sabot_text){(const char *)sb_cell_value(state, cell), cell->size};
 }
 
+/* Without a hint, or with a time to live. */
+static __attribute__((noinline)) void *edit(struct sb_vault *vault,
+                                            struct sb_state *state,
+                                            const struct sb_key *key,
+                                            sabot_error *error)
+{
+    const uint32_t shard = sb_hash_shard(key->hash);
+    struct sb_cell *cell = NULL;
+    sb_ref ref = sb_key_find(vault, state, *key, &cell);
+
+    if (ref == 0) {
+        if (sb_key_create(vault, state, *key, state->fixed_size, &cell, &ref, error) != SABOT_OK)
+            return NULL;
+        return sb_cell_value(state, cell);
+    }
+    sb_cell_change(&vault->cells[shard], ref);
+    if (state->keys_expire) {
+        if (sb_state_expired(vault, state, cell))
+            memset(sb_cell_value(state, cell), 0, cell->size);
+        sb_state_refresh(vault, state, shard, ref, cell);
+    }
+    return sb_cell_value(state, cell);
+}
+
 void *sb_store_edit(struct sb_store *store,
                     uint32_t index,
                     sabot_text key,
@@ -74,24 +102,13 @@ void *sb_store_edit(struct sb_store *store,
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
-    const uint32_t shard = sb_hash_shard(hash);
-    const struct sb_key named = {key, hash};
-    struct sb_cell *cell = NULL;
-    sb_ref ref = sb_key_find(vault, state, named, &cell);
+    const struct sb_hint *hint = sb_key_hint(vault, state, (struct sb_key){key, hash});
 
     SB_ASSERT(is_value(state) && state->fixed_size > 0);
-    if (ref == 0) {
-        if (sb_key_create(vault, state, named, state->fixed_size, &cell, &ref, error) != SABOT_OK)
-            return NULL;
-        return sb_cell_value(state, cell);
-    }
-    sb_cell_change(&vault->cells[shard], ref, sb_cell_bytes(state, cell));
-    if (state->keys_expire) {
-        if (sb_state_expired(vault, state, cell))
-            memset(sb_cell_value(state, cell), 0, cell->size);
-        sb_state_refresh(vault, state, shard, ref, cell);
-    }
-    return sb_cell_value(state, cell);
+    if (__builtin_expect(hint == NULL || !state->plain, 0))
+        return edit(vault, state, &(struct sb_key){key, hash}, error);
+    sb_cell_change(&vault->cells[sb_hash_shard(hash)], hint->ref);
+    return sb_cell_value(state, hint->cell);
 }
 
 sabot_status sb_store_put(struct sb_store *store,

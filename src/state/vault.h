@@ -62,8 +62,20 @@ struct sb_state {
     struct sb_wheel *wheel; /* timers only */
 };
 
+/* Where the cell of a key is that will soon be used: found by sb_store_prefetch_cell(). It lies at
+ * the lowest bits of the hash, and is forgotten when the cell is removed. */
+struct sb_hint {
+    uint64_t hash;
+    struct sb_cell *cell; /* NULL: none */
+    sb_ref ref;
+    uint32_t state;
+};
+
+enum { SB_HINTS = 16 };
+
 struct sb_vault {
     struct sb_store store; /* first: a store is its vault */
+    struct sb_hint hints[SB_HINTS];
     struct sb_store_config config;
     struct sb_state *states;
     struct sb_pool pool;
@@ -162,6 +174,20 @@ static inline sb_ref sb_key_find(const struct sb_vault *vault,
         }
     }
     return 0;
+}
+
+/* The hint for a key, when it is right; else NULL. */
+static inline const struct sb_hint *sb_key_hint(const struct sb_vault *vault,
+                                                const struct sb_state *state,
+                                                struct sb_key key)
+{
+    const struct sb_hint *hint = &vault->hints[key.hash % SB_HINTS];
+
+    if (hint->hash != key.hash || hint->cell == NULL || hint->state != state->index ||
+        sb_cell_key_size(hint->cell) != key.text.size ||
+        !sb_same_bytes(sb_cell_key(state, hint->cell), key.text.data, key.text.size))
+        return NULL;
+    return hint;
 }
 
 /* A new cell of a key with a zeroed value of `size` bytes, in the index, refreshed now. */

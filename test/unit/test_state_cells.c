@@ -162,13 +162,13 @@ static void a_snapshot_hears_of_a_chunk_before_its_first_change_only(void **stat
     make_cell(fixture, 2, 20000);
     fixture->cells.before_change = count_chunk;
     fixture->cells.before_change_context = &calls;
-    sb_cell_change(&fixture->cells, fixture->refs[0], 100);
+    sb_cell_change(&fixture->cells, fixture->refs[0]);
     assert_int_equal(calls, 0); /* made in this epoch */
     fixture->cells.epoch++;
-    sb_cell_change(&fixture->cells, fixture->refs[0], 100);
-    sb_cell_change(&fixture->cells, fixture->refs[1], 100);
+    sb_cell_change(&fixture->cells, fixture->refs[0]);
+    sb_cell_change(&fixture->cells, fixture->refs[1]);
     assert_int_equal(calls, 1); /* both lie in one chunk */
-    sb_cell_change(&fixture->cells, fixture->refs[2], 20000);
+    sb_cell_change(&fixture->cells, fixture->refs[2]);
     assert_int_equal(calls, 6); /* a run of five */
     fixture->cells.epoch++;
     sb_cell_free(&fixture->cells, fixture->refs[2]);
