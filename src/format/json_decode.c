@@ -644,7 +644,7 @@ sabot_status sb_json_decode(struct sb_decoder *decoder,
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a batch of %s",
                            decoder->schema->name);
     SB_ASSERT(builder->batch->schema == decoder->schema);
-    reader->start = (const uint8_t *)bytes.data;
+    reader->start = (const uint8_t *)(bytes.data == NULL ? "" : bytes.data);
     reader->end = reader->start + bytes.size;
     decoder->builder = builder;
     decoder->record++;

@@ -19,6 +19,7 @@
 enum {
     VALUE_MAX = 32,  /* bytes of any value but a text */
     ESCAPE_SIZE = 6, /* \u001f */
+    LEAD_BLOCK = 32, /* bytes of a lead that are copied, whatever its size */
     TEXT_SLACK = 64, /* room behind a text for blocks and what closes it */
 };
 
@@ -29,7 +30,7 @@ struct step {
     uint32_t field;
     sabot_type type;
     uint32_t lead_size;
-    const uint8_t *lead; /* `,"key":`, with the brace when it opens */
+    const uint8_t *lead; /* `,"key":`, with the brace when it opens; then LEAD_BLOCK bytes more */
 };
 
 struct sb_encoder {
@@ -189,7 +190,13 @@ static uint8_t *write_lead(uint8_t *at, const struct step *step)
 {
     const uint32_t first = at[-1] == '{';
 
-    return put(at, step->lead + first, step->lead_size - first);
+    const uint8_t *lead = step->lead + first;
+    const size_t size = step->lead_size - first;
+
+    memcpy(at, lead, LEAD_BLOCK); /* of a fixed size: no call */
+    if (size > LEAD_BLOCK)
+        memcpy(at + LEAD_BLOCK, lead + LEAD_BLOCK, size - LEAD_BLOCK);
+    return at + size;
 }
 
 static bool is_unspeakable(const struct step *step, const struct sb_batch *batch, uint32_t row)
@@ -265,7 +272,7 @@ static sabot_status make_lead(struct sb_arena *arena,
                               const struct sb_json_member *member,
                               struct step *step)
 {
-    uint8_t *lead = sb_arena_alloc(arena, member->key_size * ESCAPE_SIZE + 5);
+    uint8_t *lead = sb_arena_alloc(arena, member->key_size * ESCAPE_SIZE + 5 + LEAD_BLOCK);
     uint8_t *end;
 
     if (lead == NULL)

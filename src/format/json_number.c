@@ -253,11 +253,10 @@ static const char pairs[] = "00010203040506070809101112131415161718192021222324"
 
 static uint32_t count_digits(uint64_t value)
 {
-    uint32_t count = 1;
+    /* 1233/4096 is the logarithm of 2, a little too small: right, or one too few. */
+    const uint32_t count = (64 - (uint32_t)__builtin_clzll(value | 1)) * 1233 >> 12;
 
-    while (count < 20 && value >= sb_json_powers[count])
-        count++;
-    return count;
+    return count + (value >= sb_json_powers[count] || value == 0);
 }
 
 static uint8_t *write_digits(uint8_t *out, uint64_t value)
@@ -284,20 +283,29 @@ uint8_t *sb_json_write_int64(uint8_t *out, int64_t value)
     return write_digits(out, (uint64_t)value);
 }
 
-/* The shortest decimal of a double is mantissa * 10^exponent. First try: with 15 digits, of which
- * no two are the same double, so that the one that fits is the only one. */
+/* Is `value` the double nearest to *mantissa_out / 10^scale? Both of these are exact doubles, so
+ * the division rounds but once, as reading does. */
+static bool has_scale(double value, int32_t scale, uint64_t *mantissa_out)
+{
+    *mantissa_out = (uint64_t)(value * sb_json_scales[scale] + 0.5);
+    return (double)*mantissa_out / sb_json_scales[scale] == value;
+}
+
+/* The shortest decimal of a double is mantissa * 10^exponent. No two decimals of up to 15 digits
+ * are the same double, so that one that fits is the only one: try cents first, then 15 digits. */
 static bool shortest_of_15(double value, uint64_t *mantissa_out, int32_t *exponent_out)
 {
-    int32_t scale = 0;
+    int32_t scale = 2;
     uint64_t mantissa;
 
     if (value >= 1e15 || value < 1e-7)
         return false;
-    while (value * sb_json_scales[scale] < 1e14)
-        scale++;
-    mantissa = (uint64_t)(value * sb_json_scales[scale] + 0.5);
-    if ((double)mantissa / sb_json_scales[scale] != value)
-        return false;
+    if (value >= 1e13 || !has_scale(value, scale, &mantissa)) {
+        for (scale = 0; value * sb_json_scales[scale] < 1e14;)
+            scale++;
+        if (!has_scale(value, scale, &mantissa))
+            return false;
+    }
     for (; mantissa % 10 == 0; mantissa /= 10)
         scale--;
     *mantissa_out = mantissa;

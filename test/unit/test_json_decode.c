@@ -441,6 +441,16 @@ static void malformed_and_unfit_records_are_refused_with_place_and_reason(void *
     }
 }
 
+static void a_record_without_data_is_refused(void **state)
+{
+    struct json_fixture *json = *state;
+
+    assert_int_equal(sb_codec_json.decode(json->decoder, (sabot_text){NULL, 0}, SB_NO_FIELD, 0, 0,
+                                          &json->builder, &json->error),
+                     SABOT_ERR_FORMAT);
+    assert_string_equal(json->error.text, "byte 0: the record is empty");
+}
+
 static void every_beginning_of_a_record_is_refused(void **state)
 {
     static const char record[] = "{\"flag\":true,\"x\":[{\"y\":-1.5e3,\"z\":\"\\u00e9\"}],"
@@ -700,6 +710,7 @@ int main(void)
         TEST(integers_reach_to_their_limits),
         TEST(a_float_takes_any_number),
         TEST(malformed_and_unfit_records_are_refused_with_place_and_reason),
+        TEST(a_record_without_data_is_refused),
         TEST(every_beginning_of_a_record_is_refused),
         TEST(an_error_shows_at_most_64_bytes_escaped),
         TEST(nesting_is_limited),
