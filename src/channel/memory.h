@@ -19,8 +19,9 @@
  *   - a group, from its committed offset of that partition on. It exists there from its first
  *     commit, whether anybody reads on its behalf or not, as long as the log; that is what a
  *     restart needs. A transaction that is still open counts for nothing yet.
- * With none of them the oldest goes. A transaction that alone fills what its readers have left is
- * SABOT_ERR_LIMIT at write: waiting would be for ever.
+ * With none of them the oldest goes. When everything readable was read, and only an open
+ * transaction keeps the rest from being readable, all wait for that one: so it may go over the
+ * bound, until its own records would fill the partition. Then a write is SABOT_ERR_LIMIT.
  *
  * The end. The log knows its open writers. A topic that had one and has none left has ended: its
  * readers get SABOT_END behind the last record (and behind every transaction that is still open).

@@ -16,7 +16,8 @@
  *      the head of size 0 that ends it. So the end of a transaction needs no memory: it can't fail.
  *   4. A segment is dropped only below the lowest hold, so a reader's next record is always there;
  *      one that a reader stands in is freed when the reader leaves it.
- *   5. bytes <= bytes_max, or there is one segment, of a record larger than that.
+ *   5. bytes <= bytes_max, but for a segment of one record that is larger, and for a transaction
+ *      that everybody else waits for (no_room).
  *
  * A writer that finds no room and a hold that moves can't miss each other: the writer stores
  * `room_wanted` and then loads the holds, the other side stores its hold and then loads
@@ -248,16 +249,31 @@ static bool trim(struct sb_log_partition *partition, uint64_t capacity, bool *la
     return true;
 }
 
-/* Everything that can be read was read, and what fills the partition is this transaction. */
-static bool fills_alone(struct sb_log_partition *partition, uint64_t txn)
+static struct sb_log_open *find_open(const struct sb_log_partition *partition, uint64_t number)
+{
+    for (uint32_t i = 0; i < partition->open_count; i++) {
+        if (partition->open[i].number == number)
+            return &partition->open[i];
+    }
+    return NULL;
+}
+
+/* No room: wait, unless all others wait for this transaction. That is so when everything readable
+ * was read by those who hold the partition, and this one is what keeps the rest from being
+ * readable. Then it may go on over the bound, until its own records would fill the partition. */
+static sabot_status no_room(struct sb_log_partition *partition,
+                            uint64_t size,
+                            uint64_t txn,
+                            struct sb_log_waiter *waiter)
 {
     const int64_t stable = atomic_load_explicit(&partition->stable, memory_order_relaxed);
+    const struct sb_log_open *open = find_open(partition, txn);
 
-    for (uint32_t i = 0; i < partition->open_count; i++) {
-        if (partition->open[i].number == txn && partition->open[i].first == stable)
-            return lowest_hold(partition) >= stable;
+    if (open == NULL || open->first > stable || lowest_hold(partition) < stable) {
+        wait_for_room(partition, waiter);
+        return SABOT_AGAIN;
     }
-    return false;
+    return open->bytes + size > partition->bytes_max ? SABOT_ERR_LIMIT : SABOT_OK;
 }
 
 /* Begin a new segment for `size` bytes beside what must be set aside for `marks`. */
@@ -275,12 +291,8 @@ static sabot_status roll(struct sb_log_partition *partition,
     if (!trim(partition, capacity, &drop_last)) {
         /* Say so, and look again: a hold may have moved meanwhile. */
         atomic_store(&partition->room_wanted, true);
-        if (!trim(partition, capacity, &drop_last)) {
-            if (fills_alone(partition, txn))
-                return SABOT_ERR_LIMIT;
-            wait_for_room(partition, waiter);
-            return SABOT_AGAIN;
-        }
+        if (!trim(partition, capacity, &drop_last))
+            SABOT_TRY(no_room(partition, size, txn, waiter));
     }
     SB_ASSERT(capacity <= UINT32_MAX);
     segment = new_segment(partition, (uint32_t)capacity);
@@ -365,29 +377,22 @@ static struct sb_log_head *take(struct sb_log_partition *partition, uint32_t siz
     return head;
 }
 
-static const struct sb_log_open *find_open(const struct sb_log_partition *partition,
-                                           uint64_t number)
-{
-    for (uint32_t i = 0; i < partition->open_count; i++) {
-        if (partition->open[i].number == number)
-            return &partition->open[i];
-    }
-    return NULL;
-}
-
 static sabot_status append(struct sb_log_partition *partition,
                            const struct sb_record *record,
                            uint32_t size,
                            const struct sb_log_stamp *stamp,
                            struct sb_log_waiter *waiter)
 {
+    struct sb_log_open *open = stamp->txn == 0 ? NULL : find_open(partition, stamp->txn);
     struct sb_log_head *head;
     uint8_t *to;
 
-    if (stamp->txn != 0 && find_open(partition, stamp->txn) == NULL)
+    if (stamp->txn != 0 && open == NULL)
         return SABOT_ERR_STATE;
     if (!has_room(partition, size, partition->open_count))
         SABOT_TRY(roll(partition, size, partition->open_count, stamp->txn, waiter));
+    if (open != NULL)
+        open->bytes += size;
     head = take(partition, size);
     *head = (struct sb_log_head){
         .size = size,
@@ -436,7 +441,10 @@ static sabot_status open_txn(struct sb_log_partition *partition,
     SABOT_TRY(reserve_open(partition));
     if (!has_room(partition, 0, partition->open_count + 1))
         SABOT_TRY(roll(partition, 0, partition->open_count + 1, number, waiter));
-    partition->open[partition->open_count++] = (struct sb_log_open){number, partition->end};
+    partition->open[partition->open_count++] = (struct sb_log_open){
+        .number = number,
+        .first = partition->end,
+    };
     return SABOT_OK;
 }
 
@@ -674,8 +682,8 @@ void sb_log_room(struct sb_log_partition *partition)
         return;
     sb_lock_take(&partition->lock);
     low = lowest_hold(partition);
-    /* Woken also without room when nothing is left to read: what is in the way then is an open
-     * transaction, and if it is the writer's own, the writer must hear of it. */
+    /* Woken also without room when nothing is left to read: then an open transaction is in the way,
+     * and its writer may go on all the same. */
     if (partition->oldest == NULL || partition->oldest->end <= low ||
         low >= atomic_load_explicit(&partition->stable, memory_order_relaxed))
         wake_writers(partition);

@@ -93,7 +93,8 @@ struct sb_log_waiter {
 /* A transaction with records in a partition. */
 struct sb_log_open {
     uint64_t number;
-    int64_t first; /* offset of the first record */
+    int64_t first;  /* offset of the first record */
+    uint64_t bytes; /* of its records here */
 };
 
 /* The committed offset of a group in a partition; the log's lock. */
@@ -162,7 +163,7 @@ uint64_t sb_log_size(const struct sb_record *record);
 /* Append a record of `size` bytes (sb_log_size).
  *   SABOT_AGAIN       full; `waiter` is woken when there is room
  *   SABOT_ERR_STATE   the stamp's transaction is not open in this partition
- *   SABOT_ERR_LIMIT   its own transaction alone fills the partition
+ *   SABOT_ERR_LIMIT   its transaction alone would fill the partition
  *   SABOT_ERR_MEMORY */
 SABOT_MUST_CHECK sabot_status sb_log_append(struct sb_log_partition *partition,
                                             const struct sb_record *record,

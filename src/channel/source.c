@@ -3,7 +3,7 @@
  * at a time, no writers.
  *
  * It stands in for a memory channel, so it is opened by a memory: URL, of which ?bytes= bounds what
- * the function may be ahead of the reader.
+ * the function may be ahead of the reader, else the buffer of the configuration and SB_FEED_AHEAD.
  *
  * Positions. The app's bytes say where a call of its function began, not where a record inside of
  * that call is. So a position is the bytes before the call and the number of records taken since
@@ -86,29 +86,28 @@ static uint32_t power_of_two(uint64_t at_least)
     return power;
 }
 
-/* Sizes follow from the bytes of the buffer and the largest record. */
-static void set_sizes(struct sabot_source *source, uint64_t bytes, uint32_t record_max)
+static uint64_t clamp(uint64_t value, uint64_t min, uint64_t max)
 {
-    const uint64_t limit = (uint64_t)SB_FEED_BLOCK * SB_FEED_BLOCKS_MAX;
-    uint64_t records;
-    uint64_t block;
+    if (value < min)
+        return min;
+    return value > max ? max : value;
+}
 
-    if (bytes < SB_FEED_BYTES_MIN)
-        bytes = SB_FEED_BYTES_MIN;
-    if (bytes > limit)
-        bytes = limit;
-    block = bytes / SB_FEED_BLOCKS / 8 * 8;
-    if (block > SB_FEED_BLOCK)
-        block = SB_FEED_BLOCK;
-    records = bytes / record_max;
-    if (records < 1)
-        records = 1;
-    if (records > SB_FEED_RECORDS_MAX)
-        records = SB_FEED_RECORDS_MAX;
-    source->bytes_max = bytes;
-    source->block_size = (uint32_t)block;
+/* Sizes follow from the bytes of the buffer, the largest record, and what the URL says (0: nothing)
+ * of how far the function may be ahead. */
+static void set_sizes(struct sabot_source *source,
+                      uint64_t buffer,
+                      uint32_t record_max,
+                      uint64_t url)
+{
+    const uint64_t bytes_max = (uint64_t)SB_FEED_BLOCK * SB_FEED_BLOCKS_MAX;
+    const uint64_t call = clamp(url != 0 ? url : buffer, SB_FEED_BYTES_MIN, bytes_max);
+    const uint64_t ahead = url != 0 ? call : clamp(call, SB_FEED_BYTES_MIN, SB_FEED_AHEAD);
+
+    source->bytes_max = ahead;
+    source->block_size = (uint32_t)clamp(ahead / SB_FEED_BLOCKS / 8 * 8, 0, SB_FEED_BLOCK);
     source->record_max = record_max;
-    source->records_max = (uint32_t)records;
+    source->records_max = (uint32_t)clamp(call / record_max, 1, SB_FEED_RECORDS_MAX);
     SB_ASSERT(source->block_size >= SB_FEED_BLOCK_MIN);
 }
 
@@ -118,8 +117,8 @@ static sabot_status make_parts(struct sabot_source *source,
 {
     const struct sb_env *env = source->env;
     /* All of a full buffer, and what one call may write beyond: a block or two per record. */
-    const uint32_t slots =
-        power_of_two(source->bytes_max / source->block_size + 2 * source->records_max + 4);
+    const uint32_t slots = power_of_two(source->bytes_max / source->block_size +
+                                        2 * (uint64_t)source->records_max + 4);
     const uint32_t size = sizeof(struct sb_feed_block *);
 
     SABOT_TRY(env->type->waker_create(env->self, &source->waker, error));
@@ -150,7 +149,7 @@ static sabot_status source_open(const struct sb_env *env,
     SABOT_TRY(sb_url_init(&url, env, config->url, url_rules, sizeof url_rules / sizeof url_rules[0],
                           error));
     partitions = sb_url_number(&url, RULE_PARTITIONS, 1);
-    bytes = (uint64_t)sb_url_number(&url, RULE_BYTES, (int64_t)config->buffer_bytes);
+    bytes = (uint64_t)sb_url_number(&url, RULE_BYTES, 0);
     sb_url_reset(&url);
     if (partitions != 1)
         return sabot_raise(error, SABOT_ERR_CONFIG,
@@ -169,7 +168,9 @@ static sabot_status source_open(const struct sb_env *env,
     channel->source.codec = config->codec;
     channel->source.schema = config->schema;
     sb_lock_init(&channel->source.lock);
-    set_sizes(&channel->source, bytes == 0 ? SB_FEED_BYTES_DEFAULT : bytes, config->record_max);
+    set_sizes(&channel->source,
+              config->buffer_bytes == 0 ? SB_FEED_BYTES_DEFAULT : config->buffer_bytes,
+              config->record_max, bytes);
     status = make_parts(&channel->source, config, error);
     if (status != SABOT_OK) {
         source_close(channel);

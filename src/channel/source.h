@@ -31,6 +31,9 @@ enum {
     SB_FEED_BLOCKS_MAX = 1 << 16, /* bounds the rings */
     SB_FEED_BYTES_MIN = 64 * 1024,
     SB_FEED_BYTES_DEFAULT = 1 << 26,
+    /* How far the function may be ahead when no URL says. More would only leave the caches: a
+     * source can wait, it makes its records when they are wanted. */
+    SB_FEED_AHEAD = 1 << 22,
     SB_FEED_RECORDS_MAX = 1024, /* of one call of fill */
     SB_FEED_IDLE_US = 1000,     /* pause after a call that wrote nothing and wished for none */
 };
@@ -73,9 +76,9 @@ struct sabot_source {
     void *user;
     const struct sb_codec_type *codec;
     const struct sb_schema *schema;
-    uint64_t bytes_max; /* of blocks with records; one call of fill may exceed it */
+    uint64_t bytes_max; /* of blocks with records; the last call of fill may exceed it */
     uint32_t record_max;
-    uint32_t records_max; /* of one call: so many of the largest fit into bytes_max */
+    uint32_t records_max; /* of one call: so many of the largest fit into the buffer */
     uint32_t block_size;
     struct sb_thread *thread;
     struct sb_waker *waker;

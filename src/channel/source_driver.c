@@ -11,7 +11,7 @@
  *
  * Invariants: published <= used <= capacity; the block being written is the last of the queue;
  * `bytes` is the capacity of all blocks but the empty ones. A call may write records_max records of
- * record_max bytes, which is one buffer, so all blocks together stay below twice the buffer.
+ * record_max bytes beyond the bound, which is one buffer at most.
  *
  * Nobody sleeps for ever: who is about to sleep sets its flag (`parked`, `starved`) and looks once
  * more; who has something for it does that first and takes the flag. Both by exchange, so the later

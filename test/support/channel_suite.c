@@ -443,7 +443,9 @@ static bool same_text(sabot_text one, sabot_text other, bool nulls)
 {
     if (nulls && (one.data == NULL) != (other.data == NULL))
         return false;
-    return one.size == other.size && (one.size == 0 || memcmp(one.data, other.data, one.size) == 0);
+    if (one.data == NULL || other.data == NULL)
+        return one.size == 0 && other.size == 0;
+    return one.size == other.size && memcmp(one.data, other.data, one.size) == 0;
 }
 
 static sabot_status compare(void *context, const struct sb_record *record)
@@ -903,7 +905,7 @@ static void a_reader_ends_when_the_last_writer_has_closed(void **state)
 static void a_full_channel_makes_its_writer_wait(void **state)
 {
     struct suite *s = *state;
-    const struct sb_channel_config small = {.for_writing = true, .buffer_bytes = 64 * 1024};
+    const struct sb_channel_config small = {.for_writing = true, .buffer_bytes = 65536};
     struct sb_channel *writing = suite_open_as(s, SUITE_WRITING, s->name, 1, &small);
     struct sb_writer *writer = suite_writer(s, writing, NULL);
     struct sb_channel *reading = suite_open_reading(s, s->name, 1);
