@@ -64,13 +64,14 @@ def may_use(layer, where):
 
 def check_objects(found, findings):
     defined = {}
+    # A file that defines the object sb_channel_<its name>, say, is a concrete channel: all of it is out of bounds.
+    concrete = set()
     for source, symbols in found.items():
         for name, kind in symbols:
             if kind in "TDBRVWGSC":
                 defined[name] = source
-    # A file that defines sb_channel_<its name>, say, is a concrete channel: all of it is out of bounds.
-    concrete = {where for name, where in defined.items()
-                if re.fullmatch(rf"sb_({'|'.join(CONCRETE_KINDS)})_{where.stem}", name)}
+            if kind in "DBRG" and re.fullmatch(rf"sb_({'|'.join(CONCRETE_KINDS)})_{source.stem}", name):
+                concrete.add(source)
     for source, symbols in found.items():
         layer, inside = source.parts[1], str(source.relative_to("src"))
         if layer not in lint_source.LAYERS:

@@ -47,9 +47,9 @@ typedef enum sabot_config_origin {
 SABOT_API sabot_config *sabot_config_create(sabot_error *error);
 SABOT_API void sabot_config_destroy(sabot_config *config);
 
-/* Set one option. `value` "@PATH" stands for the contents of that file (one trailing newline cut).
- * SABOT_ERR_CONFIG: unknown name (the text suggests the nearest), value of the wrong type or out of
- * range, or a secret given inline with SABOT_FROM_OPTION. */
+/* Set one option. `value` "@PATH" stands for the contents of that file (one trailing newline cut),
+ * "@@text" for "@text". SABOT_ERR_CONFIG: unknown name (the text suggests the nearest), value of
+ * the wrong type or out of range, or a secret given inline with SABOT_FROM_OPTION. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_config_set(sabot_config *config,
                                                          sabot_config_origin origin,
                                                          const char *name,
@@ -62,8 +62,8 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_config_bind(sabot_config *config,
                                                           const char *url,
                                                           sabot_error *error);
 
-/* Read a YAML file: nested maps or dotted names; `bind:` is a map of channel to URL. Errors name
- * line and column. */
+/* Read a YAML file: nested maps or dotted names; `bind:` is a map of channel to URL. It is taken
+ * as a whole or not at all; errors name line and column. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_config_load(sabot_config *config,
                                                           const char *path,
                                                           sabot_error *error);

@@ -35,7 +35,7 @@ static const struct cli_option options[] = {
     {0, "config", "FILE", NULL, "SABOT_CONFIG", CLI_APP_COMMANDS,
      "a YAML file of options, and of binds below bind:"},
     {0, "state-dir", "DIR", "state.dir", "SABOT_STATE_DIR", CLI_APP_COMMANDS,
-     "folder for what must outlive the process; not in this version"},
+     "folder for what must outlive the process; default: nothing is kept"},
     {'O', "option", "NAME=VALUE", NULL, NULL, CLI_APP_COMMANDS,
      "any option by its name; VALUE may be @FILE"},
     {0, "until-end", NULL, "until.end", NULL, CLI_WORKER | CLI_TAP,

@@ -56,8 +56,9 @@ class Suite:
             text = pattern.sub(word, text)
         return text
 
-    def run(self, case, arguments, stdin="", environment=None, files=()):
-        """Run the command in the working folder; `files` it has written are part of the result."""
+    def run(self, case, arguments, stdin="", environment=None, files=(), shape=lambda text: text):
+        """Run the command in the working folder; `files` it has written are part of the result.
+        `shape` makes what is compared of its stdout."""
         assert case not in self.cases, case
         self.cases.add(case)
         done = subprocess.run([SABOT, *arguments], cwd=self.work, input=stdin.encode(), capture_output=True,
@@ -66,7 +67,7 @@ class Suite:
         parts = [f"$ {set_variables}sabot {shlex.join(arguments)}\n"]
         stderr = self.shape(done.stderr.decode(errors="backslashreplace")).splitlines(True)
         # Lines of the log come when they come.
-        for name, text in (("stdout", self.shape(done.stdout.decode(errors="backslashreplace"))),
+        for name, text in (("stdout", shape(self.shape(done.stdout.decode(errors="backslashreplace")))),
                            ("stderr", "".join(line for line in stderr if not line.startswith("<now>"))),
                            ("log", "".join(sorted(line for line in stderr if line.startswith("<now>"))))):
             if text:
