@@ -95,7 +95,7 @@ static void feed(sabot_run *run, uint64_t count)
     sabot_error error;
 
     check(sabot_run_pipe(run, "bank-transactions", true, &pipe, &error), &error);
-    bank_init(&bank, 1, ACCOUNTS);
+    bank_init(&bank, 1, ACCOUNTS, BANK_START_MS);
     for (uint64_t i = 0; i < count; i++) {
         bank_make(&bank, i, &record);
         check(sabot_pipe_send(pipe, record.value, &error), &error);
@@ -222,7 +222,7 @@ static void bare_init(struct bare *bare, uint64_t count)
     bare->slots = allocate(SLOTS, sizeof *bare->slots);
     bare->bytes = allocate(count, BANK_LINE_MAX);
     bare->sizes = allocate(count, sizeof *bare->sizes);
-    bank_init(&bank, 1, ACCOUNTS);
+    bank_init(&bank, 1, ACCOUNTS, BANK_START_MS);
     at = bare->bytes;
     for (uint64_t i = 0; i < count; i++) {
         bank_make(&bank, i, &record);

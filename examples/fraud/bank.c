@@ -25,7 +25,6 @@ enum {
     CITIES = 12,
     CITIES_OF_CHILE = 8,
 };
-static const int64_t START_MS = 1740787200000; /* 2025-03-01T00:00:00Z */
 
 enum kind { KIND_VELOCITY, KIND_GEO, KIND_AMOUNT, KIND_NONE };
 
@@ -169,7 +168,7 @@ static int64_t time_of(const struct bank *bank, uint64_t index, uint64_t bits)
 {
     const uint64_t step_ms = bank->accounts < HOUR_MS ? HOUR_MS / bank->accounts : 1;
 
-    return START_MS + (int64_t)(index * step_ms + choose(bits, 0, step_ms));
+    return bank->start_ms + (int64_t)(index * step_ms + choose(bits, 0, step_ms));
 }
 
 struct payment {
@@ -321,9 +320,9 @@ void bank_make(struct bank *bank, uint64_t index, struct bank_record *record_out
     record_out->time_ms = payment.time_ms;
 }
 
-void bank_init(struct bank *bank, uint64_t seed, uint64_t accounts)
+void bank_init(struct bank *bank, uint64_t seed, uint64_t accounts, int64_t start_ms)
 {
-    *bank = (struct bank){.seed = seed, .accounts = accounts, .day = -1};
+    *bank = (struct bank){.seed = seed, .accounts = accounts, .start_ms = start_ms, .day = -1};
     plan_frauds(bank, 0);
 }
 

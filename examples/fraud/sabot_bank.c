@@ -3,7 +3,8 @@
  * channel.
  *
  * Without --to they go to stdout. With --to URL they are sent as an app's output would be: with the
- * account number as the key, so that they find the partitions that other clients would pick. */
+ * account number as the key, so that they find the partitions that other clients would pick; a
+ * topic's own timestamps are those of sending. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -16,18 +17,25 @@
 #include "bank.h"
 
 static const char usage[] =
-    "usage: sabot-bank [--seed N] [--count N] [--rate N] [--accounts N] [--to URL]\n"
+    "usage: sabot-bank [--seed N] [--count N] [--rate N] [--accounts N] [--start MS] [--to URL]\n"
     "Makes up transactions of banks in Chile and Peru, frauds among them, one JSON object a line.\n"
     "\n"
     "  --seed N      transactions of one seed are the same on every machine (1)\n"
     "  --count N     how many (1000000)\n"
     "  --rate N      how many a second; 0: as fast as possible (0)\n"
     "  --accounts N  of how many accounts (20000)\n"
+    "  --start MS    time of the first, in ms since 1970 (1740787200000, 2025-03-01); a broker\n"
+    "                deletes what is older than its retention: for a topic use $(date +%s000)\n"
     "  --to URL      a channel to send them to: file:PATH, kafka://HOST:PORT/TOPIC (stdout)\n"
     "  --help        this text\n";
 
+/* Times of 13 digits, with room for those that follow. */
+#define START_MIN_MS UINT64_C(1001000000000)
+#define START_MAX_MS UINT64_C(5000000000000)
+
 struct arguments {
     uint64_t seed, count, rate, accounts;
+    int64_t start_ms;
     const char *url;
 };
 
@@ -38,12 +46,10 @@ static const char CHANNEL[] = "bank-transactions";
 
 struct envelope {
     sabot_text account;
-    int64_t time_ms;
 };
 
 static const sabot_field envelope_fields[] = {
     SABOT_FIELD(struct envelope, account, "account_number", SABOT_UTF8, SABOT_REQUIRED),
-    SABOT_FIELD(struct envelope, time_ms, "timestamp_ms", SABOT_INT64, SABOT_REQUIRED),
 };
 static const sabot_schema envelope_schema =
     SABOT_SCHEMA("envelope", 1, struct envelope, envelope_fields);
@@ -53,7 +59,6 @@ static sabot_status build(sabot_app *app)
     sabot_channel *channel = sabot_channel_open(app, CHANNEL, NULL, &envelope_schema);
 
     sabot_channel_key(channel, "account_number");
-    sabot_channel_event_time(channel, "timestamp_ms");
     return sabot_app_status(app);
 }
 
@@ -167,15 +172,13 @@ static uint64_t number(const char *option, const char *text, uint64_t min, uint6
 static struct arguments parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"count", required_argument, NULL, 'c'},
-        {"rate", required_argument, NULL, 'r'},
-        {"accounts", required_argument, NULL, 'a'},
-        {"to", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},  {"count", required_argument, NULL, 'c'},
+        {"rate", required_argument, NULL, 'r'},  {"accounts", required_argument, NULL, 'a'},
+        {"start", required_argument, NULL, 'S'}, {"to", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
     };
-    struct arguments arguments = {.seed = 1, .count = 1000000, .accounts = 20000};
+    struct arguments arguments = {
+        .seed = 1, .count = 1000000, .accounts = 20000, .start_ms = BANK_START_MS};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -184,6 +187,9 @@ static struct arguments parse(int argc, char **argv)
         case 'c': arguments.count = number("count", optarg, 0, BANK_COUNT_MAX); break;
         case 'r': arguments.rate = number("rate", optarg, 0, BANK_RATE_MAX); break;
         case 'a': arguments.accounts = number("accounts", optarg, 1, BANK_ACCOUNTS_MAX); break;
+        case 'S':
+            arguments.start_ms = (int64_t)number("start", optarg, START_MIN_MS, START_MAX_MS);
+            break;
         case 't': arguments.url = optarg; break;
         case 'h': fputs(usage, stdout); exit(0);
         default: fputs(usage, stderr); exit(2);
@@ -204,7 +210,7 @@ int main(int argc, char **argv)
     sabot_error error = {.status = SABOT_OK};
     sabot_status status;
 
-    bank_init(&bank, arguments.seed, arguments.accounts);
+    bank_init(&bank, arguments.seed, arguments.accounts, arguments.start_ms);
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     status = arguments.url == NULL ? to_stdout(&arguments, &bank, &error)
                                    : to_channel(&arguments, &bank, &error);

@@ -89,7 +89,7 @@ void source_attach(sabot_app *app, sabot_channel *channel)
 
     if (source == NULL || count == 0)
         return;
-    bank_init(&source->bank, (uint64_t)seed, (uint64_t)accounts);
+    bank_init(&source->bank, (uint64_t)seed, (uint64_t)accounts, BANK_START_MS);
     source->count = (uint64_t)count;
     source->rate = (uint64_t)rate;
     sabot_channel_source(channel, fill, source);

@@ -180,7 +180,8 @@ SABOT_API bool sabot_run_uses_stdout(const sabot_run *run);
 /* --- Records by hand -----------------------------------------------------------------------------
  *
  * Write encoded records to a channel of the app, or read some, apart from any run: `sabot send` and
- * `tap`. The channel is the one the app declares, bound as the config says. */
+ * `tap`. The channel is the one the app declares, bound as the config says. A file that is written
+ * to keeps what it holds. */
 typedef struct sabot_pipe sabot_pipe;
 
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_pipe_open(const sabot_app_entry *entry,

@@ -406,16 +406,26 @@ sabot_status sb_plan_init(struct sb_plan *plan,
     return fill(plan, log, waker, error);
 }
 
-void sb_plan_reset(struct sb_plan *plan)
+void sb_plan_drop_flows(struct sb_plan *plan)
 {
-    if (plan->env == NULL)
-        return;
     for (uint32_t i = 0; i < plan->pipeline_count; i++) {
         struct sb_plan_pipeline *pipeline = &plan->pipelines[i];
 
         sb_flow_halt(pipeline->flow);
         sb_recovery_close(&pipeline->recovery);
         sb_flow_destroy(pipeline->flow);
+        pipeline->flow = NULL;
+    }
+}
+
+void sb_plan_reset(struct sb_plan *plan)
+{
+    if (plan->env == NULL)
+        return;
+    sb_plan_drop_flows(plan);
+    for (uint32_t i = 0; i < plan->pipeline_count; i++) {
+        struct sb_plan_pipeline *pipeline = &plan->pipelines[i];
+
         sb_graph_reset(&pipeline->graph);
         sb_free_array(plan->env, pipeline->nodes, plan->app->channel_count,
                       sizeof *pipeline->nodes);

@@ -67,6 +67,8 @@ SABOT_MUST_CHECK sabot_status sb_plan_prepare(struct sb_plan *plan, sabot_error 
 SABOT_MUST_CHECK sabot_status sb_plan_flows(struct sb_plan *plan,
                                             struct sb_waker *owner,
                                             sabot_error *error);
+/* Destroy them, whatever they do. */
+void sb_plan_drop_flows(struct sb_plan *plan);
 
 /* With checkpoints, and where there are transactions, records wait for theirs. */
 bool sb_plan_stages(const struct sb_plan_channel *channel);

@@ -139,8 +139,10 @@ static struct sb_step prepare(sabot_run *run)
         status = start_flows(run);
     if (status == SABOT_AGAIN)
         return sb_step_wait(INT64_MAX);
-    if (status != SABOT_OK)
+    if (status != SABOT_OK) {
+        sb_plan_drop_flows(&run->plan); /* some of them may run already */
         return end(run, status);
+    }
     atomic_store(&run->started, true);
     atomic_store_explicit(&run->phase, SB_RUN_RUNNING, memory_order_release);
     sb_wake(run->env, run->caller);

@@ -67,6 +67,7 @@ static void give_up(struct sb_file_output *output)
     atomic_store_explicit(&output->failed, true, memory_order_release);
 }
 
+/* Write a block, unless one before it could not be written. */
 static void write_out(struct sb_channel *channel, const uint8_t *data, size_t size)
 {
     const struct sb_env *env = channel->env;

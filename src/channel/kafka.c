@@ -69,8 +69,8 @@ static sabot_status create_topic(struct sb_channel *channel, sabot_error *error)
     size_t count = 0;
 
     if (topic == NULL)
-        return sabot_raise(error, SABOT_ERR_CONFIG, "channel %s: can't create topic %s: %s",
-                           channel->name, channel->topic, reason);
+        return sabot_raise(error, SABOT_ERR_CONFIG, "can't create topic %s: %s", channel->topic,
+                           reason);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(client->handle);
     rd_kafka_CreateTopics(client->handle, &topic, 1, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, SB_KAFKA_CALL_MS);
@@ -98,9 +98,9 @@ static sabot_status create_topic(struct sb_channel *channel, sabot_error *error)
     if (sb_kafka_is_transient(code))
         return SABOT_AGAIN;
     return sabot_raise(error, sb_kafka_status(code),
-                       "channel %s: can't create topic %s with %" PRId32 " partitions: %s%s%s",
-                       channel->name, channel->topic, channel->partitions_wanted,
-                       rd_kafka_err2str(code), reason[0] == '\0' ? "" : ": ", reason);
+                       "can't create topic %s with %" PRId32 " partitions: %s%s%s", channel->topic,
+                       channel->partitions_wanted, rd_kafka_err2str(code),
+                       reason[0] == '\0' ? "" : ": ", reason);
 }
 
 /* A topic that does not exist: create it when the URL says how. */
@@ -111,10 +111,9 @@ static sabot_status topic_missing(struct sb_channel *channel, sabot_error *error
     if (channel->partitions_wanted > 0)
         return create_topic(channel, error);
     return sabot_raise(error, SABOT_ERR_NOT_FOUND,
-                       "channel %s: there is no topic \"%s\" at %s; create it, or let Sabot do it: "
+                       "there is no topic \"%s\" at %s; create it, or let Sabot do it: "
                        "kafka://%s/%s?partitions=N",
-                       channel->name, channel->topic, channel->brokers, channel->brokers,
-                       channel->topic);
+                       channel->topic, channel->brokers, channel->brokers, channel->topic);
 }
 
 /* What the metadata says of the topic. SABOT_AGAIN: not settled yet. */
@@ -127,12 +126,10 @@ static sabot_status look_at(struct sb_channel *channel,
     if (sb_kafka_is_transient(topic->err) || (topic->err == 0 && topic->partition_cnt == 0))
         return SABOT_AGAIN;
     if (topic->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return sabot_raise(error, sb_kafka_status(topic->err), "channel %s: topic %s at %s: %s",
-                           channel->name, channel->topic, channel->brokers,
-                           rd_kafka_err2str(topic->err));
+        return sabot_raise(error, sb_kafka_status(topic->err), "topic %s at %s: %s", channel->topic,
+                           channel->brokers, rd_kafka_err2str(topic->err));
     if (topic->partition_cnt > SB_PARTITIONS_MAX)
-        return sabot_raise(error, SABOT_ERR_LIMIT,
-                           "channel %s: topic %s has %d partitions; Sabot takes %d", channel->name,
+        return sabot_raise(error, SABOT_ERR_LIMIT, "topic %s has %d partitions; Sabot takes %d",
                            channel->topic, topic->partition_cnt, SB_PARTITIONS_MAX);
     for (int i = 0; i < topic->partition_cnt; i++) {
         if (topic->partitions[i].leader < 0)
@@ -151,15 +148,14 @@ static sabot_status find_topic(struct sb_channel *channel, sabot_error *error)
     rd_kafka_resp_err_t code;
 
     if (topic == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: topic %s: %s", channel->name,
-                           channel->topic, rd_kafka_err2str(rd_kafka_last_error()));
+        return sabot_raise(error, SABOT_ERR_MEMORY, "topic %s: %s", channel->topic,
+                           rd_kafka_err2str(rd_kafka_last_error()));
     code = rd_kafka_metadata(client->handle, 0, topic, &metadata, sb_kafka_call_ms(client));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1)
         status = look_at(channel, &metadata->topics[0], error);
     else if (code != RD_KAFKA_RESP_ERR_NO_ERROR && !sb_kafka_is_transient(code))
-        status =
-            sabot_raise(error, sb_kafka_status(code), "channel %s: topic %s at %s: %s",
-                        channel->name, channel->topic, channel->brokers, rd_kafka_err2str(code));
+        status = sabot_raise(error, sb_kafka_status(code), "topic %s at %s: %s", channel->topic,
+                             channel->brokers, rd_kafka_err2str(code));
     rd_kafka_metadata_destroy(metadata);
     rd_kafka_topic_destroy(topic);
     return status;
@@ -196,9 +192,8 @@ static sabot_status resolve_some(struct sb_channel *channel,
         else
             status = sabot_raise(
                 error, sb_kafka_status(code),
-                "channel %s: topic %s, partition %" PRId32 ": can't read where it %s: %s",
-                channel->name, one->topic, one->partition,
-                which == SB_OFFSET_END ? "ends" : "begins", rd_kafka_err2str(code));
+                "topic %s, partition %" PRId32 ": can't read where it %s: %s", one->topic,
+                one->partition, which == SB_OFFSET_END ? "ends" : "begins", rd_kafka_err2str(code));
     }
     rd_kafka_topic_partition_list_destroy(some);
     return status;
@@ -222,8 +217,7 @@ static sabot_status read_ends(struct sb_channel *channel, sabot_error *error)
     if (channel->ends == NULL)
         channel->ends = sb_alloc_array(channel->env, count, sizeof *channel->ends);
     if (channel->ends == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for %zu partitions",
-                           channel->name, count);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for %zu partitions", count);
     list = rd_kafka_topic_partition_list_new((int)count);
     for (int32_t i = 0; i < channel->partition_count; i++)
         rd_kafka_topic_partition_list_add(list, channel->topic, i)->offset = SB_OFFSET_END;
@@ -547,8 +541,7 @@ static sabot_status offsets_run(struct sb_kafka_job *job, sabot_error *error)
         return SABOT_OK;
     if (sb_kafka_is_transient(code))
         return SABOT_AGAIN;
-    return sabot_raise(error, sb_kafka_status(code),
-                       "channel %s: group %s at %s: can't %s offsets: %s%s", channel->name,
+    return sabot_raise(error, sb_kafka_status(code), "group %s at %s: can't %s offsets: %s%s",
                        offsets->group, channel->brokers,
                        offsets->is_commit ? "commit" : "read the committed", rd_kafka_err2str(code),
                        code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
@@ -596,8 +589,7 @@ static sabot_status give_offset(const struct sb_channel *channel,
     if (found->metadata_size > 0) {
         offset->metadata = sb_string_copy_size(channel->env, found->metadata, found->metadata_size);
         if (offset->metadata == NULL)
-            return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for offsets",
-                               channel->name);
+            return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for offsets");
     }
     offset->offset = found->offset;
     return SABOT_OK;
@@ -620,8 +612,7 @@ static sabot_status offsets_call(struct sb_channel *channel,
     if (call == NULL) {
         call = offsets_create(channel, is_commit, group, offsets, offset_count);
         if (call == NULL)
-            return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for offsets",
-                               channel->name);
+            return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for offsets");
         channel->offsets = call;
         sb_kafka_job_submit(&channel->driver, &call->job, offsets_run);
     }

@@ -95,14 +95,12 @@ static const struct option refused[] = {
 };
 
 struct setting {
-    const struct sb_channel *channel;
     rd_kafka_conf_t *conf;
     sabot_status status;
     sabot_error *error;
 };
 
-static sabot_status set_one(const struct sb_channel *channel,
-                            rd_kafka_conf_t *conf,
+static sabot_status set_one(rd_kafka_conf_t *conf,
                             const char *name,
                             const char *value,
                             sabot_error *error)
@@ -111,17 +109,13 @@ static sabot_status set_one(const struct sb_channel *channel,
 
     if (rd_kafka_conf_set(conf, name, value, reason, sizeof reason) == RD_KAFKA_CONF_OK)
         return SABOT_OK;
-    return sabot_raise(error, SABOT_ERR_CONFIG, "channel %s: option kafka.%s: %s", channel->name,
-                       name, reason);
+    return sabot_raise(error, SABOT_ERR_CONFIG, "option kafka.%s: %s", name, reason);
 }
 
-static sabot_status set_all(const struct sb_channel *channel,
-                            rd_kafka_conf_t *conf,
-                            const struct option *options,
-                            sabot_error *error)
+static sabot_status set_all(rd_kafka_conf_t *conf, const struct option *options, sabot_error *error)
 {
     for (; options->name != NULL; options++)
-        SABOT_TRY(set_one(channel, conf, options->name, options->value, error));
+        SABOT_TRY(set_one(conf, options->name, options->value, error));
     return SABOT_OK;
 }
 
@@ -137,20 +131,20 @@ static void visit_option(void *context, const char *name, const char *value)
         return;
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         if (strcmp(refused[i].name, name) == 0) {
-            setting->status = sabot_raise(setting->error, SABOT_ERR_CONFIG,
-                                          "channel %s: option kafka.%s can't be set: %s",
-                                          setting->channel->name, name, refused[i].value);
+            setting->status =
+                sabot_raise(setting->error, SABOT_ERR_CONFIG, "option kafka.%s can't be set: %s",
+                            name, refused[i].value);
             return;
         }
     }
-    setting->status = set_one(setting->channel, setting->conf, name, value, setting->error);
+    setting->status = set_one(setting->conf, name, value, setting->error);
 }
 
 static sabot_status set_user(const struct sb_channel *channel,
                              rd_kafka_conf_t *conf,
                              sabot_error *error)
 {
-    struct setting setting = {channel, conf, SABOT_OK, error};
+    struct setting setting = {conf, SABOT_OK, error};
 
     if (channel->options_each != NULL)
         channel->options_each(channel->options, "kafka.", visit_option, &setting);
@@ -171,13 +165,11 @@ static sabot_status set_queues(const struct sb_channel *channel,
     if (kbytes > QUEUE_KBYTES_MAX)
         kbytes = QUEUE_KBYTES_MAX;
     (void)snprintf(text, sizeof text, "%" PRIu64, kbytes);
-    return set_one(channel, conf,
-                   is_producer ? "queue.buffering.max.kbytes" : "queued.max.messages.kbytes", text,
-                   error);
+    return set_one(conf, is_producer ? "queue.buffering.max.kbytes" : "queued.max.messages.kbytes",
+                   text, error);
 }
 
-static sabot_status set_transaction(const struct sb_channel *channel,
-                                    rd_kafka_conf_t *conf,
+static sabot_status set_transaction(rd_kafka_conf_t *conf,
                                     const char *transactional_id,
                                     int64_t timeout_ms,
                                     sabot_error *error)
@@ -185,11 +177,11 @@ static sabot_status set_transaction(const struct sb_channel *channel,
     char text[32];
 
     (void)snprintf(text, sizeof text, "%" PRId64, timeout_ms);
-    SABOT_TRY(set_one(channel, conf, "transactional.id", transactional_id, error));
-    SABOT_TRY(set_one(channel, conf, "transaction.timeout.ms", text, error));
+    SABOT_TRY(set_one(conf, "transactional.id", transactional_id, error));
+    SABOT_TRY(set_one(conf, "transaction.timeout.ms", text, error));
     /* Neither a record nor a retry may outlive the transaction. */
-    SABOT_TRY(set_one(channel, conf, "message.timeout.ms", text, error));
-    return set_one(channel, conf, "retry.backoff.ms", "5", error);
+    SABOT_TRY(set_one(conf, "message.timeout.ms", text, error));
+    return set_one(conf, "retry.backoff.ms", "5", error);
 }
 
 static sabot_status set_options(const struct sb_channel *channel,
@@ -199,14 +191,14 @@ static sabot_status set_options(const struct sb_channel *channel,
                                 int64_t timeout_ms,
                                 sabot_error *error)
 {
-    SABOT_TRY(set_all(channel, conf, preferred, error));
-    SABOT_TRY(set_all(channel, conf, is_producer ? preferred_producer : preferred_consumer, error));
+    SABOT_TRY(set_all(conf, preferred, error));
+    SABOT_TRY(set_all(conf, is_producer ? preferred_producer : preferred_consumer, error));
     SABOT_TRY(set_queues(channel, conf, is_producer, error));
     if (transactional_id != NULL)
-        SABOT_TRY(set_transaction(channel, conf, transactional_id, timeout_ms, error));
+        SABOT_TRY(set_transaction(conf, transactional_id, timeout_ms, error));
     SABOT_TRY(set_user(channel, conf, error));
-    SABOT_TRY(set_all(channel, conf, is_producer ? forced_producer : forced_consumer, error));
-    return set_one(channel, conf, "bootstrap.servers", channel->brokers, error);
+    SABOT_TRY(set_all(conf, is_producer ? forced_producer : forced_consumer, error));
+    return set_one(conf, "bootstrap.servers", channel->brokers, error);
 }
 
 /* --- Log -------------------------------------------------------------------------------------- */
@@ -400,7 +392,6 @@ int sb_kafka_call_ms(const struct sb_kafka_client *client)
 
 static sabot_status start(struct sb_kafka_client *client, rd_kafka_conf_t *conf, sabot_error *error)
 {
-    const struct sb_channel *channel = client->channel;
     rd_kafka_queue_t *queue;
     char reason[512];
 
@@ -409,9 +400,9 @@ static sabot_status start(struct sb_kafka_client *client, rd_kafka_conf_t *conf,
     if (client->handle == NULL) {
         rd_kafka_conf_destroy(conf);
         return sabot_raise(error, SABOT_ERR_CONFIG,
-                           "channel %s: no Kafka client: %s; see the kafka.* "
+                           "no Kafka client: %s; see the kafka.* "
                            "options",
-                           channel->name, reason);
+                           reason);
     }
     if (client->is_producer)
         return SABOT_OK;
@@ -435,8 +426,7 @@ sabot_status sb_kafka_client_create(struct sb_channel *channel,
 
     *client_out = NULL;
     if (client == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for a Kafka client",
-                           channel->name);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a Kafka client");
     client->channel = channel;
     client->is_producer = is_producer;
     client->is_transactional = transactional_id != NULL;

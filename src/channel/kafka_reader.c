@@ -95,8 +95,7 @@ static sabot_status choose_client(struct sb_reader *reader, sabot_error *error)
         channel->taken =
             sb_alloc_array(channel->env, (size_t)channel->partition_count, sizeof(bool));
         if (channel->taken == NULL)
-            return sabot_raise(error, SABOT_ERR_MEMORY,
-                               "channel %s: no memory for %" PRId32 " partitions", channel->name,
+            return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for %" PRId32 " partitions",
                                channel->partition_count);
     }
     for (uint32_t i = 0; i < reader->part_count; i++) {
@@ -141,10 +140,9 @@ static sabot_status assign_failed(const struct sb_channel *channel,
                                   rd_kafka_error_t *cause,
                                   sabot_error *error)
 {
-    const sabot_status status =
-        sabot_raise(error, sb_kafka_status(rd_kafka_error_code(cause)),
-                    "channel %s: can't assign partitions of topic %s: %s", channel->name,
-                    channel->topic, rd_kafka_error_string(cause));
+    const sabot_status status = sabot_raise(error, sb_kafka_status(rd_kafka_error_code(cause)),
+                                            "can't assign partitions of topic %s: %s",
+                                            channel->topic, rd_kafka_error_string(cause));
 
     rd_kafka_error_destroy(cause);
     return status;
@@ -232,15 +230,15 @@ static sabot_status place_part(struct part *part,
         offset = channel->start_at_end ? SB_OFFSET_END : SB_OFFSET_BEGIN;
     if (offset < SB_OFFSET_BEGIN)
         return sabot_raise(error, SABOT_ERR_ARGUMENT,
-                           "channel %s: partition %" PRId32 ": %" PRId64 " is no offset",
-                           channel->name, part->partition, position->offset);
+                           "partition %" PRId32 ": %" PRId64 " is no offset", part->partition,
+                           position->offset);
     if (offset > part->end)
         return sabot_raise(error, SABOT_ERR_NOT_FOUND,
-                           "channel %s: topic %s, partition %" PRId32 ": offset %" PRId64
+                           "topic %s, partition %" PRId32 ": offset %" PRId64
                            " lies behind the end, %" PRId64
                            ": what was there is gone, or the topic is not the one it was; choose "
                            "anew where to begin",
-                           channel->name, channel->topic, part->partition, offset, part->end);
+                           channel->topic, part->partition, offset, part->end);
     part->position = offset;
     part->asked = position->offset;
     part->is_moved = true;
@@ -258,9 +256,8 @@ static sabot_status part_init(struct sb_reader *reader,
 
     if (position->partition < 0 || position->partition >= channel->partition_count)
         return sabot_raise(error, SABOT_ERR_ARGUMENT,
-                           "channel %s: topic %s has no partition %" PRId32 ": it has %" PRId32,
-                           channel->name, channel->topic, position->partition,
-                           channel->partition_count);
+                           "topic %s has no partition %" PRId32 ": it has %" PRId32, channel->topic,
+                           position->partition, channel->partition_count);
     part->reader = reader;
     part->partition = position->partition;
     part->end = channel->until_end ? channel->ends[part->partition] : INT64_MAX;
@@ -274,8 +271,7 @@ static sabot_status part_start(struct part *part, sabot_error *error)
     sb_buffer_init(&part->bytes, channel->env);
     part->self = rd_kafka_topic_partition_list_new(1);
     if (part->self == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for a reader",
-                           channel->name);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a reader");
     rd_kafka_topic_partition_list_add(part->self, channel->topic, part->partition);
     return SABOT_OK;
 }
@@ -308,8 +304,7 @@ sabot_status sb_kafka_reader_open(struct sb_channel *channel,
     *reader_out = NULL;
     reader = sb_alloc(channel->env, size);
     if (reader == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for a reader",
-                           channel->name);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a reader");
     reader->channel = channel;
     reader->size = size;
     reader->part_count = position_count;
@@ -412,10 +407,10 @@ static void put_aside(struct part *part, const struct sb_record *record)
     part->bytes.size = 0;
     if (sb_buffer_reserve(&part->bytes, record_bytes(record) + 1) != SABOT_OK) {
         fail_part(part, sabot_raise(&part->failure, SABOT_ERR_MEMORY,
-                                    "channel %s: topic %s, partition %" PRId32 ", offset %" PRId64
+                                    "topic %s, partition %" PRId32 ", offset %" PRId64
                                     ": no memory to keep a record of %zu bytes",
-                                    part->reader->channel->name, part->reader->channel->topic,
-                                    part->partition, record->offset, record_bytes(record)));
+                                    part->reader->channel->topic, part->partition, record->offset,
+                                    record_bytes(record)));
         return;
     }
     headers = (struct sb_header *)(void *)part->bytes.data;
@@ -558,10 +553,9 @@ static void on_event(struct showing *showing, const rd_kafka_message_t *message)
     showing->is_over = true;
     fail_part(part,
               sabot_raise(&part->failure, sb_kafka_status(message->err),
-                          "channel %s: topic %s at %s, partition %" PRId32 ", offset %" PRId64
-                          ": %s%s",
-                          channel->name, channel->topic, channel->brokers, part->partition,
-                          part->position, rd_kafka_message_errstr(message),
+                          "topic %s at %s, partition %" PRId32 ", offset %" PRId64 ": %s%s",
+                          channel->topic, channel->brokers, part->partition, part->position,
+                          rd_kafka_message_errstr(message),
                           is_gone ? "; its records were deleted, or the topic is not the one it "
                                     "was: choose anew where to begin"
                                   : ""));
@@ -588,10 +582,10 @@ static sabot_status raise_aside(struct part *part, sabot_error *error)
     part->aside = ASIDE_NONE;
     part->position = part->record.offset + 1;
     return sabot_raise(error, SABOT_ERR_LIMIT,
-                       "channel %s: topic %s, partition %" PRId32 ", offset %" PRId64
+                       "topic %s, partition %" PRId32 ", offset %" PRId64
                        ": a record of %zu %s; the limit is %" PRIu32,
-                       channel->name, channel->topic, part->partition, part->record.offset,
-                       part->record_size, is_large ? "bytes" : "headers",
+                       channel->topic, part->partition, part->record.offset, part->record_size,
+                       is_large ? "bytes" : "headers",
                        is_large ? channel->record_max : (uint32_t)SB_HEADERS_MAX);
 }
 
@@ -730,8 +724,8 @@ sabot_status sb_kafka_seek(struct sb_reader *reader,
     }
     if (part == NULL)
         return sabot_raise(error, SABOT_ERR_ARGUMENT,
-                           "channel %s: topic %s: partition %" PRId32 " is not this reader's",
-                           reader->channel->name, reader->channel->topic, position->partition);
+                           "topic %s: partition %" PRId32 " is not this reader's",
+                           reader->channel->topic, position->partition);
     SABOT_TRY(place_part(part, position, error));
     reader->is_opening = true;
     sb_kafka_job_submit(&reader->channel->driver, &reader->job, open_run);

@@ -55,8 +55,8 @@ static sabot_status judge(const struct sb_txn *txn,
     status = sb_kafka_fatal(sb_kafka_producer_client(txn->producer), what, error);
     if (status == SABOT_OK) {
         status = sabot_raise(error, sb_kafka_status(rd_kafka_error_code(cause)),
-                             "channel %s: transaction at %s: %s: %s", channel->name,
-                             channel->brokers, what, rd_kafka_error_string(cause));
+                             "transaction at %s: %s: %s", channel->brokers, what,
+                             rd_kafka_error_string(cause));
         error->retriable = rd_kafka_error_is_retriable(cause);
         error->fatal = rd_kafka_error_is_fatal(cause);
     }
@@ -155,8 +155,7 @@ sabot_status sb_kafka_txn_open(struct sb_channel *channel,
 
     *txn_out = NULL;
     if (txn == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for a transaction",
-                           channel->name);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a transaction");
     txn->channel = channel;
     txn->timeout_ms = timeout_ms < SB_KAFKA_CALL_MS ? (int)timeout_ms : SB_KAFKA_CALL_MS;
     txn->job.owner = txn;
@@ -220,8 +219,7 @@ sabot_status sb_kafka_txn_offsets(struct sb_txn *txn,
         txn->list = sb_kafka_offset_list(txn->channel, offsets, offset_count);
         if (txn->group == NULL || txn->list == NULL) {
             drop_offsets(txn);
-            return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for offsets",
-                               txn->channel->name);
+            return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for offsets");
         }
     }
     status = submit(txn, offsets_run, error);

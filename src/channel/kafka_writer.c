@@ -83,8 +83,7 @@ sabot_status sb_kafka_producer_create(struct sb_channel *channel,
 
     *producer_out = NULL;
     if (producer == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for a producer",
-                           channel->name);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a producer");
     producer->channel = channel;
     sb_lock_init(&producer->lock);
     status = sb_kafka_client_create(channel, true, transactional_id, transaction_timeout_ms,
@@ -159,11 +158,10 @@ static void fail(struct tally *tally, const rd_kafka_message_t *message)
     /* No call of librdkafka under our lock: it may wake us under one of its own. */
     if (sb_kafka_fatal(producer->client, "a record was not delivered", &error) == SABOT_OK)
         (void)sabot_raise(&error, sb_kafka_status(message->err),
-                          "channel %s: topic %s at %s, partition %" PRId32
+                          "topic %s at %s, partition %" PRId32
                           ": a record of %zu bytes was not delivered: %s%s",
-                          channel->name, rd_kafka_topic_name(message->rkt), channel->brokers,
-                          message->partition, message->len, rd_kafka_err2str(message->err),
-                          advice_for(message->err));
+                          rd_kafka_topic_name(message->rkt), channel->brokers, message->partition,
+                          message->len, rd_kafka_err2str(message->err), advice_for(message->err));
     sb_lock_take(&producer->lock);
     if (!atomic_load(&tally->has_failed))
         tally->failure = error;
@@ -202,8 +200,7 @@ sabot_status sb_kafka_fatal(const struct sb_kafka_client *client,
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return SABOT_OK;
-    status = sabot_raise(error, sb_kafka_status(code), "channel %s: %s: %s%s",
-                         client->channel->name, what, reason,
+    status = sabot_raise(error, sb_kafka_status(code), "%s: %s%s", what, reason,
                          sb_kafka_status(code) == SABOT_ERR_FENCED
                              ? "; another instance has this transactional id, or the transaction "
                                "took longer than its timeout"
@@ -249,8 +246,7 @@ sabot_status sb_kafka_writer_open(struct sb_channel *channel,
     }
     if (writer == NULL || writer->tally == NULL || writer->topic == NULL) {
         sb_kafka_writer_close(writer);
-        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for a writer",
-                           channel->name);
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a writer");
     }
     *writer_out = writer;
     return SABOT_OK;
@@ -344,12 +340,11 @@ static sabot_status raise_produce(struct sb_writer *writer,
     const struct sb_channel *channel = writer->channel;
 
     SABOT_TRY(sb_kafka_fatal(writer->producer->client, "can't write", error));
-    return sabot_raise(error, sb_kafka_status(code),
-                       "channel %s: topic %s at %s, partition %" PRId32
-                       ": can't write a record of %zu bytes: %s%s",
-                       channel->name, channel->topic, channel->brokers, partition,
-                       record->key.size + record->value.size, rd_kafka_err2str(code),
-                       advice_for(code));
+    return sabot_raise(
+        error, sb_kafka_status(code),
+        "topic %s at %s, partition %" PRId32 ": can't write a record of %zu bytes: %s%s",
+        channel->topic, channel->brokers, partition, record->key.size + record->value.size,
+        rd_kafka_err2str(code), advice_for(code));
 }
 
 static sabot_status check_record(const struct sb_writer *writer,
@@ -360,19 +355,17 @@ static sabot_status check_record(const struct sb_writer *writer,
     const size_t size = record->key.size + record->value.size;
 
     if (size > channel->record_max)
-        return sabot_raise(error, SABOT_ERR_LIMIT,
-                           "channel %s: a record of %zu bytes; the limit is %" PRIu32,
-                           channel->name, size, channel->record_max);
+        return sabot_raise(error, SABOT_ERR_LIMIT, "a record of %zu bytes; the limit is %" PRIu32,
+                           size, channel->record_max);
     if (record->header_count > SB_HEADERS_MAX)
         return sabot_raise(error, SABOT_ERR_LIMIT,
-                           "channel %s: a record with %" PRIu32 " headers; the limit is %d",
-                           channel->name, record->header_count, SB_HEADERS_MAX);
+                           "a record with %" PRIu32 " headers; the limit is %d",
+                           record->header_count, SB_HEADERS_MAX);
     if (record->partition != SB_PARTITION_ANY &&
         (record->partition < 0 || record->partition >= writer->partition_count))
         return sabot_raise(error, SABOT_ERR_ARGUMENT,
-                           "channel %s: topic %s has no partition %" PRId32 ": it has %" PRId32,
-                           channel->name, channel->topic, record->partition,
-                           writer->partition_count);
+                           "topic %s has no partition %" PRId32 ": it has %" PRId32, channel->topic,
+                           record->partition, writer->partition_count);
     return SABOT_OK;
 }
 

@@ -71,9 +71,10 @@ static bool allocate(struct sb_flow *flow)
     flow->exchanges = sb_alloc_array(env, workers * edges, sizeof *flow->exchanges);
     flow->rings = sb_alloc_array(env, edges * workers * workers, sizeof *flow->rings);
     flow->edges = sb_alloc_array(env, edges, sizeof *flow->edges);
-    return flow->workers != NULL && flow->wakers != NULL && flow->metrics != NULL &&
-           flow->instances != NULL && flow->exchanges != NULL && flow->rings != NULL &&
-           flow->edges != NULL;
+    flow->allocated = flow->workers != NULL && flow->wakers != NULL && flow->metrics != NULL &&
+                      flow->instances != NULL && flow->exchanges != NULL && flow->rings != NULL &&
+                      flow->edges != NULL;
+    return flow->allocated;
 }
 
 static void release(struct sb_flow *flow)
@@ -440,7 +441,7 @@ void sb_flow_destroy(struct sb_flow *flow)
     if (flow == NULL)
         return;
     sb_flow_halt(flow);
-    if (flow->edges != NULL) {
+    if (flow->allocated) {
         reset_parts(flow);
         reset_workers(flow);
     }

@@ -51,6 +51,7 @@ struct sb_flow {
     struct sb_exchange *exchanges;   /* workers x edges, those of one output side by side */
     struct sb_ring *rings;           /* edges x workers (from) x workers (to) */
     uint32_t *edges;                 /* numbers of the graph's edges, sorted by output */
+    bool allocated;                  /* all of these are there */
     uint32_t running;                /* workers that have a thread */
 };
 

@@ -237,6 +237,7 @@ class Broker:
             "transaction.state.log.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
+            "log.retention.ms": "-1",  # records of tests have event times of long ago
             "log.dirs": str(self.home / "data"),
         }
         properties.update(self.properties)

@@ -746,12 +746,12 @@ static void a_record_is_the_same_in_whatever_order_it_is_made(void **state)
 
     (void)state;
     for (uint64_t accounts = 1; accounts <= 20000; accounts *= 20) {
-        bank_init(&forth, 7, accounts);
-        bank_init(&back, 7, accounts);
+        bank_init(&forth, 7, accounts, BANK_START_MS);
+        bank_init(&back, 7, accounts, BANK_START_MS);
         bank_make(&back, COUNT, &other);
         for (uint64_t i = 0; i < COUNT; i++) {
             bank_make(&back, COUNT - 1 - i, &other);
-            bank_init(&forth, 7, accounts);
+            bank_init(&forth, 7, accounts, BANK_START_MS);
             bank_make(&forth, COUNT - 1 - i, &one);
             assert_int_equal(one.value.size, other.value.size);
             assert_memory_equal(one.value.data, other.value.data, one.value.size);
@@ -773,7 +773,7 @@ static void the_traffic_of_a_seed_never_changes(void **state)
     uint64_t hash = 0;
 
     (void)state;
-    bank_init(&bank, 1, 20000);
+    bank_init(&bank, 1, 20000, BANK_START_MS);
     bank_make(&bank, 0, &record);
     assert_memory_equal(FIRST_RECORD, record.value.data, record.value.size);
     assert_int_equal(record.value.size, sizeof FIRST_RECORD - 1);
