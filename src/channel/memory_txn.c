@@ -123,23 +123,25 @@ void sb_log_free_offsets(const struct sb_env *env, struct sb_log_partition *part
     }
 }
 
-static sabot_status find_partition(const struct sb_log *log,
-                                   const struct sb_log_topic *own,
-                                   const struct sb_offset *offset,
-                                   struct sb_log_partition **partition_out,
-                                   sabot_error *error)
+/* NULL: not found, and the error says what. */
+static struct sb_log_partition *find_partition(const struct sb_log *log,
+                                               const struct sb_log_topic *own,
+                                               const struct sb_offset *offset,
+                                               sabot_error *error)
 {
     const char *name = offset->channel == NULL ? own->name : offset->channel;
     const struct sb_log_topic *topic = sb_log_find_topic(log, name);
 
-    if (topic == NULL || topic->partitions == NULL)
-        return sabot_raise(error, SABOT_ERR_NOT_FOUND, "%s: the log has no such channel", name);
-    if (offset->partition < 0 || offset->partition >= topic->partition_count)
-        return sabot_raise(error, SABOT_ERR_NOT_FOUND,
-                           "%s: no partition %" PRId32 " among %" PRId32, topic->name,
-                           offset->partition, topic->partition_count);
-    *partition_out = &topic->partitions[offset->partition];
-    return SABOT_OK;
+    if (topic == NULL || topic->partitions == NULL) {
+        (void)sabot_raise(error, SABOT_ERR_NOT_FOUND, "%s: the log has no such channel", name);
+        return NULL;
+    }
+    if (offset->partition < 0 || offset->partition >= topic->partition_count) {
+        (void)sabot_raise(error, SABOT_ERR_NOT_FOUND, "%s: no partition %" PRId32 " among %" PRId32,
+                          topic->name, offset->partition, topic->partition_count);
+        return NULL;
+    }
+    return &topic->partitions[offset->partition];
 }
 
 static struct sb_log_offset *find_entry(const struct sb_log_partition *partition,
@@ -152,43 +154,65 @@ static struct sb_log_offset *find_entry(const struct sb_log_partition *partition
     return entry;
 }
 
-/* Check an offset that somebody wants to commit, and make its place. */
-static sabot_status make_entry(const struct sb_log *log,
-                               const struct sb_log_topic *own,
-                               const struct sb_log_group *group,
-                               const struct sb_offset *offset,
-                               struct pending *pending_out,
-                               sabot_error *error)
+static sabot_status check_offset(const struct sb_log_partition *partition,
+                                 const struct sb_offset *offset,
+                                 sabot_error *error)
 {
-    struct sb_log_partition *partition;
-    struct sb_log_offset *entry;
-    char *metadata = NULL;
+    const char *metadata = offset->metadata;
 
-    SABOT_TRY(find_partition(log, own, offset, &partition, error));
     if (offset->offset < 0)
         return sabot_raise(error, SABOT_ERR_ARGUMENT,
                            "%s: partition %" PRId32 ": offset %" PRId64 " can't be committed",
                            partition->topic->name, partition->number, offset->offset);
-    if (offset->metadata != NULL) {
-        if (strnlen(offset->metadata, SB_OFFSET_METADATA_MAX + 1) > SB_OFFSET_METADATA_MAX)
-            return sabot_raise(error, SABOT_ERR_LIMIT,
-                               "%s: partition %" PRId32 ": metadata of more than %d bytes",
-                               partition->topic->name, partition->number, SB_OFFSET_METADATA_MAX);
+    if (metadata != NULL && strnlen(metadata, SB_OFFSET_METADATA_MAX + 1) > SB_OFFSET_METADATA_MAX)
+        return sabot_raise(error, SABOT_ERR_LIMIT,
+                           "%s: partition %" PRId32 ": metadata of more than %d bytes",
+                           partition->topic->name, partition->number, SB_OFFSET_METADATA_MAX);
+    return SABOT_OK;
+}
+
+/* The group's entry, made when it isn't there. NULL: no memory. */
+static struct sb_log_offset *need_entry(const struct sb_env *env,
+                                        struct sb_log_partition *partition,
+                                        const struct sb_log_group *group)
+{
+    struct sb_log_offset *entry = find_entry(partition, group);
+
+    if (entry != NULL)
+        return entry;
+    entry = sb_alloc(env, sizeof *entry);
+    if (entry == NULL)
+        return NULL;
+    entry->group = group;
+    entry->offset = SB_OFFSET_NONE;
+    entry->next = partition->offsets;
+    partition->offsets = entry;
+    return entry;
+}
+
+/* Check an offset that somebody wants to commit, and set aside what that takes. */
+static sabot_status make_pending(const struct sb_log *log,
+                                 const struct sb_log_topic *own,
+                                 const struct sb_log_group *group,
+                                 const struct sb_offset *offset,
+                                 struct pending *pending_out,
+                                 sabot_error *error)
+{
+    struct sb_log_partition *partition = find_partition(log, own, offset, error);
+    struct sb_log_offset *entry;
+    char *metadata = NULL;
+
+    if (partition == NULL)
+        return SABOT_ERR_NOT_FOUND;
+    SABOT_TRY(check_offset(partition, offset, error));
+    if (offset->metadata != NULL)
         metadata = sb_string_copy(log->env, offset->metadata);
-        if (metadata == NULL)
-            return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for an offset's metadata");
-    }
-    entry = find_entry(partition, group);
-    if (entry == NULL) {
-        entry = sb_alloc(log->env, sizeof *entry);
-        if (entry == NULL) {
-            sb_string_free(log->env, metadata);
-            return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for an offset");
-        }
-        entry->group = group;
-        entry->offset = SB_OFFSET_NONE;
-        entry->next = partition->offsets;
-        partition->offsets = entry;
+    entry = need_entry(log->env, partition, group);
+    if (entry == NULL || (metadata == NULL && offset->metadata != NULL)) {
+        sb_string_free(log->env, metadata);
+        (void)sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for an offset",
+                          partition->topic->name);
+        return SABOT_ERR_MEMORY;
     }
     *pending_out = (struct pending){partition, entry, offset->offset, metadata};
     return SABOT_OK;
@@ -224,7 +248,7 @@ static sabot_status commit_all(struct sb_channel *channel,
 
     SABOT_TRY(find_group(channel->log, group_name, true, &group, error));
     for (uint32_t i = 0; i < offset_count; i++)
-        SABOT_TRY(make_entry(log, channel->topic, group, &offsets[i], &pending[i], error));
+        SABOT_TRY(make_pending(log, channel->topic, group, &offsets[i], &pending[i], error));
     for (uint32_t i = 0; i < offset_count; i++)
         apply(log->env, &pending[i]);
     return SABOT_OK;
@@ -264,10 +288,12 @@ static sabot_status find_pending(struct sb_channel *channel,
 {
     *pending_out = false;
     for (uint32_t i = 0; i < offset_count; i++) {
-        struct sb_log_partition *partition;
+        const struct sb_log_partition *partition =
+            find_partition(channel->log, channel->topic, &offsets[i], error);
         const struct sb_log_offset *entry;
 
-        SABOT_TRY(find_partition(channel->log, channel->topic, &offsets[i], &partition, error));
+        if (partition == NULL)
+            return SABOT_ERR_NOT_FOUND;
         entry = group == NULL ? NULL : find_entry(partition, group);
         *pending_out |= entry != NULL && entry->pending > 0;
     }
@@ -279,10 +305,12 @@ static sabot_status fill_committed(struct sb_channel *channel,
                                    struct sb_offset *offset,
                                    sabot_error *error)
 {
+    const struct sb_log_partition *partition =
+        find_partition(channel->log, channel->topic, offset, error);
     const struct sb_log_offset *entry = NULL;
-    struct sb_log_partition *partition;
 
-    SABOT_TRY(find_partition(channel->log, channel->topic, offset, &partition, error));
+    if (partition == NULL)
+        return SABOT_ERR_NOT_FOUND;
     if (group != NULL)
         entry = find_entry(partition, group);
     offset->offset = entry == NULL ? SB_OFFSET_NONE : entry->offset;
@@ -642,7 +670,7 @@ static sabot_status add_offset(struct sb_txn *txn,
 {
     struct sb_log_producer *producer = txn->producer;
     const struct sb_env *env = txn->log->env;
-    struct pending pending;
+    struct pending pending = {0};
     void *grown;
 
     grown = grow(env, producer->offsets, producer->offset_count, &producer->offset_capacity,
@@ -650,7 +678,7 @@ static sabot_status add_offset(struct sb_txn *txn,
     if (grown == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for an offset");
     producer->offsets = grown;
-    SABOT_TRY(make_entry(txn->log, txn->topic, group, offset, &pending, error));
+    SABOT_TRY(make_pending(txn->log, txn->topic, group, offset, &pending, error));
     for (uint32_t i = 0; i < producer->offset_count; i++) {
         struct pending *earlier = &producer->offsets[i];
 

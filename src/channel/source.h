@@ -126,7 +126,7 @@ static inline uint32_t sb_feed_entry_size(size_t bytes)
     return (uint32_t)((sizeof(struct sb_feed_entry) + bytes + 7) / 8 * 8);
 }
 
-struct sb_step sb_feed_step(void *source);
+struct sb_step sb_feed_step(void *context); /* a struct sabot_source */
 /* The driver has come to rest: free what is its own, and all blocks. */
 void sb_feed_free_blocks(struct sabot_source *source);
 

@@ -208,9 +208,9 @@ static sabot_status write_record(struct sabot_source *source,
         put_position(source->block, &source->call_position);
     source->call_marked = true;
     to = put_entry(source->block, &entry);
-    if (key.size > 0)
+    if (key.data != NULL && key.size > 0)
         memcpy(to, key.data, key.size);
-    if (value.size > 0)
+    if (value.data != NULL && value.size > 0)
         memcpy(to + key.size, value.data, value.size);
     source->call_left--;
     return SABOT_OK;
