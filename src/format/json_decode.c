@@ -254,18 +254,20 @@ static inline bool has_zeros(const uint8_t *first, const uint8_t *behind)
     return *first == '0' && behind - first > 1;
 }
 
-/* An integer of 64 bits: at once when it has up to 18 digits and no sign. */
+/* An integer of 64 bits: at once when it has up to 18 digits. */
 static inline const uint8_t *read_int(struct sb_decoder *decoder,
                                       const struct sb_json_member *member,
                                       const uint8_t *at)
 {
+    const bool negative = *at == '-';
+    const uint8_t *digits = at + negative;
     uint64_t value;
-    const uint8_t *behind = sb_json_digits(at, decoder->reader.end, &value);
+    const uint8_t *behind = sb_json_digits(digits, decoder->reader.end, &value);
 
-    if (behind == at || behind - at > 18 || has_zeros(at, behind) ||
+    if (behind == digits || behind - digits > 18 || has_zeros(digits, behind) ||
         !is_whole(behind, decoder->reader.end))
         return read_int_long(decoder, member, at);
-    sb_builder_int64(decoder->builder, member->field, (int64_t)value);
+    sb_builder_int64(decoder->builder, member->field, negative ? -(int64_t)value : (int64_t)value);
     return behind;
 }
 
@@ -294,28 +296,33 @@ static const uint8_t *read_float_long(struct sb_decoder *decoder,
 }
 
 /* A number: at once when it has up to 15 digits, which are exact in a double as the power of ten
- * is, and neither sign nor exponent. */
+ * is, and no exponent. */
 static inline const uint8_t *read_float(struct sb_decoder *decoder,
                                         const struct sb_json_member *member,
                                         const uint8_t *at)
 {
     const uint8_t *end = decoder->reader.end;
-    uint64_t value;
+    const bool negative = *at == '-';
+    const uint8_t *digits = at + negative;
+    uint64_t mantissa;
     uint64_t fraction;
-    const uint8_t *point = sb_json_digits(at, end, &value);
+    const uint8_t *point = sb_json_digits(digits, end, &mantissa);
     const uint8_t *behind = point;
-    double scale = 1;
+    double value;
 
     if (point < end && *point == '.') {
         behind = sb_json_digits(point + 1, end, &fraction);
-        if (behind - at > 16 || behind == point + 1)
+        if (behind - digits > 16 || behind == point + 1)
             return read_float_long(decoder, member, at);
-        value = value * sb_json_powers[behind - point - 1] + fraction;
-        scale = sb_json_scales[behind - point - 1];
+        mantissa = mantissa * sb_json_powers[behind - point - 1] + fraction;
+        value = (double)(int64_t)mantissa / sb_json_scales[behind - point - 1];
+    } else {
+        value = (double)(int64_t)mantissa;
     }
-    if (point == at || behind - at > 16 || has_zeros(at, point) || !is_whole(behind, end))
+    if (point == digits || behind - digits > 16 || has_zeros(digits, point) ||
+        !is_whole(behind, end))
         return read_float_long(decoder, member, at);
-    sb_builder_float64(decoder->builder, member->field, (double)(int64_t)value / scale);
+    sb_builder_float64(decoder->builder, member->field, negative ? -value : value);
     return behind;
 }
 
