@@ -11,9 +11,9 @@
  *
  *   - A file holds lines and nothing else: no keys, headers, timestamps or transactions.
  *   - An offset is the byte at which a record's line starts.
- *   - An output is created by prepare when it is missing, and emptied by its first writer, so that
- * a start that is refused has destroyed nothing. With `append` it is added to instead. What is to
- *     become of standard output the shell has said by > or >>.
+ *   - An output is created by prepare when it is missing, and emptied by its first writer: a start
+ *     that is refused has destroyed nothing. With `append` it is added to instead. What becomes of
+ *     standard output the shell has said by > or >>.
  *   - A followed file is followed by what it is, not by its name: when another file takes its name,
  *     the old one is still read.
  *

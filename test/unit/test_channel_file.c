@@ -127,6 +127,20 @@ static void a_dash_is_standard_input(void **state)
     }
 }
 
+static void standard_input_is_no_folder(void **state)
+{
+    struct stage *stage = *state;
+    const int folder = open(stage->folder, O_RDONLY);
+    const int saved = replace(0, folder);
+    struct sb_channel *channel;
+    const sabot_status status = stage_try_prepare(stage, (struct setup){.url = "file:-"}, &channel);
+
+    restore(0, saved);
+    assert_int_equal(close(folder), 0);
+    assert_int_equal(status, SABOT_ERR_IO);
+    stage_assert_error(stage, "standard input: is a directory, not a file");
+}
+
 static void standard_output_is_appended_to(void **state)
 {
     struct stage *stage = *state;
@@ -379,6 +393,7 @@ int main(void)
         TEST(a_reader_stops_while_a_pipe_says_nothing),
         TEST(a_stream_is_read_once),
         TEST(a_dash_is_standard_input),
+        TEST(standard_input_is_no_folder),
         TEST(standard_output_is_appended_to),
         TEST(what_cannot_be_opened_is_said_by_prepare),
         TEST(a_url_that_makes_no_sense_is_refused),

@@ -571,6 +571,68 @@ static void until_end_takes_a_line_that_was_begun_as_a_whole(void **state)
     FILES->close(channel);
 }
 
+/* --- Failures --------------------------------------------------------------------------------- */
+
+static _Atomic int reads_left;
+
+/* Like a disk that is about to break. */
+static sabot_status failing_read(struct sb_file *file,
+                                 void *buffer,
+                                 size_t size,
+                                 int64_t offset,
+                                 size_t *size_out,
+                                 sabot_error *error)
+{
+    (void)file;
+    (void)offset;
+    *size_out = 0;
+    if (reads_left-- <= 0)
+        return sabot_raise(error, SABOT_ERR_IO, "in: Input/output error");
+    memset(buffer, '\n', size);
+    memset(buffer, 'x', size - 1);
+    *size_out = size;
+    return SABOT_OK;
+}
+
+static void a_disk_that_breaks_is_said_by_every_poll(void **state)
+{
+    struct stage *stage = *state;
+    struct basket basket = {0};
+    struct sb_channel *channel;
+    struct sb_reader *reader;
+
+    stage_put(stage, "in", "");
+    stage->type.file_read = failing_read;
+    reads_left = 3;
+    channel = stage_channel(stage, (struct setup){.file = "in", .block_size = 4});
+    reader = stage_reader(stage, channel, SB_OFFSET_NONE);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(stage_poll_all(stage, reader, &basket), SABOT_ERR_IO);
+        stage_assert_error(stage, "in: Input/output error");
+        assert_int_equal(stage_position(reader), 12);
+    }
+    basket_assert(&basket, "0:xxx;4:xxx;8:xxx;");
+    FILES->reader_close(reader);
+    FILES->close(channel);
+}
+
+static void a_file_has_one_partition(void **state)
+{
+    struct stage *stage = *state;
+    const struct sb_reader_position position = {.partition = 1, .offset = SB_OFFSET_NONE};
+    struct sb_channel *channel;
+    struct sb_reader *reader;
+
+    stage_put(stage, "in", "one\n");
+    channel = stage_channel(stage, (struct setup){.file = "in"});
+    assert_int_equal(
+        FILES->reader_open(channel, &position, 1, stage->waker, &reader, &stage->error),
+        SABOT_ERR_NOT_FOUND);
+    stage_assert_error(stage, "/in: has no partition 1");
+    assert_null(reader);
+    FILES->close(channel);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_make, stage_free)
 
 int main(void)
@@ -599,6 +661,8 @@ int main(void)
         TEST(a_file_that_is_cut_while_it_is_read_is_an_error),
         TEST(until_end_is_the_end_when_it_was_prepared),
         TEST(until_end_takes_a_line_that_was_begun_as_a_whole),
+        TEST(a_disk_that_breaks_is_said_by_every_poll),
+        TEST(a_file_has_one_partition),
     };
 
     return cmocka_run_group_tests_name("channel_file_read", tests, NULL, NULL);
