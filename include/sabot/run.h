@@ -156,6 +156,10 @@ typedef struct sabot_run_stats {
     int64_t run_us;             /* since start */
     int64_t first_record_us;    /* from create to the first record handled; -1: none yet */
     int64_t delay_p50_us, delay_p95_us, delay_p99_us, delay_p999_us, delay_max_us; /* -1: none */
+    int64_t checkpoint_id;     /* the last complete one, lowest of all pipelines; 0: none */
+    int64_t checkpoint_age_us; /* since then, oldest of all pipelines; -1: none */
+    uint64_t checkpoints;      /* completed by this run */
+    uint64_t checkpoints_failed;
     uint64_t peak_memory_bytes; /* of the process */
     bool connected;             /* false while a broker is away */
     bool started;               /* inputs and outputs are open: records flow, or have flowed */

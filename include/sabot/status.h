@@ -54,7 +54,8 @@ extern "C" {
     X(SABOT_ERR_USER, 25, "the app's function failed")         \
     X(SABOT_ERR_EMPTY, 26, "empty")                            \
     X(SABOT_ERR_CORRUPT, 27, "stored data is damaged")         \
-    X(SABOT_ERR_CLOSED, 28, "closed")
+    X(SABOT_ERR_CLOSED, 28, "closed")                          \
+    X(SABOT_ERR_RECOVERY, 29, "going on from the checkpoint needs a decision")
 
 typedef enum sabot_status {
 #define SABOT_STATUS_ENUM(name, number, text) name = number,

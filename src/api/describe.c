@@ -183,6 +183,34 @@ static void add_flow(const sabot_run *run,
         stats->first_record_us = first_us - run->created_us;
 }
 
+static void add_checkpoints(const sabot_run *run,
+                            struct sb_coordinator *coordinator,
+                            sabot_run_stats *stats)
+{
+    const int64_t completed_us = atomic_load(&coordinator->completed_us);
+    const int64_t id = atomic_load(&coordinator->completed_id);
+    const int64_t age_us = completed_us == 0 ? -1 : sb_now_us(run->env) - completed_us;
+
+    stats->checkpoints += atomic_load(&coordinator->completed);
+    stats->checkpoints_failed += atomic_load(&coordinator->failed);
+    if (stats->checkpoint_id == 0 || id < stats->checkpoint_id)
+        stats->checkpoint_id = id;
+    if (age_us > stats->checkpoint_age_us)
+        stats->checkpoint_age_us = age_us;
+}
+
+static void add_pipeline(const sabot_run *run,
+                         struct sb_plan_pipeline *pipeline,
+                         sabot_run_stats *stats,
+                         struct sb_histogram *delays)
+{
+    if (pipeline->flow == NULL)
+        return;
+    add_flow(run, pipeline->flow, stats, delays);
+    if (pipeline->recovery.env != NULL)
+        add_checkpoints(run, &pipeline->recovery.coordinator, stats);
+}
+
 static bool all_connected(const struct sb_plan *plan)
 {
     for (uint32_t i = 0; i < plan->app->channel_count; i++) {
@@ -202,6 +230,7 @@ void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out)
     *stats_out = (sabot_run_stats){
         .watermark_ms = INT64_MAX,
         .first_record_us = -1,
+        .checkpoint_age_us = -1,
         .run_us = (end_us == 0 ? sb_now_us(run->env) : end_us) - run->created_us,
         .peak_memory_bytes = run->env->type->memory_peak(run->env->self),
         .connected = all_connected(&run->plan),
@@ -210,8 +239,7 @@ void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out)
     if (!stats_out->started)
         stats_out->watermark_ms = INT64_MIN;
     for (uint32_t i = 0; stats_out->started && i < run->plan.pipeline_count; i++)
-        if (run->plan.pipelines[i].flow != NULL)
-            add_flow(run, run->plan.pipelines[i].flow, stats_out, &delays);
+        add_pipeline(run, &run->plan.pipelines[i], stats_out, &delays);
     stats_out->delay_p50_us = sb_histogram_at(&delays, 0.5);
     stats_out->delay_p95_us = sb_histogram_at(&delays, 0.95);
     stats_out->delay_p99_us = sb_histogram_at(&delays, 0.99);

@@ -38,6 +38,8 @@ static const struct sb_option options[] = {
      "Time between two checkpoints, with a state directory; longer when writing them is slow."},
     {"checkpoint.staged_bytes", SB_OPTION_BYTES, "bytes", "64KiB..64GiB", "64MiB", PLAIN,
      "Output that may wait for the transaction of its checkpoint; past it inputs wait as well."},
+    {"checkpoint.reset", SB_OPTION_BOOL, "", "", "false", PLAIN,
+     "Start anew: the checkpoints of the state directory are moved aside, not deleted (--reset)."},
     {"guarantee", SB_OPTION_ENUM, "", "exactly-once|at-least-once", "exactly-once", PLAIN,
      "With a state directory: write each result to Kafka in a transaction, or at once."},
     {"checkpoint.keep", SB_OPTION_INT, "checkpoints", "1..1000", "3", PLAIN,

@@ -44,15 +44,30 @@ static sabot_status begin(struct sb_recovery *recovery,
     return SABOT_OK;
 }
 
+/* What can't be gone on from is for people to decide: the run must not be started again as it is.
+ */
+static sabot_status refuse(sabot_status status, sabot_error *error)
+{
+    if (status != SABOT_ERR_CORRUPT && status != SABOT_ERR_SCHEMA && status != SABOT_ERR_STATE)
+        return status;
+    if (error != NULL)
+        error->status = SABOT_ERR_RECOVERY;
+    return SABOT_ERR_RECOVERY;
+}
+
 /* Alone from here on: which checkpoint counts? */
-static sabot_status find(struct sb_recovery *recovery, sabot_error *error)
+static sabot_status find(struct sb_recovery *recovery, bool reset, sabot_error *error)
 {
     struct sb_restore *restore = &recovery->restore;
     struct sb_commit_mark mark;
-    bool found;
+    bool found = false;
 
-    if (recovery->commit != NULL)
+    if (recovery->commit != NULL && reset)
+        SABOT_TRY(sb_commit_fence(recovery->commit, error));
+    else if (recovery->commit != NULL)
         SABOT_TRY(sb_commit_recover(recovery->commit, &found, &mark, error));
+    if (reset)
+        SABOT_TRY(sb_ckpt_move_aside(&recovery->folder, error));
     SABOT_TRY(sb_ckpt_take_owner(&recovery->folder, recovery->owner, error));
     if (recovery->commit == NULL)
         return sb_restore_find(restore, error);
@@ -75,7 +90,7 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
     if (recovery->phase == SB_RECOVERY_NEW)
         SABOT_TRY(begin(recovery, env, config, app, graph, flow, error));
     if (recovery->phase == SB_RECOVERY_FENCING) {
-        SABOT_TRY(find(recovery, error));
+        SABOT_TRY(refuse(find(recovery, sb_config_bool(config, "checkpoint.reset"), error), error));
         sb_restore_tidy(restore);
         recovery->phase = SB_RECOVERY_FOUND;
     }
@@ -83,7 +98,7 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
     flow->staged_max = (uint64_t)sb_config_int64(config, "checkpoint.staged_bytes");
     if (!restore->found || restore->manifest.finished)
         return SABOT_OK;
-    SABOT_TRY(sb_restore_match(restore, graph, error));
+    SABOT_TRY(refuse(sb_restore_match(restore, graph, error), error));
     flow->positions = restore->positions;
     flow->position_count = restore->position_count;
     flow->hash_seed = restore->manifest.hash_seed;
@@ -109,7 +124,7 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
     };
 
     if (recovery->restore.found)
-        SABOT_TRY(sb_restore_state(&recovery->restore, flow, error));
+        SABOT_TRY(refuse(sb_restore_state(&recovery->restore, flow, error), error));
     return sb_coordinator_init(&recovery->coordinator, &coordinator, error);
 }
 

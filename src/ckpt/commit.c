@@ -200,7 +200,7 @@ static sabot_status raise_by_hand(const struct sb_commit *commit,
     return sabot_raise(error, SABOT_ERR_STATE,
                        "group %s, %s partition %" PRId32 " at offset %" PRId64
                        ": %s: its offsets were changed by hand or have expired; put them back, or "
-                       "delete the group and move the state directory away to start anew",
+                       "start anew with --reset",
                        commit->group, offset->channel, offset->partition, offset->offset, what);
 }
 
@@ -229,23 +229,27 @@ static sabot_status read_marks(const struct sb_commit *commit,
     return SABOT_OK;
 }
 
+sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
+{
+    while (commit->machine.state == SB_TXN_FENCE) {
+        const sabot_status status = commit->port->type->txn_fence(commit->txn, error);
+
+        if (status == SABOT_AGAIN)
+            return SABOT_AGAIN;
+        sb_crash_point(commit->config.env, "txn.fenced");
+        sb_txn_done(&commit->machine, sb_txn_event_of(status, error));
+    }
+    return commit->machine.state == SB_TXN_LOST ? error->status : SABOT_OK;
+}
+
 sabot_status sb_commit_recover(struct sb_commit *commit,
                                bool *found_out,
                                struct sb_commit_mark *mark_out,
                                sabot_error *error)
 {
     const struct sb_port *port = commit->port;
-    sabot_status status;
 
-    while (commit->machine.state == SB_TXN_FENCE) {
-        status = port->type->txn_fence(commit->txn, error);
-        if (status == SABOT_AGAIN)
-            return SABOT_AGAIN;
-        sb_crash_point(commit->config.env, "txn.fenced");
-        sb_txn_done(&commit->machine, sb_txn_event_of(status, error));
-    }
-    if (commit->machine.state == SB_TXN_LOST)
-        return error->status;
+    SABOT_TRY(sb_commit_fence(commit, error));
     if (commit->offsets == NULL)
         SABOT_TRY(list_partitions(commit, error));
     if (!commit->has_read) {

@@ -38,7 +38,10 @@ SABOT_MUST_CHECK sabot_status sb_commit_create(const struct sb_commit_config *co
                                                sabot_error *error);
 void sb_commit_destroy(struct sb_commit *commit);
 
-/* Fence whoever had the id, then read the committed offsets of all sources. SABOT_AGAIN: under way.
+/* Fence whoever had the id. SABOT_AGAIN: under way. */
+SABOT_MUST_CHECK sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error);
+
+/* The same, then read the committed offsets of all sources. SABOT_AGAIN: under way.
  * SABOT_OK: *found_out says whether there are any, and `mark_out` which checkpoint all of them
  * name. SABOT_ERR_STATE: they disagree, or carry no mark: they were changed by hand, or by another
  * program; the text has the choices. */

@@ -111,7 +111,7 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
         return over(coordinator);
     if (last)
         return begin(coordinator, true);
-    if (now_us < coordinator->next_us)
+    if (now_us < coordinator->next_us && !sb_control_presses(control))
         return sb_step_wait(coordinator->next_us);
     if (count_changes(coordinator) == coordinator->changes) {
         coordinator->next_us = now_us + config->interval_us;

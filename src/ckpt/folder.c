@@ -112,6 +112,29 @@ void sb_ckpt_folder_close(struct sb_ckpt_folder *folder)
     folder->path = NULL;
 }
 
+/* The folder above, to make a rename in it safe. */
+static sabot_status sync_above(const struct sb_ckpt_folder *folder, sabot_error *error)
+{
+    char above[SB_CKPT_PATH_MAX];
+    const char *slash = strrchr(folder->path, '/');
+
+    SB_ASSERT(slash != NULL);
+    (void)snprintf(above, sizeof above, "%.*s", (int)(slash - folder->path), folder->path);
+    return folder->env->type->directory_sync(folder->env->self, above, error);
+}
+
+sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder, sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    char aside[SB_CKPT_PATH_MAX];
+
+    (void)snprintf(aside, sizeof aside, "%s.reset-%lld", folder->path, (long long)sb_wall_ms(env));
+    SABOT_TRY(env->type->path_rename(env->self, folder->path, aside, error));
+    sb_log(env, SABOT_LOG_INFO, folder->pipeline, "the old checkpoints are in %s now", aside);
+    SABOT_TRY(make_folder(env, folder->path, error));
+    return sync_above(folder, error);
+}
+
 /* --- The owner -----------------------------------------------------------------------------------
  */
 

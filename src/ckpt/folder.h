@@ -45,6 +45,10 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_folder_open(struct sb_ckpt_folder *folder,
                                                   sabot_error *error);
 void sb_ckpt_folder_close(struct sb_ckpt_folder *folder);
 
+/* Rename what is here to PIPELINE.reset-<time>, and make an empty folder in its place. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder,
+                                                 sabot_error *error);
+
 /* From now on the checkpoints here are written by the process that drew `owner`; who had them
  * before finds out by the second, before it writes or removes: SABOT_ERR_FENCED. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_take_owner(const struct sb_ckpt_folder *folder,

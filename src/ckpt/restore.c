@@ -39,9 +39,8 @@ static sabot_status read_and_verify(struct sb_restore *restore,
     if (status == SABOT_OK || status == SABOT_ERR_NOT_FOUND)
         return status;
     return sabot_raise(error, status,
-                       "%s; put the checkpoint back from a copy, or move the folder %s away to "
-                       "start from nothing",
-                       why.text, restore->folder->path);
+                       "%s; put the checkpoint back from a copy, or start anew with --reset",
+                       why.text);
 }
 
 sabot_status sb_restore_find(struct sb_restore *restore, sabot_error *error)
@@ -68,8 +67,7 @@ sabot_status sb_restore_find_named(struct sb_restore *restore,
     if (status == SABOT_ERR_NOT_FOUND)
         return sabot_raise(error, SABOT_ERR_STATE,
                            "the committed offsets name checkpoint %lld, nonce %016llx, and %s does "
-                           "not have it: put it back from a copy, or delete the consumer group and "
-                           "move the folder away to start anew",
+                           "not have it: put it back from a copy, or start anew with --reset",
                            (long long)mark->id, (unsigned long long)mark->nonce,
                            restore->folder->path);
     SABOT_TRY(status);
@@ -95,7 +93,7 @@ sabot_status sb_restore_find_none(const struct sb_restore *restore, sabot_error 
         return SABOT_OK;
     return sabot_raise(error, SABOT_ERR_STATE,
                        "%s has checkpoint %lld, but the consumer group has no committed offsets: "
-                       "they have expired or were deleted; move the folder away to start anew",
+                       "they have expired or were deleted; start anew with --reset",
                        restore->folder->path, (long long)newest);
 }
 

@@ -40,6 +40,8 @@ static const struct cli_option options[] = {
      "any option by its name; VALUE may be @FILE"},
     {0, "until-end", NULL, "until.end", NULL, CLI_WORKER | CLI_TAP,
      "end where the inputs end now"},
+    {0, "reset", NULL, "checkpoint.reset", NULL, CLI_WORKER,
+     "start anew: checkpoints are moved aside, and inputs are read from kafka.start"},
     {0, "json", NULL, NULL, NULL, CLI_WORKER,
      "at the end, print the summary as a JSON object on stdout"},
     {0, "count", "N", NULL, NULL, CLI_TAP,

@@ -146,6 +146,8 @@ static void write_line(char line[LINE_SIZE], struct cli_live *live, sabot_run *r
     append_outputs(line, run, stats.records_written);
     if (stats.delay_p99_us >= 0)
         append(line, "   p99 %s", cli_write_time(number, stats.delay_p99_us));
+    if (stats.checkpoint_age_us >= 0)
+        append(line, "   checkpoint %s ago", cli_write_time(number, stats.checkpoint_age_us));
     if (stats.lag >= 0)
         append(line, "   lag %s", cli_write_count(number, (uint64_t)stats.lag));
     if (stats.records_skipped > 0)

@@ -130,6 +130,9 @@ void cli_summary_print_json(sabot_run *run,
            stats.records_read, stats.records_processed, stats.records_skipped, stats.records_failed,
            stats.records_written, stats.bytes_read);
     print_json_outputs(run);
+    printf(",\"checkpoints\":%" PRIu64 ",\"checkpoints_failed\":%" PRIu64, stats.checkpoints,
+           stats.checkpoints_failed);
+    print_number("checkpoint_age_us", stats.checkpoint_age_us);
     print_number("lag", stats.lag);
     print_number("watermark_ms", stats.watermark_ms);
     print_number("run_us", stats.run_us);

@@ -13,7 +13,7 @@ enum {
 /* How a failed call ends the process: a run that never began did not start. */
 static int code_of(sabot_status status, bool has_started)
 {
-    if (status == SABOT_ERR_FENCED)
+    if (status == SABOT_ERR_FENCED || status == SABOT_ERR_RECOVERY)
         return CLI_FENCED;
     return has_started ? CLI_FAILED : CLI_NOT_STARTED;
 }

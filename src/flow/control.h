@@ -61,6 +61,13 @@ void sb_control_break(struct sb_control *control, const sabot_error *error);
 /* Sources end now; what is in flight is finished. Any thread; also from a signal handler. */
 void sb_control_stop(struct sb_control *control);
 
+/* Has so much been staged that a checkpoint should come now? */
+static inline bool sb_control_presses(struct sb_control *control)
+{
+    return control->staged_max > 0 &&
+           atomic_load_explicit(&control->staged, memory_order_relaxed) > control->staged_max / 2;
+}
+
 static inline bool sb_control_stopping(const struct sb_control *control)
 {
     return atomic_load_explicit(&control->stopping, memory_order_relaxed);

@@ -82,6 +82,9 @@ static sabot_status stage(struct sb_sink *sink, const struct sb_record *record, 
                            before);
     sink->staged++;
     (void)atomic_fetch_add(&sink->control->staged, sink->stage.size - before);
+    if (sb_control_presses(sink->control) && !sink->has_pressed)
+        sb_wake(sink->env, sink->control->owner);
+    sink->has_pressed = sb_control_presses(sink->control);
     return SABOT_OK;
 }
 

@@ -52,6 +52,7 @@ struct sb_sink {
     bool dirty;             /* something was written and not flushed */
     struct sb_buffer stage; /* records for the next transaction (stage.h) */
     uint64_t staged;        /* their number */
+    bool has_pressed;       /* the owner knows that much is staged */
     int64_t barrier;        /* aligned, and waiting for what was written to be safe; 0: none */
     enum sb_sink_state state;
 };
