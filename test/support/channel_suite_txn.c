@@ -79,12 +79,14 @@ static void send_offset(struct suite *s,
                         struct sb_txn *txn,
                         const char *group,
                         int64_t offset,
-                        char *metadata)
+                        const char *metadata)
 {
     const int64_t deadline_us = suite_deadline(s);
-    const struct sb_offset offsets = {.channel = s->name, .offset = offset, .metadata = metadata};
+    char text[32];
+    const struct sb_offset offsets = {.channel = s->name, .offset = offset, .metadata = text};
     sabot_status status;
 
+    (void)snprintf(text, sizeof text, "%s", metadata);
     while ((status = channel_suite->type->txn_offsets(txn, group, &offsets, 1, &s->error)) ==
            SABOT_AGAIN)
         suite_wait(s, SUITE_TXN, deadline_us);
@@ -313,20 +315,20 @@ static void offsets_are_committed_with_the_output(void **state)
     struct sb_channel *reading = suite_open_reading(s, s->name, 1);
 
     begin(s, SUITE_TXN, pair.txn);
-    send_offset(s, pair.txn, s->name, 5, (char[]){"first"});
+    send_offset(s, pair.txn, s->name, 5, "first");
     suite_write_number(s, pair.writer, 0, 1);
     commit(s, SUITE_TXN, pair.txn);
     suite_expect_offset(s, reading, s->name, 0, 5, "first");
 
     begin(s, SUITE_TXN, pair.txn);
-    send_offset(s, pair.txn, s->name, 6, (char[]){"aborted"});
+    send_offset(s, pair.txn, s->name, 6, "aborted");
     suite_write_number(s, pair.writer, 0, 2);
     abort_txn(s, SUITE_TXN, pair.txn);
     suite_expect_offset(s, reading, s->name, 0, 5, "first");
 
     begin(s, SUITE_TXN, pair.txn); /* only offsets; the last of a partition counts */
-    send_offset(s, pair.txn, s->name, 7, (char[]){"early"});
-    send_offset(s, pair.txn, s->name, 8, (char[]){"late"});
+    send_offset(s, pair.txn, s->name, 7, "early");
+    send_offset(s, pair.txn, s->name, 8, "late");
     commit(s, SUITE_TXN, pair.txn);
     suite_expect_offset(s, reading, s->name, 0, 8, "late");
     expect_numbers(s, (const uint32_t[]){1}, 1);
@@ -343,7 +345,7 @@ static void committed_waits_for_an_open_transaction(void **state)
 
     for (uint32_t round = 0; round < 2; round++) {
         begin(s, SUITE_TXN, pair.txn);
-        send_offset(s, pair.txn, s->name, 5, (char[]){"pending"});
+        send_offset(s, pair.txn, s->name, 5, "pending");
         assert_int_equal(channel_suite->type->committed(reading, s->name, &offset, 1, &s->error),
                          SABOT_AGAIN);
         if (round == 0)
@@ -394,7 +396,7 @@ static void the_newest_with_an_id_fences_the_others(void **state)
     commit(s, SUITE_TXN, old.txn);
     begin(s, SUITE_TXN, old.txn);
     suite_write_number(s, old.writer, 0, 2);
-    send_offset(s, old.txn, s->name, 2, (char[]){"old"});
+    send_offset(s, old.txn, s->name, 2, "old");
     suite_flush(s, old.writer);
 
     txn = open_txn(s, channel, SUITE_OTHER_TXN, s->name, channel_suite->patience_ms);
@@ -467,7 +469,7 @@ static void a_transaction_that_takes_too_long_is_aborted_and_fenced(void **state
     pair.plain = suite_writer(s, pair.channel, NULL);
     begin(s, SUITE_TXN, pair.txn);
     suite_write_number(s, pair.writer, 0, 1);
-    send_offset(s, pair.txn, s->name, 1, (char[]){"late"});
+    send_offset(s, pair.txn, s->name, 1, "late");
     suite_flush(s, pair.writer);
     suite_write_number(s, pair.plain, 0, 2);
     suite_flush(s, pair.plain);
@@ -539,13 +541,11 @@ static void step_random(struct suite *s, struct schedule *schedule)
     const enum suite_waker waker = who == 0 ? SUITE_TXN : SUITE_OTHER_TXN;
     const uint64_t what = draw(schedule, 10);
 
-    if (who == SCHEDULE_TXNS) {
+    if (who == SCHEDULE_TXNS || (schedule->open[who] && what < 6)) {
         write_random(s, schedule, who);
     } else if (!schedule->open[who]) {
         begin(s, waker, schedule->txns[who]);
         schedule->open[who] = true;
-    } else if (what < 6) {
-        write_random(s, schedule, who);
     } else if (what < 8) {
         commit(s, waker, schedule->txns[who]);
         end_model(schedule, (int32_t)who, -1);
