@@ -76,8 +76,10 @@ static void write_out(struct sb_channel *channel, const uint8_t *data, size_t si
 
     if (size == 0 || atomic_load_explicit(&output->failed, memory_order_relaxed))
         return;
-    if (output->wants_newline)
+    if (output->wants_newline) {
         status = env->type->file_write(channel->file, "\n", 1, -1, &output->error);
+        (void)atomic_fetch_add_explicit(&output->length, 1, memory_order_relaxed);
+    }
     output->wants_newline = false;
     if (status == SABOT_OK)
         status = env->type->file_write(channel->file, data, size, -1, &output->error);
@@ -181,6 +183,7 @@ static sabot_status check_last_line(struct sb_channel *channel, sabot_error *err
     status = env->type->file_read(file, &last, 1, (int64_t)info.size - 1, &size, error);
     env->type->file_close(env->self, file);
     channel->output.wants_newline = last != '\n';
+    atomic_store_explicit(&channel->output.length, info.size, memory_order_relaxed);
     return status;
 }
 

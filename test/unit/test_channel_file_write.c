@@ -229,6 +229,129 @@ static void a_file_has_no_transactions(void **state)
     FILES->close(channel);
 }
 
+/* --- What a checkpoint asks for --------------------------------------------------------------- */
+
+static sabot_status sync_all(struct stage *stage, struct sb_writer *writer, uint64_t *length_out)
+{
+    sabot_status status;
+
+    *length_out = 12345;
+    while ((status = FILES->sync(writer, length_out, &stage->error)) == SABOT_AGAIN)
+        stage_wait(stage);
+    return status;
+}
+
+static void a_sync_says_how_long_the_file_is(void **state)
+{
+    struct stage *stage = *state;
+    struct sb_channel *channel;
+    struct sb_writer *writer;
+    uint64_t expected = 0;
+    uint64_t length;
+
+    /* Blocks of 8 bytes: a sync begins with the ring empty, half full and full. */
+    channel = stage_channel(stage, (struct setup){.file = "out", .writing = true, .block_size = 8});
+    writer = stage_writer(stage, channel);
+    for (uint32_t count = 0; count < 12; count++) {
+        for (uint32_t i = 0; i < count; i++) {
+            while (stage_write(stage, writer, "record") == SABOT_AGAIN)
+                stage_wait(stage);
+            expected += 7;
+        }
+        assert_int_equal(sync_all(stage, writer, &length), SABOT_OK);
+        assert_int_equal(length, expected);
+    }
+    FILES->writer_close(writer);
+    FILES->close(channel);
+}
+
+static void an_output_goes_on_at_a_length(void **state)
+{
+    struct stage *stage = *state;
+    struct sb_channel *channel;
+    struct sb_writer *writer;
+    uint64_t length;
+
+    stage_put(stage, "out", "one\ntwo\nthr");
+    channel = stage_channel(stage, (struct setup){.file = "out", .writing = true});
+    assert_int_equal(FILES->resume(channel, 12, &stage->error), SABOT_ERR_CORRUPT);
+    stage_assert_error(stage, "/out: it has 11 bytes, and 12 were written to it");
+    stage_assert_file(stage, "out", "one\ntwo\nthr");
+    assert_int_equal(FILES->resume(channel, 4, &stage->error), SABOT_OK);
+    stage_assert_file(stage, "out", "one\n");
+    writer = stage_writer(stage, channel);
+    assert_int_equal(sync_all(stage, writer, &length), SABOT_OK);
+    assert_int_equal(length, 4);
+    assert_int_equal(stage_write(stage, writer, "three"), SABOT_OK);
+    assert_int_equal(sync_all(stage, writer, &length), SABOT_OK);
+    assert_int_equal(length, 10);
+    stage_assert_file(stage, "out", "one\nthree\n");
+    FILES->writer_close(writer);
+    FILES->close(channel);
+}
+
+static void what_was_there_before_counts_too(void **state)
+{
+    struct stage *stage = *state;
+    struct sb_channel *channel;
+    struct sb_writer *writer;
+    uint64_t length;
+
+    stage_put(stage, "out", "ol"); /* gets the end of its line first */
+    channel = stage_channel(stage, (struct setup){.file = "out", .writing = true, .append = true});
+    writer = stage_writer(stage, channel);
+    assert_int_equal(stage_write(stage, writer, "one"), SABOT_OK);
+    assert_int_equal(sync_all(stage, writer, &length), SABOT_OK);
+    assert_int_equal(length, 7);
+    FILES->writer_close(writer);
+    FILES->close(channel);
+}
+
+static void a_stream_has_no_length(void **state)
+{
+    struct stage *stage = *state;
+    struct sb_channel *channel =
+        stage_channel(stage, (struct setup){.url = "file:/dev/null", .writing = true});
+    struct sb_writer *writer;
+    uint64_t length;
+
+    assert_int_equal(FILES->resume(channel, 100, &stage->error), SABOT_OK);
+    writer = stage_writer(stage, channel);
+    assert_int_equal(stage_write(stage, writer, "one"), SABOT_OK);
+    assert_int_equal(sync_all(stage, writer, &length), SABOT_OK);
+    assert_true(length == SB_LENGTH_NONE);
+    FILES->writer_close(writer);
+    FILES->close(channel);
+}
+
+static sabot_status failing_sync(struct sb_file *file, sabot_error *error)
+{
+    (void)file;
+    return sabot_raise(error, SABOT_ERR_IO, "out: cannot sync it to the disk: Input/output error");
+}
+
+static void a_sync_that_failed_never_succeeds(void **state)
+{
+    struct stage *stage = *state;
+    struct sb_channel *channel;
+    struct sb_writer *writer;
+    uint64_t length;
+
+    channel = stage_channel(stage, (struct setup){.file = "out", .writing = true});
+    writer = stage_writer(stage, channel);
+    assert_int_equal(stage_write(stage, writer, "one"), SABOT_OK);
+    stage->type.file_sync = failing_sync;
+    assert_int_equal(sync_all(stage, writer, &length), SABOT_ERR_IO);
+    stage->type.file_sync = stage->os->type->file_sync;
+    assert_int_equal(sync_all(stage, writer, &length), SABOT_ERR_IO);
+    stage_assert_error(stage, "cannot sync it to the disk");
+    assert_int_equal(stage_flush(stage, writer), SABOT_ERR_IO);
+    assert_int_equal(stage_write(stage, writer, "two"), SABOT_ERR_IO);
+    assert_true(stage->error.fatal);
+    FILES->writer_close(writer);
+    FILES->close(channel);
+}
+
 /* --- Threads ---------------------------------------------------------------------------------- */
 
 enum { WRITERS = 4, LINES = 3000 };
@@ -344,6 +467,11 @@ int main(void)
         TEST(a_full_disk_is_said_by_every_later_call),
         TEST(a_pipe_without_a_reader_is_an_error),
         TEST(a_file_has_no_transactions),
+        TEST(a_sync_says_how_long_the_file_is),
+        TEST(an_output_goes_on_at_a_length),
+        TEST(what_was_there_before_counts_too),
+        TEST(a_stream_has_no_length),
+        TEST(a_sync_that_failed_never_succeeds),
         TEST(lines_of_several_threads_never_mix),
     };
 
