@@ -306,6 +306,12 @@ static rd_kafka_headers_t *copy_headers(const struct sb_record *record)
     return headers;
 }
 
+/* librdkafka's macros for the arguments check their types by an extension of GNU C. */
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wgnu-statement-expression"
+#endif
+
 static rd_kafka_resp_err_t produce(struct sb_writer *writer,
                                    const struct sb_record *record,
                                    int32_t partition)
@@ -330,6 +336,10 @@ static rd_kafka_resp_err_t produce(struct sb_writer *writer,
         rd_kafka_headers_destroy(headers);
     return code;
 }
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 static sabot_status raise_produce(struct sb_writer *writer,
                                   const struct sb_record *record,

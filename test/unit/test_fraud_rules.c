@@ -723,7 +723,8 @@ static void the_shortcuts_agree_with_the_rules_at_random(void **state)
         const bool is_slow = chance(&chances) % 2 == 0;
         int64_t now_ms = 1740787200000;
 
-        print_message(seed % 100 == 0 ? "seed %d\n" : "", (int)seed);
+        if (seed % 100 == 0)
+            print_message("seed %d\n", (int)seed);
         for (int i = 0; i < 1500; i++) {
             struct transaction now = at(random_time(&chances, now_ms), 0, "");
 
