@@ -206,7 +206,8 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_pipe(sabot_run *run,
 
 /* Send one JSON record: checked against the schema, keyed and partitioned as an agent's output
  * would be. SABOT_ERR_FORMAT, SABOT_ERR_SCHEMA: refused, nothing sent. Blocks while the channel is
- * full. */
+ * full; but a run that has no threads of its own (stepped by hand, or not started yet) could be
+ * waited for in vain: SABOT_AGAIN then, nothing was sent; step or start it, and send again. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_pipe_send(sabot_pipe *pipe,
                                                         sabot_text value,
                                                         sabot_error *error);

@@ -2,11 +2,17 @@
 /* pipe.c - one channel by hand: `sabot send` and `tap`, and the feeding of an embedded run.
  *
  * A pipe is a reader over all partitions, or a writer, driven by a caller that may wait.
+ *
+ * What is sent to a run that is not under way yet has no reader: the log would drop the oldest for
+ * the newest. So a writing pipe has a reader of its own that reads nothing, `hold`, until the run's
+ * have come.
  * Threads: the caller's. */
 #include "api/catalog.h"
 #include "api/run.h"
 #include "channel/memory.h"
 #include "data/key.h"
+
+enum { START_POLL_US = 2000 /* how often a sender looks whether the run has begun to read */ };
 
 struct sabot_pipe {
     struct sb_env *own_env; /* NULL: the run's */
@@ -19,6 +25,8 @@ struct sabot_pipe {
     struct sb_channel *channel;
     struct sb_waker *waker;
     /* writing */
+    sabot_run *run;         /* that reads the channel; NULL: a pipe by itself */
+    struct sb_reader *hold; /* until the run's readers have come; NULL: they have */
     struct sb_writer *writer;
     struct sb_decoder *decoder;
     struct sb_batch_pool *pool;
@@ -45,6 +53,8 @@ static void pipe_free(sabot_pipe *pipe)
 
     if (pipe->reader != NULL)
         pipe->type->reader_close(pipe->reader);
+    if (pipe->hold != NULL)
+        pipe->type->reader_close(pipe->hold);
     if (pipe->writer != NULL)
         pipe->type->writer_close(pipe->writer);
     if (pipe->channel != NULL)
@@ -65,21 +75,7 @@ static void pipe_free(sabot_pipe *pipe)
     sb_os_env_destroy(own_env);
 }
 
-static sabot_status open_writer(sabot_pipe *pipe, const sabot_config *config, sabot_error *error)
-{
-    const struct sb_codec_limits limits = {
-        .depth_max = (uint32_t)sb_config_int64(config, "json.depth_max"),
-        .record_max = (uint32_t)sb_config_int64(config, "record.bytes_max"),
-    };
-    const struct sb_schema *schema = pipe->declared->schema;
-
-    SABOT_TRY(sb_batch_pool_create(pipe->env, schema, 1, &pipe->pool, error));
-    SABOT_TRY(sb_builder_init(&pipe->builder, pipe->pool));
-    SABOT_TRY(sb_catalog_json()->decoder_create(pipe->env, schema, &limits, &pipe->decoder, error));
-    return pipe->type->writer_open(pipe->channel, NULL, pipe->waker, &pipe->writer, error);
-}
-
-static sabot_status open_reader(sabot_pipe *pipe, sabot_error *error)
+static sabot_status open_reader(sabot_pipe *pipe, struct sb_reader **reader_out, sabot_error *error)
 {
     const size_t count = (size_t)pipe->type->partition_count(pipe->channel);
     struct sb_reader_position *positions = sb_alloc_array(pipe->env, count, sizeof *positions);
@@ -93,9 +89,25 @@ static sabot_status open_reader(sabot_pipe *pipe, sabot_error *error)
     }
     pipe->partition_count = (uint32_t)count;
     status = pipe->type->reader_open(pipe->channel, positions, (uint32_t)count, pipe->waker,
-                                     &pipe->reader, error);
+                                     reader_out, error);
     sb_free_array(pipe->env, positions, count, sizeof *positions);
     return status;
+}
+
+static sabot_status open_writer(sabot_pipe *pipe, const sabot_config *config, sabot_error *error)
+{
+    const struct sb_codec_limits limits = {
+        .depth_max = (uint32_t)sb_config_int64(config, "json.depth_max"),
+        .record_max = (uint32_t)sb_config_int64(config, "record.bytes_max"),
+    };
+    const struct sb_schema *schema = pipe->declared->schema;
+
+    SABOT_TRY(sb_batch_pool_create(pipe->env, schema, 1, &pipe->pool, error));
+    SABOT_TRY(sb_builder_init(&pipe->builder, pipe->pool));
+    SABOT_TRY(sb_catalog_json()->decoder_create(pipe->env, schema, &limits, &pipe->decoder, error));
+    if (pipe->run != NULL && sb_run_phase(pipe->run) == SB_RUN_PREPARING)
+        SABOT_TRY(open_reader(pipe, &pipe->hold, error));
+    return pipe->type->writer_open(pipe->channel, NULL, pipe->waker, &pipe->writer, error);
 }
 
 static sabot_status open_channel(sabot_pipe *pipe,
@@ -113,7 +125,8 @@ static sabot_status open_channel(sabot_pipe *pipe,
     while ((status = pipe->type->prepare(pipe->channel, &why)) == SABOT_AGAIN)
         wait(pipe, INT64_MAX);
     if (status == SABOT_OK)
-        status = for_writing ? open_writer(pipe, app->config, &why) : open_reader(pipe, &why);
+        status = for_writing ? open_writer(pipe, app->config, &why)
+                             : open_reader(pipe, &pipe->reader, &why);
     if (status != SABOT_OK)
         return sabot_raise(error, status, "channel %s: %s", pipe->declared->name, why.text);
     return SABOT_OK;
@@ -226,6 +239,7 @@ sabot_status sabot_run_pipe(sabot_run *run,
     pipe = pipe_make(run->env, error);
     if (pipe == NULL)
         return SABOT_ERR_MEMORY;
+    pipe->run = run;
     status = find(pipe, run->app, channel, error);
     if (status == SABOT_OK)
         status = check_run_channel(run, pipe->declared, for_writing, error);
@@ -254,12 +268,27 @@ static sabot_status decode(sabot_pipe *pipe,
     return sb_builder_seal(&pipe->builder, &nowhere, batch_out);
 }
 
+/* The channel is full. SABOT_OK: try again. SABOT_AGAIN: nobody but the caller moves the run. */
+static sabot_status wait_for_room(sabot_pipe *pipe)
+{
+    if (pipe->hold != NULL && sb_run_phase(pipe->run) != SB_RUN_PREPARING) {
+        pipe->type->reader_close(pipe->hold);
+        pipe->hold = NULL;
+        return SABOT_OK;
+    }
+    if (pipe->run != NULL && !atomic_load(&pipe->run->has_threads))
+        return SABOT_AGAIN;
+    /* Nobody wakes a pipe when the run's readers come. */
+    wait(pipe, pipe->hold == NULL ? INT64_MAX : sb_now_us(pipe->env) + START_POLL_US);
+    return SABOT_OK;
+}
+
 static sabot_status write(sabot_pipe *pipe, const struct sb_record *record, sabot_error *error)
 {
     sabot_status status;
 
     while ((status = pipe->type->write(pipe->writer, record, error)) == SABOT_AGAIN)
-        wait(pipe, INT64_MAX);
+        SABOT_TRY(wait_for_room(pipe));
     return status;
 }
 

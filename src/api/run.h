@@ -27,7 +27,7 @@ struct sabot_run {
     struct sb_waker *waker;   /* of the stepper */
     struct sb_waker *caller;  /* of who waits in sabot_run_wait() */
     struct sb_thread *thread; /* NULL: stepped by hand, or not started. The caller's */
-    bool has_threads;         /* the flows run on threads of their own */
+    _Atomic bool has_threads; /* the flows run on threads of their own */
     _Atomic int phase;        /* enum sb_run_phase */
     _Atomic bool started;     /* RUNNING was reached */
     _Atomic bool stopping;
