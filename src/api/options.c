@@ -41,7 +41,7 @@ static const struct sb_option options[] = {
     {"checkpoint.reset", SB_OPTION_BOOL, "", "", "false", PLAIN,
      "Start anew: the checkpoints of the state directory are moved aside, not deleted (--reset)."},
     {"guarantee", SB_OPTION_ENUM, "", "exactly-once|at-least-once", "exactly-once", PLAIN,
-     "With a state directory: write each result to Kafka in a transaction, or at once."},
+     "With a state directory: align barriers and write to Kafka in transactions, or neither."},
     {"checkpoint.keep", SB_OPTION_INT, "checkpoints", "1..1000", "3", PLAIN,
      "Checkpoints that stay; older ones are removed when a newer one is complete."},
     {"log.level", SB_OPTION_ENUM, "", "error|warn|info|debug", "info", PLAIN,

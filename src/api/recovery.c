@@ -95,6 +95,7 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
         recovery->phase = SB_RECOVERY_FOUND;
     }
     flow->has_checkpoints = true;
+    flow->unaligned = sb_config_enum(config, "guarantee") == 1;
     flow->staged_max = (uint64_t)sb_config_int64(config, "checkpoint.staged_bytes");
     if (!restore->found || restore->manifest.finished)
         return SABOT_OK;

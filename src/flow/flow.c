@@ -185,6 +185,7 @@ static sabot_status connect(struct sb_flow *flow, uint32_t at, uint32_t from, sa
         exchange->targets[i].ring = ring;
         exchange->targets[i].waker = to == from ? NULL : flow->wakers[to];
         input->ring = ring;
+        inbox_of(instance_of(flow, to, edge->to))->gate.unaligned = flow->config.unaligned;
         input->sender = to == from ? NULL : flow->wakers[from];
     }
     return SABOT_OK;

@@ -73,10 +73,15 @@ void sb_gate_end(struct sb_gate *gate, uint32_t index)
     SB_ASSERT(index < gate->input_count);
     SB_ASSERT(gate->delivered[index] != SB_GATE_ENDED);
     SB_ASSERT(!sb_gate_holds(gate, index));
+    /* Not held, so only where nobody is: it ends behind a barrier that others still owe. */
+    if (gate->state == SB_GATE_ALIGNING && gate->delivered[index] == gate->epoch)
+        gate->held--;
     gate->delivered[index] = SB_GATE_ENDED;
     gate->live--;
     if (gate->state == SB_GATE_ALIGNING && gate->held == gate->live)
         gate->state = SB_GATE_ALIGNED;
+    else if (gate->held == 0)
+        gate->state = SB_GATE_OPEN;
     check(gate);
 }
 

@@ -15,6 +15,9 @@
  *   ALIGNED  --snapshot done-->  OPEN       sb_gate_reopen()
  *   ALIGNING --newer barrier->   ALIGNING   sb_gate_barrier(): the older checkpoint is given up
  *
+ * Where at-least-once is enough (`unaligned`), barriers are counted and nobody is held: the
+ * snapshot then has rows that the positions of the sources lie before, and a restart repeats them.
+ *
  * Invariants, asserted on entry to and exit from every function here:
  *   1. delivered[i] <= epoch, for every input i.
  *   2. OPEN: held == 0. Otherwise held == number of inputs with delivered[i] == epoch, not ended.
@@ -38,6 +41,7 @@ struct sb_gate {
     uint32_t live; /* inputs that have not ended */
     uint32_t held; /* inputs held back now */
     enum sb_gate_state state;
+    bool unaligned; /* set after init: hold nothing back */
 };
 
 SABOT_MUST_CHECK sabot_status sb_gate_init(struct sb_gate *gate,
@@ -55,7 +59,7 @@ void sb_gate_end(struct sb_gate *gate, uint32_t index);
 /* Must this input wait? */
 static inline bool sb_gate_holds(const struct sb_gate *gate, uint32_t index)
 {
-    return gate->state != SB_GATE_OPEN && gate->delivered[index] == gate->epoch;
+    return !gate->unaligned && gate->state != SB_GATE_OPEN && gate->delivered[index] == gate->epoch;
 }
 
 /* ALIGNED only: the snapshot is taken, all inputs go on. */

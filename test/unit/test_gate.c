@@ -115,6 +115,28 @@ static void a_random_run_of_barriers_and_ends_is_what_the_model_says(void **stat
     sb_gate_reset(&gate);
 }
 
+static void without_alignment_nobody_is_held(void **state)
+{
+    const struct kit *kit = *state;
+    struct sb_gate gate;
+
+    assert_int_equal(sb_gate_init(&gate, kit->env, 3), SABOT_OK);
+    gate.unaligned = true;
+    assert_true(sb_gate_barrier(&gate, 0, 1));
+    assert_false(sb_gate_holds(&gate, 0));
+    sb_gate_end(&gate, 0); /* behind the barrier, before the others have it */
+    assert_int_equal(gate.state, SB_GATE_OPEN);
+    assert_true(sb_gate_barrier(&gate, 2, 1));
+    assert_false(sb_gate_holds(&gate, 2));
+    assert_int_equal(gate.state, SB_GATE_ALIGNING);
+    assert_true(sb_gate_barrier(&gate, 1, 1));
+    assert_int_equal(gate.state, SB_GATE_ALIGNED);
+    sb_gate_reopen(&gate);
+    sb_gate_end(&gate, 1);
+    sb_gate_end(&gate, 2);
+    sb_gate_reset(&gate);
+}
+
 static void a_newer_barrier_frees_who_waited_for_the_older(void **state)
 {
     const struct kit *kit = *state;
@@ -163,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(a_random_run_of_barriers_and_ends_is_what_the_model_says),
+        KIT_TEST(without_alignment_nobody_is_held),
         KIT_TEST(a_newer_barrier_frees_who_waited_for_the_older),
         KIT_TEST(an_input_that_ends_completes_the_barrier),
         KIT_TEST(without_memory_there_is_no_gate),
