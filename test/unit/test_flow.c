@@ -515,6 +515,87 @@ static void records_that_come_later_are_waited_for(void **state)
     close_stage(&stage);
 }
 
+/* --- Time ----------------------------------------------------------------------------------------
+ */
+
+/* An operator that passes nothing on but at a watermark, and then more than one batch: a record for
+ * each millisecond that has passed. */
+struct sb_operator {
+    const struct sb_env *env;
+    struct sb_outlet *outlet;
+    int64_t next_ms;
+};
+
+static sabot_status ticker_create(const struct sb_operator_config *config,
+                                  struct sb_operator **operator_out,
+                                  sabot_error *error)
+{
+    *operator_out = sb_alloc(config->env, sizeof **operator_out);
+    if (*operator_out == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a ticker");
+    **operator_out = (struct sb_operator){.env = config->env, .outlet = config->outlets};
+    return SABOT_OK;
+}
+
+static void ticker_destroy(struct sb_operator *self)
+{
+    sb_free(self->env, self, sizeof *self);
+}
+
+static sabot_status ticker_rows(struct sb_operator *self,
+                                const struct sb_slice *slice,
+                                uint32_t *cursor,
+                                sabot_error *error)
+{
+    (void)self;
+    (void)error;
+    *cursor = slice->count;
+    return SABOT_OK;
+}
+
+static sabot_status ticker_watermark(struct sb_operator *self,
+                                     int64_t watermark_ms,
+                                     sabot_error *error)
+{
+    while (watermark_ms < INT64_MAX && self->next_ms <= watermark_ms) {
+        const struct kit_row row = {.id = self->next_ms, .time_ms = self->next_ms};
+
+        SABOT_TRY(sb_outlet_record(self->outlet, &row, 0, error));
+        sb_outlet_keep(self->outlet);
+        self->next_ms++;
+        if (self->outlet->sealed_count > 0)
+            return SABOT_AGAIN;
+    }
+    return SABOT_OK;
+}
+
+static const struct sb_operator_type ticker = {
+    .name = "ticker",
+    .create = ticker_create,
+    .destroy = ticker_destroy,
+    .rows = ticker_rows,
+    .watermark = ticker_watermark,
+};
+
+static void an_operator_may_emit_many_batches_at_one_watermark(void **state)
+{
+    static struct stage stage;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        open_stage(&stage, *state, 1, 3900);
+        stage.config.batch_rows = 3900;
+        stage.config.ring_bytes = 1 + i * 100000;
+        stage.threads = i % 2 == 0;
+        build_single(&stage, SB_NO_FIELD);
+        stage.graph.nodes[stage.tasks[0]].type = &ticker;
+        start(&stage);
+        assert_int_equal(finish(&stage), SABOT_END);
+        end(&stage);
+        expect_all(&stage, 0, 1);
+        close_stage(&stage);
+    }
+}
+
 /* --- Stop and destroy ----------------------------------------------------------------------------
  */
 
@@ -984,6 +1065,7 @@ int main(void)
         KIT_TEST(an_agent_may_emit_thousands_of_records_into_the_smallest_rings),
         KIT_TEST(two_pipelines_run_side_by_side),
         KIT_TEST(records_that_come_later_are_waited_for),
+        KIT_TEST(an_operator_may_emit_many_batches_at_one_watermark),
         KIT_TEST(a_stop_in_the_middle_finishes_what_was_read),
         KIT_TEST(a_stop_while_nothing_comes_ends_the_flow),
         KIT_TEST(a_flow_may_be_destroyed_at_any_moment),
