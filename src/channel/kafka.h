@@ -123,7 +123,12 @@ struct sb_kafka_client {
     struct rd_kafka_s *handle;
     bool is_producer;
     bool is_transactional;
-    _Atomic bool closing; /* broker states are of no interest any more */
+    bool must_wake;  /* see sb_kafka_client_wake() */
+    char *sasl_user; /* as librdkafka has them */
+    char *sasl_password;
+    uint64_t queue_messages; /* a partition's queue is full with so many records, */
+    uint64_t queue_bytes;    /* or so many bytes */
+    _Atomic bool closing;    /* broker states are of no interest any more */
     _Atomic bool connected;
     struct sb_lock lock; /* guards what follows; taken by librdkafka's threads */
     uint32_t broker_count;
@@ -145,6 +150,8 @@ SABOT_MUST_CHECK sabot_status sb_kafka_client_create(struct sb_channel *channel,
 void sb_kafka_client_destroy(struct sb_kafka_client *client);
 /* Why the last attempt to connect failed. False: none has failed yet. */
 bool sb_kafka_client_reason(struct sb_kafka_client *client, char reason_out[SB_KAFKA_REASON_MAX]);
+/* A queue has drained: fetch again. Cheap, but not for every record. Any thread. */
+void sb_kafka_client_wake(const struct sb_kafka_client *client);
 /* How long a blocking call may take now. */
 int sb_kafka_call_ms(const struct sb_kafka_client *client);
 

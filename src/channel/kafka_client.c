@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <librdkafka/rdkafka.h>
@@ -44,9 +45,9 @@ static const struct option preferred[] = {
     {NULL, NULL},
 };
 static const struct option preferred_consumer[] = {
-    {"fetch.wait.max.ms", "100"},    /* a partition added waits for the fetch under way */
-    {"fetch.error.backoff.ms", "5"}, /* also the pause after a full queue, in librdkafka 2.0 */
-    {"fetch.message.max.bytes", "1048576"}, {"queued.min.messages", "50000"}, {NULL, NULL},
+    {"fetch.wait.max.ms", "100"}, /* a partition added waits for the fetch under way */
+    {"fetch.error.backoff.ms", "50"}, {"fetch.message.max.bytes", "1048576"},
+    {"queued.min.messages", "50000"}, {NULL, NULL},
 };
 static const struct option preferred_producer[] = {
     {"linger.ms", "0"},
@@ -388,6 +389,61 @@ int sb_kafka_call_ms(const struct sb_kafka_client *client)
     return atomic_load(&client->connected) ? SB_KAFKA_CALL_MS : SB_KAFKA_CALL_AWAY_MS;
 }
 
+/* --- Queues that drain ------------------------------------------------------------------------ */
+
+/* A value of the configuration; NULL: no memory, or no such value. */
+static char *text_of(const struct sb_kafka_client *client,
+                     const rd_kafka_conf_t *conf,
+                     const char *name)
+{
+    size_t size = 0;
+    char *text;
+
+    if (rd_kafka_conf_get(conf, name, NULL, &size) != RD_KAFKA_CONF_OK)
+        return sb_string_copy(client->channel->env, "");
+    text = sb_alloc(client->channel->env, size);
+    if (text != NULL)
+        (void)rd_kafka_conf_get(conf, name, text, &size);
+    return text;
+}
+
+static uint64_t number_of(const rd_kafka_conf_t *conf, const char *name)
+{
+    char text[32];
+    size_t size = sizeof text;
+
+    return rd_kafka_conf_get(conf, name, text, &size) == RD_KAFKA_CONF_OK ? strtoull(text, NULL, 10)
+                                                                          : 0;
+}
+
+/* Keep what of the configuration is needed later. librdkafka since 2.2 looks at a full queue again
+ * by itself, as often as it is told. */
+static sabot_status note_options(struct sb_kafka_client *client,
+                                 rd_kafka_conf_t *conf,
+                                 sabot_error *error)
+{
+    client->queue_messages = number_of(conf, "queued.min.messages");
+    client->queue_bytes = number_of(conf, "queued.max.messages.kbytes") * 1024;
+    client->must_wake =
+        rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", NULL, 0) == RD_KAFKA_CONF_UNKNOWN;
+    client->sasl_user = text_of(client, conf, "sasl.username");
+    client->sasl_password = text_of(client, conf, "sasl.password");
+    if (client->sasl_user == NULL || client->sasl_password == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory for a Kafka client",
+                           client->channel->name);
+    return SABOT_OK;
+}
+
+/* A thread of librdkafka 2.0 that has found its queues full sleeps for up to a second, whoever
+ * drains them. The only call that wakes it and does nothing else sets the credentials, here to what
+ * they are: they matter when a connection is made, and only to SASL. */
+void sb_kafka_client_wake(const struct sb_kafka_client *client)
+{
+    if (client->must_wake)
+        rd_kafka_error_destroy(rd_kafka_sasl_set_credentials(client->handle, client->sasl_user,
+                                                             client->sasl_password));
+}
+
 /* --- Life ------------------------------------------------------------------------------------- */
 
 static sabot_status start(struct sb_kafka_client *client, rd_kafka_conf_t *conf, sabot_error *error)
@@ -441,6 +497,8 @@ sabot_status sb_kafka_client_create(struct sb_channel *channel,
     (void)rd_kafka_conf_interceptor_add_on_new(conf, "sabot", on_new, client);
     status =
         set_options(channel, conf, is_producer, transactional_id, transaction_timeout_ms, error);
+    if (status == SABOT_OK)
+        status = note_options(client, conf, error);
     if (status != SABOT_OK)
         rd_kafka_conf_destroy(conf);
     else
@@ -467,6 +525,8 @@ void sb_kafka_client_destroy(struct sb_kafka_client *client)
         /* Never a member of a group: there is none to leave, and leaving may hang. */
         rd_kafka_destroy_flags(client->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     }
+    sb_string_free(client->channel->env, client->sasl_user);
+    sb_string_free(client->channel->env, client->sasl_password);
     sb_lock_reset(&client->lock);
     sb_free(client->channel->env, client, sizeof *client);
 }

@@ -40,6 +40,7 @@ struct part {
     int32_t partition;
     bool is_moved; /* to be assigned by the job */
     bool is_assigned;
+    bool was_full;    /* its queue, so that nothing may be fetched for it */
     int64_t asked;    /* where to begin, as it was given */
     int64_t position; /* may be SB_OFFSET_BEGIN or _END until the job is done */
     int64_t end;      /* first offset not to be shown; INT64_MAX: none */
@@ -433,6 +434,8 @@ struct showing {
     struct part *part;
     uint32_t left;       /* records that may be taken */
     bool took;           /* some record */
+    uint64_t messages;   /* that left the queue */
+    uint64_t bytes;      /* of them */
     bool is_over;        /* take no more, for whatever reason */
     bool is_stopped;     /* by `each` */
     sabot_status status; /* of `each`: an error */
@@ -501,6 +504,8 @@ static void on_record(struct showing *showing, rd_kafka_message_t *message)
     rd_kafka_timestamp_type_t type;
     size_t header_count;
 
+    showing->messages++;
+    showing->bytes += size;
     if (message->offset < part->position)
         return; /* fetched again */
     if (message->offset >= part->end) {
@@ -615,6 +620,28 @@ static sabot_status opened(struct sb_reader *reader, sabot_error *error)
     return reader->failed;
 }
 
+/* librdkafka 2.0 does not see a full queue drain. Wake it when a queue that was nearly full is half
+ * empty; and when one is empty though there is more to read, for what the estimate has missed. */
+static void refill(struct showing *showing)
+{
+    struct part *part = showing->part;
+    const struct sb_reader *reader = part->reader;
+    const struct sb_kafka_client *client = reader->client;
+    const uint64_t left = rd_kafka_queue_length(part->queue);
+    const uint64_t size = showing->messages == 0 ? 0 : showing->bytes / showing->messages;
+    const uint64_t before = left + showing->messages;
+    const bool is_empty = left == 0 && showing->messages == 0 &&
+                          sb_kafka_lag(reader, (uint32_t)(part - reader->parts)) > 0;
+
+    if (before >= client->queue_messages / 4 * 3 || before * size >= client->queue_bytes / 4 * 3)
+        part->was_full = true;
+    if (!is_empty && !(part->was_full && left < client->queue_messages / 2 &&
+                       left * size < client->queue_bytes / 2))
+        return;
+    part->was_full = false;
+    sb_kafka_client_wake(client);
+}
+
 static void take(struct showing *showing)
 {
     struct part *part = showing->part;
@@ -624,8 +651,11 @@ static void take(struct showing *showing)
             return;
         part->aside = ASIDE_NONE;
     }
-    if (!showing->is_over && part->is_assigned && part->position < part->end)
+    if (!showing->is_over && part->is_assigned && part->position < part->end) {
         (void)rd_kafka_consume_callback_queue(part->queue, 0, on_message, showing);
+        if (part->reader->client->must_wake)
+            refill(showing);
+    }
 }
 
 sabot_status sb_kafka_poll(struct sb_reader *reader,

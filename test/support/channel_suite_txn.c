@@ -371,7 +371,8 @@ static void expect_fenced(struct suite *s, struct pair *pair)
         status = suite_try_flush(s, pair->writer);
     if (status == SABOT_OK)
         status = try_commit(s, SUITE_TXN, pair->txn);
-    assert_int_equal(status, SABOT_ERR_FENCED);
+    if (status != SABOT_ERR_FENCED)
+        fail_msg("not fenced, but %s: %s", sabot_status_name(status), s->error.text);
     assert_int_equal(try_commit(s, SUITE_TXN, pair->txn), SABOT_ERR_FENCED);
     assert_true(s->error.fatal);
     assert_true(strlen(s->error.text) > 0);
