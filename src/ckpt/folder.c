@@ -67,15 +67,38 @@ static sabot_status make_folder(const struct sb_env *env, const char *path, sabo
     return status == SABOT_ERR_EXISTS ? SABOT_OK : status;
 }
 
+/* Make what a path names safe in the folder above it. */
+static sabot_status sync_above(const struct sb_env *env, const char *path, sabot_error *error)
+{
+    char above[SB_CKPT_PATH_MAX];
+    size_t size = strlen(path);
+
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    (void)snprintf(above, sizeof above, "%.*s", (int)size, path);
+    return env->type->directory_sync(env->self, size == 0 ? "." : above, error);
+}
+
 /* STATE_DIR, STATE_DIR/APP and STATE_DIR/APP/PIPELINE, each safe on disk in the one above. */
 static sabot_status make_folders(struct sb_ckpt_folder *folder,
                                  const char *state_dir,
                                  sabot_error *error)
 {
     const struct sb_env *env = folder->env;
+    const sabot_status made = env->type->directory_create(env->self, state_dir, error);
     char path[SB_CKPT_PATH_MAX];
+    sabot_status status;
 
-    SABOT_TRY(make_folder(env, state_dir, error));
+    if (made != SABOT_OK && made != SABOT_ERR_EXISTS)
+        return made;
+    /* One that was there may lie in a folder that can't be read: it is somebody else's to keep. */
+    status = sync_above(env, state_dir, error);
+    if (status != SABOT_OK && made == SABOT_OK)
+        return status;
     (void)snprintf(path, sizeof path, "%s/%s", state_dir, folder->app);
     SABOT_TRY(make_folder(env, path, error));
     SABOT_TRY(make_folder(env, folder->path, error));
@@ -112,17 +135,6 @@ void sb_ckpt_folder_close(struct sb_ckpt_folder *folder)
     folder->path = NULL;
 }
 
-/* The folder above, to make a rename in it safe. */
-static sabot_status sync_above(const struct sb_ckpt_folder *folder, sabot_error *error)
-{
-    char above[SB_CKPT_PATH_MAX];
-    const char *slash = strrchr(folder->path, '/');
-
-    SB_ASSERT(slash != NULL);
-    (void)snprintf(above, sizeof above, "%.*s", (int)(slash - folder->path), folder->path);
-    return folder->env->type->directory_sync(folder->env->self, above, error);
-}
-
 sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder, sabot_error *error)
 {
     const struct sb_env *env = folder->env;
@@ -132,7 +144,7 @@ sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder, sabot_error
     SABOT_TRY(env->type->path_rename(env->self, folder->path, aside, error));
     sb_log(env, SABOT_LOG_INFO, folder->pipeline, "the old checkpoints are in %s now", aside);
     SABOT_TRY(make_folder(env, folder->path, error));
-    return sync_above(folder, error);
+    return sync_above(env, folder->path, error);
 }
 
 /* --- The owner -----------------------------------------------------------------------------------
@@ -270,6 +282,12 @@ static sabot_status write_manifest(const struct sb_ckpt_folder *folder,
         status = write_file(env, temporary.text, &part, 1, "ckpt.manifest_written", error);
     }
     sb_crash_point(env, "ckpt.manifest_synced");
+    /* The state's name is safe before there is a manifest, or the name of one may outlive the
+     * other.
+     */
+    if (status == SABOT_OK)
+        status = env->type->directory_sync(env->self, path_of(folder, &entry, NULL).text, error);
+    sb_crash_point(env, "ckpt.names_synced");
     if (status == SABOT_OK)
         status = env->type->path_rename(env->self, temporary.text, final.text, error);
     sb_crash_point(env, "ckpt.manifest_renamed");
@@ -282,7 +300,7 @@ static void remove_quietly(const struct sb_env *env, const char *path)
     (void)!env->type->path_remove(env->self, path, NULL);
 }
 
-/* What a failed or interrupted write has left. The manifest goes first. */
+/* The manifest goes first: half of a checkpoint is none. */
 static void remove_parts(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry)
 {
     remove_quietly(folder->env, path_of(folder, entry, MANIFEST_NAME).text);
@@ -290,6 +308,20 @@ static void remove_parts(const struct sb_ckpt_folder *folder, const struct sb_ck
     remove_quietly(folder->env, path_of(folder, entry, TEMPORARY_NAME).text);
     remove_quietly(folder->env, path_of(folder, entry, STATE_NAME).text);
     remove_quietly(folder->env, path_of(folder, entry, NULL).text);
+}
+
+/* What a failed write has left. It would be the newest: after a loss of power its manifest must not
+ * be back beside a state that is gone. When that can't be had, all of it stays. */
+static void undo(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry)
+{
+    const struct sb_env *env = folder->env;
+    const struct path path = path_of(folder, entry, NULL);
+    const struct path manifest = path_of(folder, entry, MANIFEST_NAME);
+
+    if (env->type->path_remove(env->self, manifest.text, NULL) == SABOT_OK &&
+        env->type->directory_sync(env->self, path.text, NULL) != SABOT_OK)
+        return;
+    remove_parts(folder, entry);
 }
 
 static sabot_status write_all(const struct sb_ckpt_folder *folder,
@@ -324,7 +356,7 @@ sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
     const sabot_status status = write_all(folder, manifest, parts, part_count, error);
 
     if (status != SABOT_OK && status != SABOT_ERR_EXISTS)
-        remove_parts(folder, &entry);
+        undo(folder, &entry);
     return status;
 }
 
@@ -489,7 +521,11 @@ static sabot_status verify_file(const struct sb_ckpt_folder *folder,
     uint64_t checksum;
     sabot_status status;
 
-    SABOT_TRY(sb_ckpt_open_file(folder, manifest, index, &file, error));
+    status = sb_ckpt_open_file(folder, manifest, index, &file, error);
+    if (status == SABOT_ERR_NOT_FOUND) /* where there is a manifest, this is damage */
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "%s: it is gone, and the manifest beside it names it", path.text);
+    SABOT_TRY(status);
     status = hash_file(env, file, block, &size, &checksum, error);
     env->type->file_close(env->self, file);
     SABOT_TRY(status);

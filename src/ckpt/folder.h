@@ -10,8 +10,8 @@
  * A folder's name has a nonce and is never used twice: a frozen process that wakes up writes into
  * its own. Order of writing (each step a crash point of the tests):
  *
- *     folder -> state, fsync -> manifest.tmp, fsync -> rename to manifest -> fsync of the folder
- *            -> fsync of the folder above
+ *     folder -> state, fsync -> manifest.tmp, fsync -> fsync of the folder -> rename to manifest
+ *            -> fsync of the folder -> fsync of the folder above
  *
  * Before the rename there is no checkpoint, after the last step it survives a loss of power.
  *

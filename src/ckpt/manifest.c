@@ -226,11 +226,16 @@ static void *take_array(struct reader *reader,
     return array;
 }
 
-static void take_position(struct reader *reader, struct sb_part_position *position)
+static void take_position(struct reader *reader,
+                          uint32_t partition_count,
+                          struct sb_part_position *position)
 {
+    const uint32_t partition = (uint32_t)take_number(reader, 4, "a partition");
     const uint8_t *bytes;
 
-    position->partition = (int32_t)take_number(reader, 4, "a partition");
+    if (partition >= partition_count || partition > INT32_MAX)
+        spoil(reader, SABOT_ERR_CORRUPT, "a partition");
+    position->partition = (int32_t)partition;
     position->ended = take_number(reader, 1, "a partition") != 0;
     position->offset = (int64_t)take_number(reader, 8, "an offset");
     position->watermark_ms = (int64_t)take_number(reader, 8, "a watermark");
@@ -256,7 +261,7 @@ static void take_sources(struct reader *reader)
         source->positions = take_array(reader, &source->position_count, POSITION_SIZE_MIN,
                                        sizeof *source->positions, "a number of positions");
         for (uint32_t at = 0; at < source->position_count; at++)
-            take_position(reader, &source->positions[at]);
+            take_position(reader, source->partition_count, &source->positions[at]);
     }
 }
 
@@ -295,6 +300,12 @@ static void take_tasks(struct reader *reader)
     }
 }
 
+/* Of a file that lies in the folder of the checkpoint itself. */
+static bool is_file_name(const char *name)
+{
+    return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+}
+
 static void take_files(struct reader *reader)
 {
     struct sb_manifest *manifest = reader->manifest;
@@ -305,7 +316,7 @@ static void take_files(struct reader *reader)
         manifest->files[i].name = take_text(reader, "the name of a file");
         manifest->files[i].size = take_number(reader, 8, "the size of a file");
         manifest->files[i].checksum = take_number(reader, 8, "the checksum of a file");
-        if (strchr(manifest->files[i].name, '/') != NULL)
+        if (!is_file_name(manifest->files[i].name))
             spoil(reader, SABOT_ERR_CORRUPT, "the name of a file");
     }
 }
@@ -378,12 +389,10 @@ sabot_status sb_manifest_decode(struct sb_manifest *manifest,
                                 size_t size,
                                 sabot_error *error)
 {
-    struct reader reader = {
-        .at = bytes + HEAD_SIZE,
-        .manifest = manifest,
-    };
+    struct reader reader = {.manifest = manifest};
 
     SABOT_TRY(check_whole(bytes, size, error));
+    reader.at = bytes + HEAD_SIZE;
     reader.left = size - HEAD_SIZE - CHECKSUM_SIZE;
     take_all(&reader);
     manifest->checksum = sb_hash(bytes, size - CHECKSUM_SIZE, 0);
