@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sabot.h - everything: declaring an app (app.h, schema.h), handling records (context.h), running
- * (run.h). */
+ * (run.h), looking at what a run has kept (inspect.h). */
 #ifndef SABOT_H
 #define SABOT_H
 
 #include <sabot/app.h>
 #include <sabot/context.h>
+#include <sabot/inspect.h>
 #include <sabot/run.h>
 #include <sabot/schema.h>
 #include <sabot/status.h>

@@ -11,18 +11,24 @@
 #include "cli.h"
 
 static const struct cli_command_info commands[] = {
-    {CLI_WORKER, "worker", NULL, "run the app"},
-    {CLI_SEND, "send", "CHANNEL", "write JSON lines from stdin to a channel of the app"},
-    {CLI_TAP, "tap", "CHANNEL", "print the records of a channel of the app, one a line"},
-    {CLI_OPTIONS, "options", NULL,
+    {CLI_WORKER, "worker", NULL, 0, "run the app"},
+    {CLI_SEND, "send", "CHANNEL", 1, "write JSON lines from stdin to a channel of the app"},
+    {CLI_TAP, "tap", "CHANNEL", 1, "print the records of a channel of the app, one a line"},
+    {CLI_CHECKPOINT, "checkpoint", "ls|verify [ID]", 2,
+     "list the checkpoints below a state directory, or check every byte of them"},
+    {CLI_OPTIONS, "options", NULL, 0,
      "list what can be set by -O or in a file, for -A also by the app"},
 };
 
-enum { ALL = CLI_APP_COMMANDS | CLI_OPTIONS };
+enum {
+    WITH_APP = CLI_APP_COMMANDS | CLI_OPTIONS,
+    WITH_STATE = CLI_APP_COMMANDS | CLI_LOOK_COMMANDS,
+    ALL = WITH_APP | WITH_STATE,
+};
 
 /* clang-format off */
 static const struct cli_option options[] = {
-    {'A', "app", "PATH.so:SYMBOL", "app", "SABOT_APP", ALL,
+    {'A', "app", "PATH.so:SYMBOL", "app", "SABOT_APP", WITH_APP,
      "the app: a shared object, and the name its SABOT_APP has in it"},
     {'b', "broker", "URL", "broker", "SABOT_BROKER", CLI_APP_COMMANDS,
      "where channels without a URL are, kafka://HOST:PORT; default: embedded"},
@@ -32,9 +38,9 @@ static const struct cli_option options[] = {
      "error, warn, info or debug; default: info"},
     {0, "bind", "CHANNEL=URL", NULL, NULL, CLI_APP_COMMANDS,
      "where one channel is: file:PATH, file:-, memory:, kafka://HOST:PORT/TOPIC"},
-    {0, "config", "FILE", NULL, "SABOT_CONFIG", CLI_APP_COMMANDS,
+    {0, "config", "FILE", NULL, "SABOT_CONFIG", WITH_STATE,
      "a YAML file of options, and of binds below bind:"},
-    {0, "state-dir", "DIR", "state.dir", "SABOT_STATE_DIR", CLI_APP_COMMANDS,
+    {0, "state-dir", "DIR", "state.dir", "SABOT_STATE_DIR", WITH_STATE,
      "folder for what must outlive the process; default: nothing is kept"},
     {'O', "option", "NAME=VALUE", NULL, NULL, CLI_APP_COMMANDS,
      "any option by its name; VALUE may be @FILE"},
@@ -42,8 +48,8 @@ static const struct cli_option options[] = {
      "end where the inputs end now"},
     {0, "reset", NULL, "checkpoint.reset", NULL, CLI_WORKER,
      "start anew: checkpoints are moved aside, and inputs are read from kafka.start"},
-    {0, "json", NULL, NULL, NULL, CLI_WORKER,
-     "at the end, print the summary as a JSON object on stdout"},
+    {0, "json", NULL, NULL, NULL, CLI_WORKER | CLI_LOOK_COMMANDS,
+     "print JSON on stdout; of a worker: its summary, as one object at the end"},
     {0, "count", "N", NULL, NULL, CLI_TAP,
      "end after N records"},
     {0, "markdown", NULL, NULL, NULL, CLI_OPTIONS,
@@ -225,11 +231,11 @@ static bool read_word(struct cli_args *args, const char *word)
         }
         return args->command != NULL || fail_command(word);
     }
-    if (args->command->operand == NULL || args->operand != NULL) {
+    if (args->operand_count == args->command->operands_max) {
         (void)cli_fail(0, "%s: \"%s\" is one word too many", args->command->name, word);
         return false;
     }
-    args->operand = word;
+    args->operands[args->operand_count++] = word;
     return true;
 }
 

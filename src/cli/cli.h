@@ -3,13 +3,14 @@
  *
  * The command is a program like any that embeds Sabot: it sees include/ only. It reads its
  * arguments (args.c), makes a configuration and loads the app (setup.c), and does one thing:
- * worker.c, send.c, tap.c, or help.c.
+ * worker.c, send.c, tap.c, checkpoint.c, or help.c.
  *
  * What is said: stdout has records, or one JSON object; everything else is stderr.
  * Threads: all of it on the first one; the library has its own. */
 #ifndef SABOT_CLI_H
 #define SABOT_CLI_H
 
+#include <sabot/inspect.h>
 #include <sabot/run.h>
 
 /* How the command ends. 128 + n: by a second signal n. */
@@ -18,6 +19,7 @@ enum cli_exit {
     CLI_FAILED = 1,      /* while it ran */
     CLI_NOT_STARTED = 2, /* usage, an option, the app, a channel */
     CLI_FENCED = 3,      /* must not be restarted as it is */
+    CLI_DAMAGED = 3,     /* what was looked at is damaged */
 };
 
 /* --- Arguments (args.c) --------------------------------------------------------------------------
@@ -29,7 +31,9 @@ enum cli_command {
     CLI_SEND = 2,
     CLI_TAP = 4,
     CLI_OPTIONS = 8,
+    CLI_CHECKPOINT = 16,
     CLI_APP_COMMANDS = CLI_WORKER | CLI_SEND | CLI_TAP,
+    CLI_LOOK_COMMANDS = CLI_CHECKPOINT, /* at a state directory; they need no app */
 };
 
 /* An option of the command line. */
@@ -50,6 +54,7 @@ struct cli_command_info {
     enum cli_command command;
     const char *name;
     const char *operand; /* "CHANNEL"; NULL: none */
+    size_t operands_max; /* words behind the command */
     const char *doc;
 };
 const struct cli_command_info *cli_command_at(size_t index);
@@ -60,10 +65,13 @@ struct cli_given {
     const char *value; /* NULL: takes none */
 };
 
+enum { CLI_OPERANDS_MAX = 4 };
+
 struct cli_args {
     const struct cli_command_info *command; /* NULL: none */
-    const char *operand;                    /* of the command */
-    struct cli_given *given;                /* in their order */
+    const char *operands[CLI_OPERANDS_MAX]; /* of the command */
+    size_t operand_count;
+    struct cli_given *given; /* in their order */
     size_t given_count;
 };
 
@@ -92,13 +100,22 @@ struct cli_setup {
     const sabot_app_entry *entry;
 };
 
+enum cli_app_need {
+    CLI_APP_OPTIONAL, /* `entry` is NULL when none is named */
+    CLI_APP_NEEDED,
+    CLI_APP_UNUSED, /* none is loaded, named or not */
+};
+
 /* Option beats environment beats file. False: it has said what is wrong. cli_setup_reset() frees.
- * `needs_app` false: `entry` is NULL when no app is named. */
-bool cli_setup_init(struct cli_setup *setup, const struct cli_args *args, bool needs_app);
+ */
+bool cli_setup_init(struct cli_setup *setup, const struct cli_args *args, enum cli_app_need need);
 void cli_setup_reset(struct cli_setup *setup);
 
 /* "sabot: TEXT" on stderr, in one line. Returns `code`, so that a failing function ends with it. */
 int cli_fail(int code, const char *format, ...) SABOT_PRINTF(2, 3);
+
+/* A text in quotes on stdout, as in JSON. */
+void cli_print_json_text(const char *text);
 
 /* Everything written to stdout is out. False: it has said that it is not. */
 bool cli_flush_output(void);
@@ -157,5 +174,6 @@ void cli_summary_print_json(sabot_run *run,
 int cli_worker(const struct cli_setup *setup, const struct cli_args *args);
 int cli_send(const struct cli_setup *setup, const struct cli_args *args);
 int cli_tap(const struct cli_setup *setup, const struct cli_args *args);
+int cli_checkpoint(const struct cli_setup *setup, const struct cli_args *args);
 
 #endif

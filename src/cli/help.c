@@ -92,7 +92,11 @@ static void print_exit(const struct cli_command_info *command)
                          ? "all inputs have ended, or it was stopped and has finished its work"
                          : "done");
     print_row("  1", "failed while running");
-    print_row("  2", "did not start: usage, an option, the app, a channel");
+    print_row("  2", (command->command & CLI_LOOK_COMMANDS) != 0
+                         ? "did not start: usage, an option, no such folder or checkpoint"
+                         : "did not start: usage, an option, the app, a channel");
+    if ((command->command & CLI_LOOK_COMMANDS) != 0)
+        print_row("  3", "a checkpoint is damaged");
     if (command->command != CLI_WORKER)
         return;
     print_row("  3", "another instance has taken over: do not restart it as it is");
@@ -127,7 +131,7 @@ static void print_command(const struct cli_command_info *command)
            command->operand == NULL ? "" : " ", command->operand == NULL ? "" : command->operand);
     printf("sabot %s: %s.\n", command->name, command->doc);
     print_option_rows((int)command->command);
-    if ((command->command & CLI_APP_COMMANDS) == 0)
+    if (command->command == CLI_OPTIONS)
         return;
     print_environment((int)command->command);
     print_exit(command);
@@ -220,7 +224,7 @@ static void print_markdown_options(void)
            "| option | variable | same as | what it does |\n"
            "|---|---|---|---|\n");
     for (size_t i = 0; (option = cli_option_at(i)) != NULL; i++) {
-        if ((option->commands & CLI_APP_COMMANDS) == 0)
+        if ((option->commands & (CLI_APP_COMMANDS | CLI_LOOK_COMMANDS)) == 0)
             continue;
         printf("| `");
         if (option->letter != 0)
@@ -262,7 +266,7 @@ static int print_app_options(const struct cli_args *args, bool as_markdown)
     sabot_error error = {.status = SABOT_OK};
     int code = CLI_DONE;
 
-    if (!cli_setup_init(&setup, args, false))
+    if (!cli_setup_init(&setup, args, CLI_APP_OPTIONAL))
         return CLI_NOT_STARTED;
     if (setup.entry != NULL) {
         if (as_markdown)

@@ -27,18 +27,20 @@ bool cli_flush_output(void)
     return false;
 }
 
-/* A command that runs an app or opens one of its channels. */
+/* A command that runs an app or opens one of its channels, or looks at what a run has kept. */
 static int run_command(const struct cli_args *args)
 {
+    const bool only_looks = (args->command->command & CLI_LOOK_COMMANDS) != 0;
     struct cli_setup setup;
     int code;
 
-    if (!cli_setup_init(&setup, args, true))
+    if (!cli_setup_init(&setup, args, only_looks ? CLI_APP_UNUSED : CLI_APP_NEEDED))
         return CLI_NOT_STARTED;
     switch (args->command->command) {
     case CLI_WORKER: code = cli_worker(&setup, args); break;
     case CLI_SEND: code = cli_send(&setup, args); break;
     case CLI_TAP: code = cli_tap(&setup, args); break;
+    case CLI_CHECKPOINT: code = cli_checkpoint(&setup, args); break;
     case CLI_NONE:
     case CLI_OPTIONS:
     case CLI_APP_COMMANDS:
@@ -61,7 +63,7 @@ static int run(const struct cli_args *args)
     }
     if (args->command == NULL)
         return cli_fail(CLI_NOT_STARTED, "no command: `sabot --help` lists them");
-    if (args->command->operand != NULL && args->operand == NULL)
+    if (args->command->operand != NULL && args->operand_count == 0)
         return cli_fail(CLI_NOT_STARTED, "%s: which %s? `sabot %s --help` says more",
                         args->command->name, args->command->operand, args->command->name);
     if (args->command->command == CLI_OPTIONS) {

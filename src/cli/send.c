@@ -104,7 +104,7 @@ int cli_send(const struct cli_setup *setup, const struct cli_args *args)
     uint64_t sent = 0;
     int code = CLI_DONE;
 
-    if (sabot_pipe_open(setup->entry, setup->config, args->operand, true, &pipe, &error) !=
+    if (sabot_pipe_open(setup->entry, setup->config, args->operands[0], true, &pipe, &error) !=
         SABOT_OK)
         return cli_fail(CLI_NOT_STARTED, "%s", error.text);
     if (!send_lines(pipe, &sent))
@@ -112,6 +112,6 @@ int cli_send(const struct cli_setup *setup, const struct cli_args *args)
     if (sabot_pipe_close(pipe, &error) != SABOT_OK)
         code = cli_fail(CLI_FAILED, "%s", error.text);
     (void)fprintf(stderr, "%s record%s sent to %s\n", cli_write_count(number, sent),
-                  cli_plural(sent), args->operand);
+                  cli_plural(sent), args->operands[0]);
     return code;
 }

@@ -123,7 +123,7 @@ static bool open_app(struct cli_setup *setup, bool is_needed)
     return false;
 }
 
-bool cli_setup_init(struct cli_setup *setup, const struct cli_args *args, bool needs_app)
+bool cli_setup_init(struct cli_setup *setup, const struct cli_args *args, enum cli_app_need need)
 {
     sabot_error error = {.status = SABOT_OK};
 
@@ -133,7 +133,8 @@ bool cli_setup_init(struct cli_setup *setup, const struct cli_args *args, bool n
         return false;
     }
     if (apply_options(setup->config, args) && apply_environment(setup->config) &&
-        apply_file(setup->config, args) && open_app(setup, needs_app))
+        apply_file(setup->config, args) &&
+        (need == CLI_APP_UNUSED || open_app(setup, need == CLI_APP_NEEDED)))
         return true;
     cli_setup_reset(setup);
     return false;

@@ -68,7 +68,7 @@ void cli_summary_print(sabot_run *run, const char *outcome)
 
 /* Texts of errors may quote data: what is no plain ASCII goes through as it is, when it is UTF-8.
  */
-static void print_string(const char *text)
+void cli_print_json_text(const char *text)
 {
     (void)putchar('"');
     for (const char *at = text; *at != '\0'; at++) {
@@ -102,7 +102,7 @@ static void print_json_outputs(sabot_run *run)
     for (size_t i = 0; sabot_run_output(run, i, &channel, &records); i++) {
         if (i > 0)
             (void)putchar(',');
-        print_string(channel);
+        cli_print_json_text(channel);
         printf(":%" PRIu64, records);
     }
     (void)putchar('}');
@@ -121,7 +121,7 @@ void cli_summary_print_json(sabot_run *run,
         printf("null");
     } else {
         printf("{\"status\":\"%s\",\"text\":", sabot_status_name(error->status));
-        print_string(error->text);
+        cli_print_json_text(error->text);
         (void)putchar('}');
     }
     printf(",\"records_read\":%" PRIu64 ",\"records_processed\":%" PRIu64

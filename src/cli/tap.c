@@ -86,7 +86,7 @@ int cli_tap(const struct cli_setup *setup, const struct cli_args *args)
 
     if (!read_count(args, &count))
         return CLI_NOT_STARTED;
-    if (sabot_pipe_open(setup->entry, setup->config, args->operand, false, &pipe, &error) !=
+    if (sabot_pipe_open(setup->entry, setup->config, args->operands[0], false, &pipe, &error) !=
         SABOT_OK)
         return cli_fail(CLI_NOT_STARTED, "%s", error.text);
     code = take_records(pipe, count);

@@ -28,6 +28,9 @@ SHAPES = [
     (re.compile(rf"{NUMBER} (MiB|GiB)\b"), "<memory>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "<now>"),
     (re.compile(r"\b0\.\d+\.\d+\b"), "<version>"),
+    (re.compile(r"\b[0-9a-f]{16}\b"), "<nonce>"),
+    (re.compile(r"the manifest says \d+"), "the manifest says <size>"),
+    (re.compile(r"\.reset-\d+"), ".reset-<when>"),
 ]
 
 
