@@ -29,6 +29,7 @@ struct sb_commit {
     struct sb_writer **writers; /* by node; NULL: not open */
     struct sb_txn_machine machine;
     bool under_way; /* a commit was started */
+    bool called;    /* the call of the machine's state is under way */
     /* What waits to be written, oldest first, and how far it has come. */
     struct kept *kept;
     struct kept **kept_end;
@@ -232,6 +233,7 @@ static sabot_status read_marks(const struct sb_commit *commit,
 sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
 {
     while (commit->machine.state == SB_TXN_FENCE) {
+        sb_crash_point(commit->config.env, "txn.before_fence");
         const sabot_status status = commit->port->type->txn_fence(commit->txn, error);
 
         if (status == SABOT_AGAIN)
@@ -379,6 +381,7 @@ static sabot_status produce(struct sb_commit *commit, sabot_error *error)
         struct sb_record record;
         size_t at = commit->produced;
 
+        sb_crash_point(commit->config.env, "txn.producing");
         SABOT_TRY(writer_of(commit, kept->node, &writer, error));
         while (sb_stage_next(&kept->bytes, &at, &record)) {
             SABOT_TRY(type->write(writer, &record, error));
@@ -418,19 +421,20 @@ static sabot_status call(struct sb_commit *commit, sabot_error *error)
     return SABOT_ERR_STATE;
 }
 
-static const char *label_of(enum sb_txn_state state)
+enum moment { BEFORE, UNDER_WAY, BEHIND };
+
+/* The crash points around the call of a state. */
+static void crash_point(const struct sb_commit *commit, enum sb_txn_state state, enum moment when)
 {
-    switch (state) {
-    case SB_TXN_BEGIN: return "txn.begun";
-    case SB_TXN_OFFSETS: return "txn.offsets_sent";
-    case SB_TXN_PRODUCE: return "txn.produced";
-    case SB_TXN_COMMIT: return "txn.committed";
-    case SB_TXN_ABORT: return "txn.aborted";
-    case SB_TXN_FENCE:
-    case SB_TXN_READY:
-    case SB_TXN_LOST: break;
-    }
-    return "txn.other";
+    static const char *const labels[][3] = {
+        [SB_TXN_BEGIN] = {"txn.before_begin", "txn.in_begin", "txn.begun"},
+        [SB_TXN_OFFSETS] = {"txn.before_offsets", "txn.in_offsets", "txn.offsets_sent"},
+        [SB_TXN_PRODUCE] = {"txn.before_produce", "txn.in_produce", "txn.produced"},
+        [SB_TXN_COMMIT] = {"txn.before_commit", "txn.in_commit", "txn.committed"},
+        [SB_TXN_ABORT] = {"txn.before_abort", "txn.in_abort", "txn.aborted"},
+    };
+
+    sb_crash_point(commit->config.env, labels[state][when]);
 }
 
 static uint64_t kept_bytes(const struct sb_commit *commit)
@@ -459,12 +463,18 @@ sabot_status sb_commit_step(struct sb_commit *commit,
     }
     while (commit->machine.state != SB_TXN_READY) {
         const enum sb_txn_state state = commit->machine.state;
-        const sabot_status status = call(commit, error);
+        sabot_status status;
 
-        if (status == SABOT_AGAIN)
+        if (!commit->called)
+            crash_point(commit, state, BEFORE);
+        status = call(commit, error);
+        commit->called = status == SABOT_AGAIN;
+        if (status == SABOT_AGAIN) {
+            crash_point(commit, state, UNDER_WAY);
             return SABOT_AGAIN;
+        }
         if (status == SABOT_OK)
-            sb_crash_point(commit->config.env, label_of(state));
+            crash_point(commit, state, BEHIND);
         else
             sb_log(commit->config.env, SABOT_LOG_WARN, commit->group, "%s", error->text);
         sb_txn_done(&commit->machine, sb_txn_event_of(status, error));

@@ -314,7 +314,6 @@ static struct sb_step gather(struct sb_coordinator *coordinator)
         sb_commit_keep(coordinator->config.commit, coordinator->checkpoint);
     error = part_error(coordinator->checkpoint);
     if (error == NULL) {
-        coordinator->write_us = sb_now_us(coordinator->config.env);
         coordinator->state = SB_COORDINATOR_WRITING;
         return sb_step_again();
     }
@@ -326,11 +325,13 @@ static struct sb_step gather(struct sb_coordinator *coordinator)
 static struct sb_step write(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
+    const int64_t now_us = sb_now_us(config->env);
     sabot_error error;
     sabot_status status;
 
-    if (coordinator->tries > 0 && sb_now_us(config->env) < coordinator->next_us)
+    if (coordinator->tries > 0 && now_us < coordinator->next_us)
         return sb_step_wait(coordinator->next_us);
+    sb_crash_point(config->env, "ckpt.before_write");
     if (coordinator->has_manifest)
         sb_manifest_reset(&coordinator->manifest);
     coordinator->has_manifest = false;
@@ -346,6 +347,7 @@ static struct sb_step write(struct sb_coordinator *coordinator)
                                coordinator->text_count, &error);
     if (status != SABOT_OK)
         return fail(coordinator, &error);
+    coordinator->write_us = sb_now_us(config->env) - now_us;
     coordinator->state = SB_COORDINATOR_COMMITTING;
     return sb_step_again();
 }
@@ -365,6 +367,7 @@ static void prune(const struct sb_coordinator *coordinator)
             continue;
         sb_crash_point(config->env, "ckpt.before_remove");
         (void)!sb_ckpt_remove(config->folder, &entries[i], NULL);
+        sb_crash_point(config->env, "ckpt.removed");
     }
     sb_free_array(config->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
 }
@@ -373,11 +376,12 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
     const int64_t now_us = sb_now_us(config->env);
-    const int64_t busy_us = now_us - coordinator->write_us;
+    const int64_t busy_us = coordinator->write_us;
     const bool last = coordinator->checkpoint->last;
 
     sb_crash_point(config->env, "ckpt.committed");
     prune(coordinator);
+    sb_crash_point(config->env, "ckpt.complete");
     atomic_store(&coordinator->completed_id, coordinator->manifest.id);
     atomic_store(&coordinator->completed_us, now_us);
     atomic_store(&coordinator->completed_bytes, coordinator->manifest.files[0].size);

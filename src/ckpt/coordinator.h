@@ -49,7 +49,7 @@ struct sb_coordinator {
     enum sb_coordinator_state state;
     int64_t next_id;
     int64_t begun_us; /* the one in the making */
-    int64_t write_us; /* when writing it began */
+    int64_t write_us; /* how long writing it took */
     int64_t next_us;  /* not before */
     uint64_t changes; /* counted when the last one began */
     uint32_t tries;   /* of the last one */

@@ -142,6 +142,7 @@ sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder, sabot_error
 
     (void)snprintf(aside, sizeof aside, "%s.reset-%lld", folder->path, (long long)sb_wall_ms(env));
     SABOT_TRY(env->type->path_rename(env->self, folder->path, aside, error));
+    sb_crash_point(env, "restore.moved_aside");
     sb_log(env, SABOT_LOG_INFO, folder->pipeline, "the old checkpoints are in %s now", aside);
     SABOT_TRY(make_folder(env, folder->path, error));
     return sync_above(env, folder->path, error);
@@ -177,6 +178,7 @@ sabot_status sb_ckpt_take_owner(const struct sb_ckpt_folder *folder,
         status = env->type->file_sync(file, error);
     env->type->file_close(env->self, file);
     SABOT_TRY(status);
+    sb_crash_point(env, "restore.owner_written");
     SABOT_TRY(env->type->path_rename(env->self, temporary, final, error));
     sb_crash_point(env, "restore.owner_taken");
     return env->type->directory_sync(env->self, folder->path, error);

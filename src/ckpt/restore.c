@@ -64,6 +64,7 @@ sabot_status sb_restore_find_named(struct sb_restore *restore,
     const struct sb_ckpt_entry entry = {.id = mark->id, .nonce = mark->nonce};
     const sabot_status status = read_and_verify(restore, &entry, error);
 
+    sb_crash_point(restore->env, "restore.verified");
     if (status == SABOT_ERR_NOT_FOUND)
         return sabot_raise(error, SABOT_ERR_STATE,
                            "the committed offsets name checkpoint %lld, nonce %016llx, and %s does "
@@ -109,6 +110,7 @@ void sb_restore_tidy(const struct sb_restore *restore)
         if (entries[i].id > kept ||
             (entries[i].id == kept && entries[i].nonce != restore->manifest.nonce))
             (void)!sb_ckpt_remove(restore->folder, &entries[i], NULL);
+        sb_crash_point(restore->env, "restore.tidying");
     }
     sb_free_array(restore->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
 }
@@ -197,6 +199,7 @@ sabot_status sb_restore_match(struct sb_restore *restore,
     }
     for (uint32_t i = 0; i < manifest->sink_count; i++)
         SABOT_TRY(match_sink(restore, graph, &manifest->sinks[i], error));
+    sb_crash_point(restore->env, "restore.matched");
     return SABOT_OK;
 }
 
@@ -258,5 +261,6 @@ sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, 
             SABOT_TRY(restore_shard(restore, flow, node->index, &task->shards[at], error));
         }
     }
+    sb_crash_point(restore->env, "restore.complete");
     return SABOT_OK;
 }

@@ -139,6 +139,7 @@ static bool write_slice(struct sb_sink *sink)
         else
             sink->cursor++;
     }
+    sb_crash_point(sink->env, "sink.written");
     if (sink->cursor > before) {
         sink->dirty = !sink->node->port.stages;
         note_delay(sink, sink->cursor - before);
@@ -196,6 +197,7 @@ static bool pass_barrier(struct sb_sink *sink)
     sb_buffer_init(&sink->stage, sink->env);
     sink->staged = 0;
     sink->barrier = 0;
+    sb_crash_point(sink->env, "sink.barrier");
     sb_checkpoint_report(sink->control);
     sb_inbox_reopen(&sink->inbox);
     return true;

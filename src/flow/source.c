@@ -325,6 +325,7 @@ static sabot_status fill(struct sb_source *source, uint32_t index, sabot_error *
             status = SABOT_OK;
         }
     }
+    sb_crash_point(source->env, "source.polled");
     return status;
 }
 
@@ -444,7 +445,9 @@ static bool send_barrier(struct sb_source *source)
     last = checkpoint->last; /* it may be gone after the report */
     source->barrier = barrier;
     report(source, checkpoint);
+    sb_crash_point(source->env, "source.reported");
     sb_output_mark(&source->output, SB_MESSAGE_BARRIER, barrier);
+    sb_crash_point(source->env, "source.barrier_sent");
     if (last)
         end(source);
     return true;

@@ -203,10 +203,12 @@ static void handle_barrier(struct sb_task *task, int64_t barrier)
     sabot_error error;
 
     part->watermark_ms = task->watermark_ms;
+    sb_crash_point(task->env, "task.before_snapshot");
     if (task->state == SB_TASK_FAILED)
         (void)sabot_raise(&part->error, SABOT_ERR_STATE, "%s has failed", task->node->name);
     else if (task->node->type->snapshot(task->instance, &sinks, &error) != SABOT_OK)
         (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
+    sb_crash_point(task->env, "task.snapshot");
     sb_checkpoint_report(task->control);
     send_mark(task, SB_MESSAGE_BARRIER, barrier);
     sb_inbox_reopen(&task->inbox);
