@@ -19,9 +19,14 @@ PATIENCE_S = 120
 VARIABLES = ("SABOT_APP", "SABOT_BROKER", "SABOT_LOGLEVEL", "SABOT_STATE_DIR", "SABOT_CONFIG")
 
 
-def compile_app(folder, source="test/e2e/_echo.c"):
+def clean_environment():
+    """Without what the caller has set for Sabot."""
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES}
+
+
+def compile_app(folder, source="test/e2e/_echo.c", name="echo.so"):
     """The path of the shared object."""
-    app = pathlib.Path(folder) / "echo.so"
+    app = pathlib.Path(folder) / name
     flags = ["-std=c17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC"]
     subprocess.run([os.environ.get("CC", "cc"), *flags, f"-I{SOURCE}/include", "-o", str(app), str(SOURCE / source)],
                    check=True)
@@ -80,8 +85,7 @@ class CommandTest(unittest.TestCase):
     # --- Commands -----------------------------------------------------------------------------------
 
     def start(self, *arguments, variables=None, **pipes):
-        environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        environment.update(variables or {})
+        environment = {**clean_environment(), **(variables or {})}
         process = subprocess.Popen([SABOT, *map(str, arguments)], cwd=self.folder, env=environment, **pipes)
         self.addCleanup(self.end, process)
         return process
