@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sabot.h - everything: declaring an app (app.h, schema.h), handling records (context.h), running
- * (run.h), looking at what a run has kept (inspect.h). */
+/* sabot.h - everything: declaring an app (app.h, schema.h), handling records (context.h,
+ * state.h), running (run.h), looking at what a run has kept (inspect.h). */
 #ifndef SABOT_H
 #define SABOT_H
 
@@ -9,6 +9,7 @@
 #include <sabot/inspect.h>
 #include <sabot/run.h>
 #include <sabot/schema.h>
+#include <sabot/state.h>
 #include <sabot/status.h>
 
 #endif

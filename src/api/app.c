@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app.c - building an app: the public calls that declare channels, agents, states and options.
+/* app.c - building an app: the public calls that declare channels, agents and options
+ * (app_state.c: their state).
  *
  * The first error sticks to the app and makes every later call do nothing, so that a build function
  * needs no checks. A handle that a failed call did not make is NULL; calls take it and do nothing.
  */
-#include "api/app.h"
+#include "api/app_parts.h"
 
 #include <stdio.h>
 
@@ -13,7 +14,7 @@ static const char BROKER_SCHEME[] = "kafka://";
 /* --- Errors --------------------------------------------------------------------------------------
  */
 
-static bool has_failed(const sabot_app *app)
+bool sb_app_failed(const sabot_app *app)
 {
     return app == NULL || app->error.status != SABOT_OK;
 }
@@ -27,7 +28,7 @@ sabot_status sabot_app_fail(sabot_app *app, sabot_status status, const char *for
 {
     va_list arguments;
 
-    if (has_failed(app))
+    if (sb_app_failed(app))
         return sabot_app_status(app);
     if (status == SABOT_OK || status == SABOT_AGAIN || status == SABOT_END)
         status = SABOT_ERR_USER;
@@ -37,7 +38,7 @@ sabot_status sabot_app_fail(sabot_app *app, sabot_status status, const char *for
     return status;
 }
 
-static void *app_alloc(sabot_app *app, size_t size)
+void *sb_app_alloc(sabot_app *app, size_t size)
 {
     void *memory = sb_arena_alloc(&app->arena, size);
 
@@ -48,10 +49,10 @@ static void *app_alloc(sabot_app *app, size_t size)
 
 void *sabot_app_memory(sabot_app *app, size_t size)
 {
-    return has_failed(app) ? NULL : app_alloc(app, size);
+    return sb_app_failed(app) ? NULL : sb_app_alloc(app, size);
 }
 
-static const char *copy_text(sabot_app *app, const char *text)
+const char *sb_app_copy(sabot_app *app, const char *text)
 {
     char *copy = sb_arena_copy(&app->arena, text, strlen(text));
 
@@ -73,7 +74,7 @@ static bool is_name(const char *name)
     return size > 0 && size <= SABOT_NAME_MAX && strspn(name, allowed) == size;
 }
 
-static bool check_name(sabot_app *app, const char *kind, const char *name)
+bool sb_app_check_name(sabot_app *app, const char *kind, const char *name)
 {
     if (is_name(name))
         return true;
@@ -101,8 +102,8 @@ int64_t sabot_app_option_int64(sabot_app *app,
     int64_t value = default_value;
     sabot_error error;
 
-    if (!has_failed(app) && sb_config_declare_int64(app->config, app->name, name, default_value,
-                                                    min, max, doc, &value, &error) != SABOT_OK)
+    if (!sb_app_failed(app) && sb_config_declare_int64(app->config, app->name, name, default_value,
+                                                       min, max, doc, &value, &error) != SABOT_OK)
         take_error(app, &error);
     return value;
 }
@@ -117,8 +118,9 @@ double sabot_app_option_float64(sabot_app *app,
     double value = default_value;
     sabot_error error;
 
-    if (!has_failed(app) && sb_config_declare_float64(app->config, app->name, name, default_value,
-                                                      min, max, doc, &value, &error) != SABOT_OK)
+    if (!sb_app_failed(app) &&
+        sb_config_declare_float64(app->config, app->name, name, default_value, min, max, doc,
+                                  &value, &error) != SABOT_OK)
         take_error(app, &error);
     return value;
 }
@@ -128,8 +130,8 @@ bool sabot_app_option_bool(sabot_app *app, const char *name, bool default_value,
     bool value = default_value;
     sabot_error error;
 
-    if (!has_failed(app) && sb_config_declare_bool(app->config, app->name, name, default_value, doc,
-                                                   &value, &error) != SABOT_OK)
+    if (!sb_app_failed(app) && sb_config_declare_bool(app->config, app->name, name, default_value,
+                                                      doc, &value, &error) != SABOT_OK)
         take_error(app, &error);
     return value;
 }
@@ -142,12 +144,12 @@ const char *sabot_app_option_text(sabot_app *app,
     const char *value = default_value;
     sabot_error error;
 
-    if (has_failed(app))
+    if (sb_app_failed(app))
         return value;
     if (sb_config_declare_text(app->config, app->name, name, default_value, doc, &value, &error) !=
         SABOT_OK)
         take_error(app, &error);
-    return value == NULL ? NULL : copy_text(app, value);
+    return value == NULL ? NULL : sb_app_copy(app, value);
 }
 
 /* --- Channels ------------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ static const char *default_url(sabot_app *app, const char *name)
         return NULL;
     }
     size = strlen(broker) + strlen(name) + 2;
-    url = app_alloc(app, size);
+    url = sb_app_alloc(app, size);
     if (url != NULL)
         (void)snprintf(url, size, "%s/%s", broker, name);
     return url;
@@ -182,17 +184,17 @@ static const char *effective_url(sabot_app *app, const char *name, const char *u
     const char *bound = sb_config_bound(app->config, name);
 
     if (bound != NULL)
-        return copy_text(app, bound);
+        return sb_app_copy(app, bound);
     if (url != NULL)
-        return copy_text(app, url);
+        return sb_app_copy(app, url);
     return default_url(app, name);
 }
 
-static struct sb_schema *make_schema(sabot_app *app,
-                                     const char *kind,
-                                     const char *name,
-                                     const sabot_schema *table,
-                                     enum sb_schema_use use)
+struct sb_schema *sb_app_schema(sabot_app *app,
+                                const char *kind,
+                                const char *name,
+                                const sabot_schema *table,
+                                enum sb_schema_use use)
 {
     struct sb_schema *schema = NULL;
     sabot_error error;
@@ -215,7 +217,7 @@ sabot_channel *sb_app_find_channel(const sabot_app *app, const char *name)
 
 static bool check_new_channel(sabot_app *app, const char *name)
 {
-    if (!check_name(app, "channel", name))
+    if (!sb_app_check_name(app, "channel", name))
         return false;
     if (sb_app_find_channel(app, name) != NULL) {
         (void)sabot_app_fail(app, SABOT_ERR_EXISTS, "channel %s is opened twice", name);
@@ -236,9 +238,9 @@ sabot_channel *sabot_channel_open(sabot_app *app,
 {
     sabot_channel *channel;
 
-    if (has_failed(app) || !check_new_channel(app, name))
+    if (sb_app_failed(app) || !check_new_channel(app, name))
         return NULL;
-    channel = app_alloc(app, sizeof *channel);
+    channel = sb_app_alloc(app, sizeof *channel);
     if (channel == NULL)
         return NULL;
     *channel = (sabot_channel){
@@ -247,12 +249,12 @@ sabot_channel *sabot_channel_open(sabot_app *app,
         .key_field = SB_NO_FIELD,
         .event_time_field = SB_NO_FIELD,
     };
-    channel->name = copy_text(app, name);
+    channel->name = sb_app_copy(app, name);
     channel->url = effective_url(app, name, url);
-    channel->schema = make_schema(app, "channel", name, schema, SB_SCHEMA_RECORD);
+    channel->schema = sb_app_schema(app, "channel", name, schema, SB_SCHEMA_RECORD);
     if (channel->schema != NULL)
         app->channels[app->channel_count++] = channel; /* from here on it is freed with the app */
-    return has_failed(app) ? NULL : channel;
+    return sb_app_failed(app) ? NULL : channel;
 }
 
 /* The field of a path, if its type is one of `types` (a set of bits); fails the app otherwise. */
@@ -272,12 +274,12 @@ static int32_t find_field(sabot_app *app,
         (void)sabot_app_fail(app, SABOT_ERR_SCHEMA,
                              "%s %s: field %s has type %s, which can't be it", what, name, path,
                              sabot_type_name(schema->fields[field].type));
-    return has_failed(app) ? SB_NO_FIELD : field;
+    return sb_app_failed(app) ? SB_NO_FIELD : field;
 }
 
 void sabot_channel_key(sabot_channel *channel, const char *path)
 {
-    if (channel != NULL && !has_failed(channel->app))
+    if (channel != NULL && !sb_app_failed(channel->app))
         channel->key_field = find_field(
             channel->app, channel->schema, "key of channel", channel->name, path,
             1u << SABOT_UTF8 | 1u << SABOT_INT32 | 1u << SABOT_INT64 | 1u << SABOT_TIMESTAMP);
@@ -285,7 +287,7 @@ void sabot_channel_key(sabot_channel *channel, const char *path)
 
 void sabot_channel_event_time(sabot_channel *channel, const char *path)
 {
-    if (channel != NULL && !has_failed(channel->app))
+    if (channel != NULL && !sb_app_failed(channel->app))
         channel->event_time_field =
             find_field(channel->app, channel->schema, "event time of channel", channel->name, path,
                        1u << SABOT_INT64 | 1u << SABOT_TIMESTAMP);
@@ -293,7 +295,7 @@ void sabot_channel_event_time(sabot_channel *channel, const char *path)
 
 void sabot_channel_source(sabot_channel *channel, sabot_source_fill fill, void *user)
 {
-    if (channel == NULL || has_failed(channel->app))
+    if (channel == NULL || sb_app_failed(channel->app))
         return;
     if (fill == NULL) {
         (void)sabot_app_fail(channel->app, SABOT_ERR_ARGUMENT,
@@ -312,7 +314,7 @@ static bool check_new_agent(sabot_app *app,
                             const sabot_channel *channel,
                             sabot_agent_function function)
 {
-    if (!check_name(app, "agent", name))
+    if (!sb_app_check_name(app, "agent", name))
         return false;
     for (uint32_t i = 0; i < app->agent_count; i++) {
         if (strcmp(app->agents[i]->name, name) == 0) {
@@ -327,7 +329,7 @@ static bool check_new_agent(sabot_app *app,
         (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "agent %s has no channel of this app", name);
     else if (function == NULL)
         (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "agent %s has no function", name);
-    return !has_failed(app);
+    return !sb_app_failed(app);
 }
 
 sabot_agent *sabot_agent_create(sabot_app *app,
@@ -338,75 +340,34 @@ sabot_agent *sabot_agent_create(sabot_app *app,
 {
     sabot_agent *agent;
 
-    if (has_failed(app) || !check_new_agent(app, name, channel, function))
+    if (sb_app_failed(app) || !check_new_agent(app, name, channel, function))
         return NULL;
-    agent = app_alloc(app, sizeof *agent);
+    agent = sb_app_alloc(app, sizeof *agent);
     if (agent == NULL)
         return NULL;
     agent->app = app;
     agent->index = app->agent_count;
-    agent->name = copy_text(app, name);
+    agent->name = sb_app_copy(app, name);
     agent->channel = channel;
     agent->function = function;
     agent->user = user;
     agent->key_field = SB_NO_FIELD;
     app->agents[app->agent_count++] = agent;
-    return has_failed(app) ? NULL : agent;
+    return sb_app_failed(app) ? NULL : agent;
 }
 
 void sabot_agent_key(sabot_agent *agent, const char *path)
 {
-    if (agent != NULL && !has_failed(agent->app))
+    if (agent != NULL && !sb_app_failed(agent->app))
         agent->key_field = find_field(agent->app, agent->channel->schema, "key of agent",
                                       agent->name, path, ~(1u << SABOT_FLOAT64));
-}
-
-static bool check_new_state(sabot_agent *agent, const char *name)
-{
-    if (!check_name(agent->app, "state", name))
-        return false;
-    for (uint32_t i = 0; i < agent->state_count; i++) {
-        if (strcmp(agent->states[i].name, name) == 0) {
-            (void)sabot_app_fail(agent->app, SABOT_ERR_EXISTS,
-                                 "agent %s: state %s is declared twice", agent->name, name);
-            return false;
-        }
-    }
-    if (agent->state_count == SB_STATES_MAX) {
-        (void)sabot_app_fail(agent->app, SABOT_ERR_LIMIT, "agent %s: more than %d states",
-                             agent->name, SB_STATES_MAX);
-        return false;
-    }
-    return true;
-}
-
-sabot_value *sabot_agent_value(sabot_agent *agent, const char *name, const sabot_schema *schema)
-{
-    sabot_value *value;
-    uint32_t index;
-
-    if (agent == NULL || has_failed(agent->app) || !check_new_state(agent, name))
-        return NULL;
-    index = agent->state_count;
-    value = app_alloc(agent->app, sizeof *value);
-    agent->state_schemas[index] = make_schema(agent->app, "state", name, schema, SB_SCHEMA_STATE);
-    agent->states[index] = (struct sb_state_spec){
-        .name = copy_text(agent->app, name),
-        .kind = SB_STATE_VALUE,
-        .schema = agent->state_schemas[index],
-    };
-    agent->state_count++;
-    if (has_failed(agent->app))
-        return NULL;
-    *value = (sabot_value){.owner = agent, .index = index};
-    return value;
 }
 
 sabot_output *sabot_agent_output(sabot_agent *agent, sabot_channel *channel)
 {
     sabot_output *output;
 
-    if (agent == NULL || has_failed(agent->app))
+    if (agent == NULL || sb_app_failed(agent->app))
         return NULL;
     if (channel == NULL || channel->app != agent->app) {
         (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
@@ -418,7 +379,7 @@ sabot_output *sabot_agent_output(sabot_agent *agent, sabot_channel *channel)
                              agent->name, SB_AGENT_OUTPUTS_MAX);
         return NULL;
     }
-    output = app_alloc(agent->app, sizeof *output);
+    output = sb_app_alloc(agent->app, sizeof *output);
     if (output == NULL)
         return NULL;
     *output = (sabot_output){.owner = agent, .index = agent->output_count};
@@ -449,7 +410,7 @@ static void check_whole(sabot_app *app)
     const char *channel;
     const char *url;
 
-    for (uint32_t i = 0; !has_failed(app) && i < app->agent_count; i++) {
+    for (uint32_t i = 0; !sb_app_failed(app) && i < app->agent_count; i++) {
         const sabot_agent *agent = app->agents[i];
 
         if (agent->state_count > 0 && agent->key_field == SB_NO_FIELD)
@@ -457,7 +418,8 @@ static void check_whole(sabot_app *app)
                                  "agent %s has state %s, but no key: see sabot_agent_key()",
                                  agent->name, agent->states[0].name);
     }
-    for (size_t i = 0; !has_failed(app) && sb_config_bind_at(app->config, i, &channel, &url); i++) {
+    for (size_t i = 0; !sb_app_failed(app) && sb_config_bind_at(app->config, i, &channel, &url);
+         i++) {
         if (sb_app_find_channel(app, channel) == NULL)
             (void)sabot_app_fail(app, SABOT_ERR_CONFIG,
                                  "bind %s=%s: the app has no channel of this name", channel, url);
@@ -469,11 +431,11 @@ static sabot_status build(sabot_app *app, const sabot_app_entry *entry, sabot_er
     const sabot_status status = entry->build(app);
 
     /* A function that says something went wrong and not what. */
-    if (status != SABOT_OK && !has_failed(app))
+    if (status != SABOT_OK && !sb_app_failed(app))
         (void)sabot_app_fail(app, status, "its build function returned %s",
                              sabot_status_name(status));
     check_whole(app);
-    if (has_failed(app))
+    if (sb_app_failed(app))
         return sabot_raise(error, app->error.status, "app %s: %s", app->name, app->error.text);
     return sb_config_check_unused(app->config, app->name, error);
 }
@@ -495,7 +457,7 @@ sabot_status sb_app_create(const struct sb_env *env,
     app->env = env;
     app->config = config;
     sb_arena_init(&app->arena, env);
-    app->name = copy_text(app, entry->name);
+    app->name = sb_app_copy(app, entry->name);
     if (app->name == NULL)
         status = sabot_raise(error, SABOT_ERR_MEMORY, "app %s: no memory", entry->name);
     else

@@ -9,11 +9,10 @@
 #ifndef SB_OP_CONTEXT_H
 #define SB_OP_CONTEXT_H
 
-#include <sabot/context.h>
+#include <sabot/state.h>
 
 #include "op/outlet.h"
-
-struct sb_store;
+#include "state/store.h"
 
 /* Handles of an app, made while it is built. `owner` is the agent that made it: what another agent
  * does with it is an error. */
@@ -22,9 +21,26 @@ struct sabot_output {
     uint32_t index; /* of the outlet */
 };
 
-struct sabot_value {
+/* What the handles of all kinds of state begin with. */
+struct sb_state_handle {
     const void *owner;
+    enum sb_state_kind kind;
     uint32_t index; /* of the state in the agent's store */
+    uint32_t size;  /* of its struct; 0: bytes of any size */
+    const char *name;
+};
+
+struct sabot_value {
+    struct sb_state_handle state;
+};
+struct sabot_blob {
+    struct sb_state_handle state;
+};
+struct sabot_list {
+    struct sb_state_handle state;
+};
+struct sabot_map {
+    struct sb_state_handle state;
 };
 
 struct sabot_context {
@@ -36,7 +52,8 @@ struct sabot_context {
     struct sb_outlet *outlets;
     uint32_t outlet_count;
 
-    bool active; /* the app's function is running */
+    bool active;   /* the app's function is running */
+    uint64_t call; /* counts calls of functions: what a cursor is good for */
     sabot_text key;
     uint64_t hash; /* of the key */
     int64_t event_time_ms;

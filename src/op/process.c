@@ -188,6 +188,7 @@ static sabot_status call(struct sb_operator *self,
     context->error.status = SABOT_OK;
     if (context->store != NULL)
         SABOT_TRY(sb_store_begin(context->store, context->event_time_ms, error));
+    context->call++;
     context->active = true;
     status = self->settings->function(context, self->record);
     context->active = false;

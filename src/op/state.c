@@ -1,38 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* state.c - the public calls of keyed state on a record's context.
+/* state.c - the public calls of keyed state on a record's context: values and blobs, and what the
+ * calls of all kinds share (lists and maps: state_entries.c).
  *
  * Each call checks that it is made from inside of the agent's function, with a handle of this agent
  * of the right kind; then it is one call of the store. The first error sticks to the context, and
  * so the record fails even if the function goes on.
  *
  * Threads: the worker that owns the agent's instance. */
-#include "op/context.h"
-#include "state/store.h"
+#include "op/state.h"
 
-/* May this call use the handle? Otherwise the context has failed. */
-static bool usable(sabot_context *context, const char *call, const sabot_value *value)
+bool sb_state_refuse(sabot_context *context,
+                     const char *call,
+                     const struct sb_state_handle *state,
+                     enum sb_state_kind kind)
 {
-    if (__builtin_expect(value != NULL && value->owner == context->owner && context->active, 1))
-        return true;
     if (!context->active)
         (void)sb_context_fail(context, SABOT_ERR_STATE,
                               "%s outside of the call that the context was given to", call);
-    else
+    else if (state == NULL || state->owner != context->owner)
         (void)sb_context_fail(context, SABOT_ERR_ARGUMENT,
                               "%s of a state that is not one of agent %s", call, context->agent);
+    else
+        (void)sb_context_fail(context, SABOT_ERR_ARGUMENT,
+                              "%s of state %s, which is a %s, not a %s", call, state->name,
+                              sb_state_kind_name(state->kind), sb_state_kind_name(kind));
     return false;
 }
 
-/* A read that failed gave zeros: the record must fail. */
-static void check_store(sabot_context *context)
+const char *sb_state_kind_name(enum sb_state_kind kind)
+{
+    switch (kind) {
+    case SB_STATE_VALUE: return "value";
+    case SB_STATE_LIST: return "list";
+    case SB_STATE_MAP: return "map";
+    case SB_STATE_REDUCING: return "reducing state";
+    case SB_STATE_AGGREGATING: return "aggregating state";
+    case SB_STATE_TIMERS: break;
+    }
+    return "timer";
+}
+
+sabot_status sb_state_take(sabot_context *context, sabot_status status, const sabot_error *error)
+{
+    if (__builtin_expect(status != SABOT_OK, 0))
+        (void)sb_context_fail(context, status, "%s", error->text);
+    return status;
+}
+
+sabot_status sb_state_check_store(sabot_context *context)
 {
     sabot_error error;
 
     if (__builtin_expect(context->store->failure == SABOT_OK, 1))
-        return;
-    if (sb_store_failure(context->store, &error) != SABOT_OK)
-        (void)sb_context_fail(context, error.status, "%s", error.text);
+        return SABOT_OK;
+    return sb_state_take(context, sb_store_failure(context->store, &error), &error);
 }
+
+sabot_status sb_state_check_size(sabot_context *context,
+                                 const char *call,
+                                 const struct sb_state_handle *state,
+                                 const void *data,
+                                 size_t size)
+{
+    if (data == NULL && size > 0)
+        return sb_context_fail(context, SABOT_ERR_ARGUMENT, "%s of state %s: no data", call,
+                               state->name);
+    if (state->size > 0 && size != state->size)
+        return sb_context_fail(context, SABOT_ERR_ARGUMENT,
+                               "%s of state %s: %zu bytes, but its struct has %u", call,
+                               state->name, size, state->size);
+    return SABOT_OK;
+}
+
+sabot_status sb_state_clear(sabot_context *context, const struct sb_state_handle *state)
+{
+    sabot_error error;
+    const sabot_status status =
+        sb_store_clear(context->store, state->index, context->key, context->hash, &error);
+
+    return sb_state_take(context, status, &error);
+}
+
+sabot_text sabot_key(const sabot_context *context)
+{
+    return context->key;
+}
+
+/* --- Values --------------------------------------------------------------------------------------
+ */
 
 /* What a misuse reads. */
 static const union {
@@ -40,14 +95,20 @@ static const union {
     long double alignment;
 } nothing;
 
+/* A handle of one kind, as what all have in common. */
+static const struct sb_state_handle *value_state(const sabot_value *value)
+{
+    return value == NULL ? NULL : &value->state;
+}
+
 const void *sabot_value_read(sabot_context *context, const sabot_value *value)
 {
     const void *cell;
 
-    if (!usable(context, "read", value))
+    if (!sb_state_usable(context, "read", value_state(value), SB_STATE_VALUE))
         return &nothing;
-    cell = sb_store_read(context->store, value->index, context->key, context->hash);
-    check_store(context);
+    cell = sb_store_read(context->store, value->state.index, context->key, context->hash);
+    (void)sb_state_check_store(context);
     return cell;
 }
 
@@ -56,9 +117,9 @@ void *sabot_value_edit(sabot_context *context, const sabot_value *value)
     sabot_error error;
     void *cell;
 
-    if (!usable(context, "edit", value))
+    if (!sb_state_usable(context, "edit", value_state(value), SB_STATE_VALUE))
         return NULL;
-    cell = sb_store_edit(context->store, value->index, context->key, context->hash, &error);
+    cell = sb_store_edit(context->store, value->state.index, context->key, context->hash, &error);
     if (cell == NULL)
         (void)sb_context_fail(context, error.status, "%s", error.text);
     return cell;
@@ -66,13 +127,49 @@ void *sabot_value_edit(sabot_context *context, const sabot_value *value)
 
 sabot_status sabot_value_clear(sabot_context *context, const sabot_value *value)
 {
+    if (!sb_state_usable(context, "clear", value_state(value), SB_STATE_VALUE))
+        return context->error.status;
+    return sb_state_clear(context, &value->state);
+}
+
+/* --- Blobs ---------------------------------------------------------------------------------------
+ */
+
+static bool blob_usable(sabot_context *context, const char *call, const sabot_blob *blob)
+{
+    return sb_state_usable(context, call, blob == NULL ? NULL : &blob->state, SB_STATE_VALUE);
+}
+
+sabot_bytes sabot_blob_get(sabot_context *context, const sabot_blob *blob)
+{
+    sabot_text value;
+
+    if (!blob_usable(context, "get", blob))
+        return (sabot_bytes){NULL, 0};
+    value = sb_store_get(context->store, blob->state.index, context->key, context->hash);
+    (void)sb_state_check_store(context);
+    return (sabot_bytes){value.data, value.size};
+}
+
+sabot_status sabot_blob_put(sabot_context *context,
+                            const sabot_blob *blob,
+                            const void *data,
+                            size_t size)
+{
     sabot_error error;
     sabot_status status;
 
-    if (!usable(context, "clear", value))
+    if (!blob_usable(context, "put", blob))
         return context->error.status;
-    status = sb_store_clear(context->store, value->index, context->key, context->hash, &error);
-    if (status != SABOT_OK)
-        (void)sb_context_fail(context, status, "%s", error.text);
-    return status;
+    SABOT_TRY(sb_state_check_size(context, "put", &blob->state, data, size));
+    status = sb_store_put(context->store, blob->state.index, context->key, context->hash,
+                          (sabot_text){data, size}, &error);
+    return sb_state_take(context, status, &error);
+}
+
+sabot_status sabot_blob_clear(sabot_context *context, const sabot_blob *blob)
+{
+    if (!blob_usable(context, "clear", blob))
+        return context->error.status;
+    return sb_state_clear(context, &blob->state);
 }

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.h - an agent's memory: keyed state of every kind, and timers.
+ *
+ * A state is declared while the app is built and belongs to one agent; inside of the agent's
+ * function (and of its timers) each call means the state of the record's key. Fixed-size structs
+ * are kept as cells that are read and edited in place; where a state takes a schema, NULL instead
+ * of one means bytes of any size. The same app gives the same results wherever state is kept.
+ *
+ *     value       sabot_agent_value(): one struct         sabot_value_read, _edit, _clear
+ *     blob        sabot_agent_blob(): bytes of any size   sabot_blob_get, _put, _clear
+ *     list        sabot_agent_list(): in order            sabot_list_append, _scan, _trim, ...
+ *     map         sabot_agent_map(): in order of keys     sabot_map_get, _put, _scan, ...
+ *
+ * Pointers: what a call gives stays readable, and where it is, until the callback returns, whatever
+ * else is read, changed or removed meanwhile.
+ *
+ * Errors stick to the context: after a call that failed, the record fails with that error whatever
+ * the function returns. A call outside of the callback, or with a state of another agent, is such
+ * an error; so reads need no checks.
+ *
+ * Threads: declare while building; call on the thread that called the function. */
+#ifndef SABOT_STATE_H
+#define SABOT_STATE_H
+
+#include <sabot/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sabot_blob sabot_blob;
+typedef struct sabot_list sabot_list;
+typedef struct sabot_map sabot_map;
+
+enum {
+    SABOT_STATE_VALUE_MAX = 16 * 1024 * 1024, /* bytes of a value, an element, a map's value */
+    SABOT_STATE_KEY_MAX = 64 * 1024,          /* bytes of a key, and of a map's key */
+    SABOT_AGENT_STATES_MAX = 256,             /* of one agent, timers included */
+};
+
+/* A value of any size. data == NULL: there is none; an empty one has data != NULL and size 0. */
+typedef struct sabot_bytes {
+    const void *data;
+    size_t size;
+} sabot_bytes;
+
+/* The key of the record, or of the timer: the text of a text, of a number its digits. Empty: the
+ * agent has none. */
+SABOT_API sabot_text sabot_key(const sabot_context *context);
+
+/* --- Time to live --------------------------------------------------------------------------------
+ */
+
+typedef enum sabot_clock {
+    SABOT_EVENT_TIME = 0,      /* of the records; it stands still when they do */
+    SABOT_PROCESSING_TIME = 1, /* of the machine, as ms since 1970 */
+} sabot_clock;
+
+typedef enum sabot_refresh {
+    SABOT_ON_WRITE = 0,
+    SABOT_ON_READ_AND_WRITE = 1,
+} sabot_refresh;
+
+/* Forget what has not been refreshed for `ttl_ms` (1 or more): a key's value or list; of a map each
+ * entry by itself. `name` is that of a state declared before. What has expired is never seen, and
+ * its memory comes back. */
+SABOT_API void sabot_agent_ttl(sabot_agent *agent,
+                               const char *name,
+                               int64_t ttl_ms,
+                               sabot_clock clock,
+                               sabot_refresh refresh);
+
+/* --- Blobs ---------------------------------------------------------------------------------------
+ */
+
+SABOT_API sabot_blob *sabot_agent_blob(sabot_agent *agent, const char *name);
+
+SABOT_API sabot_bytes sabot_blob_get(sabot_context *context, const sabot_blob *blob);
+/* The bytes are copied. SABOT_ERR_LIMIT: more than SABOT_STATE_VALUE_MAX. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_blob_put(sabot_context *context,
+                                                       const sabot_blob *blob,
+                                                       const void *data,
+                                                       size_t size);
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_blob_clear(sabot_context *context,
+                                                         const sabot_blob *blob);
+
+/* --- Lists ---------------------------------------------------------------------------------------
+ *
+ *     sabot_cursor cursor;
+ *     sabot_bytes element;
+ *
+ *     sabot_list_scan(context, list, &cursor);
+ *     while (sabot_list_next(context, &cursor, &element)) { ... }
+ */
+
+/* A walk over a list or map; good until the callback returns. Adding and removing meanwhile is
+ * allowed: a removed entry is not returned, a new one may or may not be. */
+typedef struct sabot_cursor {
+    uint64_t opaque[16];
+} sabot_cursor;
+
+/* `schema` of the elements; NULL: bytes of any size. */
+SABOT_API sabot_list *sabot_agent_list(sabot_agent *agent,
+                                       const char *name,
+                                       const sabot_schema *schema);
+
+/* At the end. With a schema `size` must be that of its struct. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_list_append(sabot_context *context,
+                                                          const sabot_list *list,
+                                                          const void *data,
+                                                          size_t size);
+SABOT_API uint64_t sabot_list_count(sabot_context *context, const sabot_list *list);
+/* Drop the oldest elements until at most `keep` are left. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_list_trim(sabot_context *context,
+                                                        const sabot_list *list,
+                                                        uint64_t keep);
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_list_clear(sabot_context *context,
+                                                         const sabot_list *list);
+
+/* From the oldest element on. False: there is no other. */
+SABOT_API void sabot_list_scan(sabot_context *context,
+                               const sabot_list *list,
+                               sabot_cursor *cursor);
+SABOT_API bool sabot_list_next(sabot_context *context,
+                               sabot_cursor *cursor,
+                               sabot_bytes *element_out);
+
+/* --- Maps ----------------------------------------------------------------------------------------
+ *
+ * Entries by a key of their own, any bytes, in byte order.
+ */
+
+/* `schema` of the values; NULL: bytes of any size. */
+SABOT_API sabot_map *sabot_agent_map(sabot_agent *agent,
+                                     const char *name,
+                                     const sabot_schema *schema);
+
+/* With a schema, data points to the struct. */
+SABOT_API sabot_bytes sabot_map_get(sabot_context *context, const sabot_map *map, sabot_text key);
+/* Only with a schema: the entry for changing in place, made and zeroed at the first call. NULL:
+ * the call has failed; then return sabot_context_status(). */
+SABOT_API void *sabot_map_edit(sabot_context *context, const sabot_map *map, sabot_text key);
+/* Key and value are copied. With a schema `size` must be that of its struct. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_map_put(sabot_context *context,
+                                                      const sabot_map *map,
+                                                      sabot_text key,
+                                                      const void *data,
+                                                      size_t size);
+/* SABOT_OK also when there is none. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_map_remove(sabot_context *context,
+                                                         const sabot_map *map,
+                                                         sabot_text key);
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_map_clear(sabot_context *context,
+                                                        const sabot_map *map);
+
+/* The entries whose key begins with `prefix` (empty: all), whose bytes must stay as long as the
+ * cursor is used. False: there is no other. `key_out` and `value_out` may be NULL. */
+SABOT_API void sabot_map_scan(sabot_context *context,
+                              const sabot_map *map,
+                              sabot_text prefix,
+                              sabot_cursor *cursor);
+SABOT_API bool sabot_map_next(sabot_context *context,
+                              sabot_cursor *cursor,
+                              sabot_text *key_out,
+                              sabot_bytes *value_out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app_parts.h - what the files that build an app share (app.c, app_state.c).
+ *
+ * Threads: the one that builds the app. Memory: the app's arena. */
+#ifndef SB_API_APP_PARTS_H
+#define SB_API_APP_PARTS_H
+
+#include "api/app.h"
+
+/* No app, or one that has failed: calls do nothing. */
+bool sb_app_failed(const sabot_app *app);
+
+/* Zeroed, as long as the app. NULL: the app has failed. */
+void *sb_app_alloc(sabot_app *app, size_t size);
+const char *sb_app_copy(sabot_app *app, const char *text);
+
+/* [A-Za-z0-9._-]+; otherwise the app fails. `kind` of thing it names. */
+bool sb_app_check_name(sabot_app *app, const char *kind, const char *name);
+
+/* Compile a field table. NULL: the app has failed. Its owner is the caller. */
+struct sb_schema *sb_app_schema(sabot_app *app,
+                                const char *kind,
+                                const char *name,
+                                const sabot_schema *table,
+                                enum sb_schema_use use);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app_state.c - building an app: the public calls that declare an agent's keyed state.
+ *
+ * What is declared becomes one struct sb_state_spec of the agent and one handle. All kinds of
+ * handles are a struct sb_state_handle with a type of their own.
+ *
+ * Threads: the one that builds the app. Memory: the app's arena, but schemas (app.h). */
+#include "api/app_parts.h"
+
+_Static_assert((int)SABOT_STATE_VALUE_MAX == (int)SB_STATE_VALUE_MAX, "the public limits are ours");
+_Static_assert((int)SABOT_STATE_KEY_MAX == (int)SB_STATE_KEY_MAX, "the public limits are ours");
+_Static_assert((int)SABOT_AGENT_STATES_MAX == (int)SB_STATES_MAX, "the public limits are ours");
+_Static_assert((int)SABOT_EVENT_TIME == (int)SB_TIME_EVENT &&
+                   (int)SABOT_PROCESSING_TIME == (int)SB_TIME_PROCESSING,
+               "the public clocks are ours");
+
+/* The state of this name; NULL: none. */
+static struct sb_state_spec *find_state(sabot_agent *agent, const char *name)
+{
+    for (uint32_t i = 0; i < agent->state_count; i++) {
+        if (strcmp(agent->states[i].name, name) == 0)
+            return &agent->states[i];
+    }
+    return NULL;
+}
+
+static bool check_new_state(sabot_agent *agent, const char *name)
+{
+    if (!sb_app_check_name(agent->app, "state", name))
+        return false;
+    if (find_state(agent, name) != NULL) {
+        (void)sabot_app_fail(agent->app, SABOT_ERR_EXISTS, "agent %s: state %s is declared twice",
+                             agent->name, name);
+        return false;
+    }
+    if (agent->state_count == SB_STATES_MAX) {
+        (void)sabot_app_fail(agent->app, SABOT_ERR_LIMIT, "agent %s: more than %d states",
+                             agent->name, SB_STATES_MAX);
+        return false;
+    }
+    return true;
+}
+
+/* Declare a state of the agent and make its handle, `size` bytes that begin with a struct
+ * sb_state_handle. `table` NULL: bytes of any size. NULL: the app has failed. */
+static void *add_state(sabot_agent *agent,
+                       const char *name,
+                       enum sb_state_kind kind,
+                       const sabot_schema *table,
+                       size_t size)
+{
+    struct sb_schema *schema = NULL;
+    struct sb_state_handle *handle;
+    const char *copy;
+
+    if (agent == NULL || sb_app_failed(agent->app) || !check_new_state(agent, name))
+        return NULL;
+    handle = sb_app_alloc(agent->app, size);
+    copy = sb_app_copy(agent->app, name);
+    if (sb_app_failed(agent->app))
+        return NULL;
+    if (table != NULL)
+        schema = sb_app_schema(agent->app, "state", name, table, SB_SCHEMA_STATE);
+    if (sb_app_failed(agent->app))
+        return NULL;
+    *handle = (struct sb_state_handle){
+        .owner = agent,
+        .kind = kind,
+        .index = agent->state_count,
+        .size = schema == NULL ? 0 : schema->record_size,
+        .name = copy,
+    };
+    agent->state_schemas[agent->state_count] = schema;
+    agent->states[agent->state_count++] =
+        (struct sb_state_spec){.name = copy, .kind = kind, .schema = schema};
+    return handle;
+}
+
+sabot_value *sabot_agent_value(sabot_agent *agent, const char *name, const sabot_schema *schema)
+{
+    sabot_value *value = NULL;
+
+    if (agent != NULL && schema == NULL && sb_app_check_name(agent->app, "state", name))
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                             "state %s has no schema: for bytes of any size see "
+                             "sabot_agent_blob()",
+                             name);
+    else
+        value = add_state(agent, name, SB_STATE_VALUE, schema, sizeof *value);
+    return value;
+}
+
+sabot_blob *sabot_agent_blob(sabot_agent *agent, const char *name)
+{
+    return add_state(agent, name, SB_STATE_VALUE, NULL, sizeof(sabot_blob));
+}
+
+sabot_list *sabot_agent_list(sabot_agent *agent, const char *name, const sabot_schema *schema)
+{
+    return add_state(agent, name, SB_STATE_LIST, schema, sizeof(sabot_list));
+}
+
+sabot_map *sabot_agent_map(sabot_agent *agent, const char *name, const sabot_schema *schema)
+{
+    return add_state(agent, name, SB_STATE_MAP, schema, sizeof(sabot_map));
+}
+
+/* --- Time to live --------------------------------------------------------------------------------
+ */
+
+void sabot_agent_ttl(sabot_agent *agent,
+                     const char *name,
+                     int64_t ttl_ms,
+                     sabot_clock clock,
+                     sabot_refresh refresh)
+{
+    struct sb_state_spec *state;
+
+    if (agent == NULL || sb_app_failed(agent->app) || !sb_app_check_name(agent->app, "state", name))
+        return;
+    state = find_state(agent, name);
+    if (state == NULL)
+        (void)sabot_app_fail(agent->app, SABOT_ERR_NOT_FOUND,
+                             "agent %s: a time to live for state %s, which is not declared",
+                             agent->name, name);
+    else if (state->kind == SB_STATE_TIMERS)
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                             "agent %s: timer %s can't have a time to live", agent->name, name);
+    else if (ttl_ms < 1 || (clock != SABOT_EVENT_TIME && clock != SABOT_PROCESSING_TIME) ||
+             (refresh != SABOT_ON_WRITE && refresh != SABOT_ON_READ_AND_WRITE))
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                             "agent %s: state %s: time to live of %lld ms, clock %d, refresh %d: "
+                             "1 ms or more, and the constants of state.h",
+                             agent->name, name, (long long)ttl_ms, (int)clock, (int)refresh);
+    if (sb_app_failed(agent->app))
+        return;
+    state->ttl_ms = ttl_ms;
+    state->ttl_time = (enum sb_state_time)clock;
+    state->ttl_on_read = refresh == SABOT_ON_READ_AND_WRITE;
+}

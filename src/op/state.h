@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state.h - what the public calls of all kinds of keyed state share.
+ *
+ * A call is refused unless the agent's function runs and the handle is one of this agent, of the
+ * right kind. Whatever fails sticks to the context, and so to the record.
+ *
+ * Threads: the worker that owns the agent's instance. */
+#ifndef SB_OP_STATE_H
+#define SB_OP_STATE_H
+
+#include "op/context.h"
+
+/* Fail the context and say which of these it was. False, always. */
+bool sb_state_refuse(sabot_context *context,
+                     const char *call,
+                     const struct sb_state_handle *state,
+                     enum sb_state_kind kind);
+
+/* May this call use the handle? Otherwise the context has failed. */
+static inline bool sb_state_usable(sabot_context *context,
+                                   const char *call,
+                                   const struct sb_state_handle *state,
+                                   enum sb_state_kind kind)
+{
+    if (__builtin_expect(state != NULL && state->owner == context->owner && context->active &&
+                             state->kind == kind,
+                         1))
+        return true;
+    return sb_state_refuse(context, call, state, kind);
+}
+
+/* "a list", in errors. */
+const char *sb_state_kind_name(enum sb_state_kind kind);
+
+/* Keep the error of a call of the store; its status. */
+sabot_status sb_state_take(sabot_context *context, sabot_status status, const sabot_error *error);
+
+/* A read that failed gave zeros: the record must fail. */
+sabot_status sb_state_check_store(sabot_context *context);
+
+/* Is it a whole struct of the state's schema, or without one any run of bytes? */
+sabot_status sb_state_check_size(sabot_context *context,
+                                 const char *call,
+                                 const struct sb_state_handle *state,
+                                 const void *data,
+                                 size_t size);
+
+/* Forget what the state holds for the key. */
+sabot_status sb_state_clear(sabot_context *context, const struct sb_state_handle *state);
+
+#endif
