@@ -42,7 +42,8 @@ struct sb_commit {
     bool owns_metadata; /* it came from the transport */
     bool has_read;
     char mark[MARK_SIZE];
-    sabot_error error;
+    sabot_error why;   /* the last call failed */
+    sabot_error error; /* not SABOT_OK: it is lost, and every call says so */
 };
 
 /* --- Making --------------------------------------------------------------------------------------
@@ -172,25 +173,29 @@ static sabot_status list_partitions(struct sb_commit *commit, sabot_error *error
     return SABOT_OK;
 }
 
+static void format_mark(const struct sb_commit_mark *mark, char text[MARK_SIZE])
+{
+    (void)snprintf(text, MARK_SIZE, "%s %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64,
+                   MARK_PREFIX, (uint64_t)mark->id, mark->nonce, mark->checksum, mark->owner);
+}
+
+/* Only what format_mark() would have written. */
 static bool parse_mark(const char *text, struct sb_commit_mark *mark_out)
 {
-    uint64_t numbers[4];
-    const char *at = text + sizeof MARK_PREFIX - 1;
+    enum { NUMBER_SIZE = 1 + 16 };
+    const char *numbers = text + sizeof MARK_PREFIX - 1;
+    char again[MARK_SIZE];
 
-    if (strlen(text) != MARK_SIZE - 1 || strncmp(text, MARK_PREFIX, sizeof MARK_PREFIX - 1) != 0)
+    if (strlen(text) != MARK_SIZE - 1)
         return false;
-    for (int i = 0; i < 4; i++) {
-        char *end;
-
-        if (*at != ' ')
-            return false;
-        numbers[i] = strtoull(at + 1, &end, 16);
-        if (end != at + 17)
-            return false;
-        at = end;
-    }
-    *mark_out = (struct sb_commit_mark){(int64_t)numbers[0], numbers[1], numbers[2], numbers[3]};
-    return true;
+    *mark_out = (struct sb_commit_mark){
+        .id = (int64_t)strtoull(numbers, NULL, 16),
+        .nonce = strtoull(numbers + NUMBER_SIZE, NULL, 16),
+        .checksum = strtoull(numbers + 2 * NUMBER_SIZE, NULL, 16),
+        .owner = strtoull(numbers + 3 * NUMBER_SIZE, NULL, 16),
+    };
+    format_mark(mark_out, again);
+    return mark_out->id > 0 && strcmp(text, again) == 0;
 }
 
 static sabot_status raise_by_hand(const struct sb_commit *commit,
@@ -230,6 +235,25 @@ static sabot_status read_marks(const struct sb_commit *commit,
     return SABOT_OK;
 }
 
+static sabot_status raise_lost(const struct sb_commit *commit, sabot_error *error)
+{
+    *error = commit->error;
+    return error->status;
+}
+
+/* A call has ended: what is next, and why, should that be the end. An abort that goes well may end
+ * a commit too: then it is lost because of what it was aborted for. */
+static void done(struct sb_commit *commit, sabot_status status, const sabot_error *error)
+{
+    if (status != SABOT_OK) {
+        SB_ASSERT(error->status == status);
+        commit->why = *error;
+    }
+    sb_txn_done(&commit->machine, sb_txn_event_of(status, error));
+    if (commit->machine.state == SB_TXN_LOST)
+        commit->error = commit->why;
+}
+
 sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
 {
     while (commit->machine.state == SB_TXN_FENCE) {
@@ -239,9 +263,9 @@ sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
         if (status == SABOT_AGAIN)
             return SABOT_AGAIN;
         sb_crash_point(commit->config.env, "txn.fenced");
-        sb_txn_done(&commit->machine, sb_txn_event_of(status, error));
+        done(commit, status, error);
     }
-    return commit->machine.state == SB_TXN_LOST ? error->status : SABOT_OK;
+    return commit->error.status == SABOT_OK ? SABOT_OK : raise_lost(commit, error);
 }
 
 sabot_status sb_commit_recover(struct sb_commit *commit,
@@ -340,12 +364,13 @@ static sabot_status set_offsets(struct sb_commit *commit,
                                 const struct sb_manifest *manifest,
                                 sabot_error *error)
 {
+    const struct sb_commit_mark mark = {manifest->id, manifest->nonce, manifest->checksum,
+                                        manifest->owner};
+
     drop_offsets(commit);
     commit->offset_capacity = 0;
     SABOT_TRY(list_partitions(commit, error));
-    (void)snprintf(commit->mark, sizeof commit->mark,
-                   "%s %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64, MARK_PREFIX,
-                   (uint64_t)manifest->id, manifest->nonce, manifest->checksum, manifest->owner);
+    format_mark(&mark, commit->mark);
     for (uint32_t i = 0; i < commit->offset_count; i++) {
         const struct sb_part_position *position =
             find_position(commit, manifest, &commit->offsets[i]);
@@ -452,10 +477,8 @@ sabot_status sb_commit_step(struct sb_commit *commit,
                             sabot_error *error)
 {
     *bytes_out = 0;
-    if (commit->error.status != SABOT_OK) {
-        *error = commit->error;
-        return error->status;
-    }
+    if (commit->error.status != SABOT_OK)
+        return raise_lost(commit, error);
     if (!commit->under_way) {
         SABOT_TRY(set_offsets(commit, manifest, error));
         sb_txn_start(&commit->machine);
@@ -477,9 +500,9 @@ sabot_status sb_commit_step(struct sb_commit *commit,
             crash_point(commit, state, BEHIND);
         else
             sb_log(commit->config.env, SABOT_LOG_WARN, commit->group, "%s", error->text);
-        sb_txn_done(&commit->machine, sb_txn_event_of(status, error));
+        done(commit, status, error);
         if (commit->machine.state == SB_TXN_LOST)
-            return error->status;
+            return raise_lost(commit, error);
     }
     commit->under_way = false;
     *bytes_out = kept_bytes(commit);

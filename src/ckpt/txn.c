@@ -34,6 +34,12 @@ static enum sb_txn_state after_success(enum sb_txn_state state)
     return SB_TXN_LOST;
 }
 
+/* What can't even be fenced, begun or aborted can't be mended by an abort. */
+static bool may_abort(enum sb_txn_state state)
+{
+    return state == SB_TXN_OFFSETS || state == SB_TXN_PRODUCE || state == SB_TXN_COMMIT;
+}
+
 void sb_txn_done(struct sb_txn_machine *machine, enum sb_txn_event event)
 {
     const enum sb_txn_state state = machine->state;
@@ -43,11 +49,7 @@ void sb_txn_done(struct sb_txn_machine *machine, enum sb_txn_event event)
     switch (event) {
     case SB_TXN_OK: machine->state = after_success(state); break;
     case SB_TXN_RETRIABLE: break;
-    case SB_TXN_ABORTABLE:
-        /* What can't even be fenced, begun or aborted can't be mended by an abort. */
-        machine->state =
-            state == SB_TXN_FENCE || state == SB_TXN_ABORT ? SB_TXN_LOST : SB_TXN_ABORT;
-        break;
+    case SB_TXN_ABORTABLE: machine->state = may_abort(state) ? SB_TXN_ABORT : SB_TXN_LOST; break;
     case SB_TXN_FATAL: machine->state = SB_TXN_LOST; break;
     }
     if (state == SB_TXN_ABORT && machine->state == SB_TXN_BEGIN && ++machine->tries > SB_TXN_TRIES)

@@ -3,7 +3,8 @@
  *
  *   FENCE --ok--> READY
  *   READY --sb_txn_start()--> BEGIN --ok--> OFFSETS --ok--> PRODUCE --ok--> COMMIT --ok--> READY
- *   any of the four --abortable--> ABORT --ok--> BEGIN, at most SB_TXN_TRIES times, then LOST
+ *   OFFSETS, PRODUCE, COMMIT --abortable--> ABORT --ok--> BEGIN, SB_TXN_TRIES times, then LOST
+ *   FENCE, BEGIN, ABORT --abortable--> LOST: there is nothing that an abort could mend
  *   any --retriable--> the same call again; a timeout is one of these: the call is resumed
  *   any --fatal, fenced--> LOST: the outcome is unknown, a new incarnation finds it out
  *
