@@ -10,6 +10,7 @@
  *     blob        sabot_agent_blob(): bytes of any size   sabot_blob_get, _put, _clear
  *     list        sabot_agent_list(): in order            sabot_list_append, _scan, _trim, ...
  *     map         sabot_agent_map(): in order of keys     sabot_map_get, _put, _scan, ...
+ *     timer       sabot_agent_timer(): a call at a time   sabot_timer_set, _delete
  *
  * Pointers: what a call gives stays readable, and where it is, until the callback returns, whatever
  * else is read, changed or removed meanwhile.
@@ -31,6 +32,7 @@ extern "C" {
 typedef struct sabot_blob sabot_blob;
 typedef struct sabot_list sabot_list;
 typedef struct sabot_map sabot_map;
+typedef struct sabot_timer sabot_timer;
 
 enum {
     SABOT_STATE_VALUE_MAX = 16 * 1024 * 1024, /* bytes of a value, an element, a map's value */
@@ -163,6 +165,38 @@ SABOT_API bool sabot_map_next(sabot_context *context,
                               sabot_cursor *cursor,
                               sabot_text *key_out,
                               sabot_bytes *value_out);
+
+/* --- Timers --------------------------------------------------------------------------------------
+ *
+ * A function that is called for a key at a time. It may do all that the agent's function may, with
+ * the state of that key. Timers are state: many per key, each once per time, in every checkpoint.
+ *
+ * In event time they fire when the watermark has reached their time, in order of time, after all
+ * records before the watermark; what has expired by the timer's own time is not seen. When the
+ * inputs have ended (sabot_watermark_ms() is then INT64_MAX), all that are left fire: a function
+ * that always sets the next timer must stop then.
+ * In processing time they fire when the machine's clock has come to their time, never before; at
+ * the end of the inputs those that are not due are dropped. */
+typedef sabot_status (*sabot_timer_function)(sabot_context *context, int64_t time_ms);
+
+/* Several timers of an agent have names and functions of their own. */
+SABOT_API sabot_timer *sabot_agent_timer(sabot_agent *agent,
+                                         const char *name,
+                                         sabot_clock clock,
+                                         sabot_timer_function function);
+
+/* Call the timer's function for this key at `time_ms`. The same time again is the same timer. A
+ * time that has passed fires as soon as it can. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_timer_set(sabot_context *context,
+                                                        const sabot_timer *timer,
+                                                        int64_t time_ms);
+/* SABOT_OK also when there is none. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_timer_delete(sabot_context *context,
+                                                           const sabot_timer *timer,
+                                                           int64_t time_ms);
+
+/* The machine's clock (ms since 1970), read once per batch of records and of timers. */
+SABOT_API int64_t sabot_processing_time_ms(const sabot_context *context);
 
 #ifdef __cplusplus
 }

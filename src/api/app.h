@@ -41,6 +41,7 @@ struct sabot_agent {
     uint32_t state_count;
     struct sb_state_spec states[SB_STATES_MAX];
     struct sb_schema *state_schemas[SB_STATES_MAX]; /* NULL: none */
+    sabot_timer_function timers[SB_STATES_MAX];     /* by state; NULL: it is none */
     uint32_t output_count;
     sabot_channel *outputs[SB_AGENT_OUTPUTS_MAX];
 };

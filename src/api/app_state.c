@@ -105,6 +105,29 @@ sabot_map *sabot_agent_map(sabot_agent *agent, const char *name, const sabot_sch
     return add_state(agent, name, SB_STATE_MAP, schema, sizeof(sabot_map));
 }
 
+/* --- Timers --------------------------------------------------------------------------------------
+ */
+
+sabot_timer *sabot_agent_timer(sabot_agent *agent,
+                               const char *name,
+                               sabot_clock clock,
+                               sabot_timer_function function)
+{
+    sabot_timer *timer = add_state(agent, name, SB_STATE_TIMERS, NULL, sizeof *timer);
+
+    if (timer == NULL)
+        return NULL;
+    agent->states[timer->state.index].ttl_time = (enum sb_state_time)clock;
+    agent->timers[timer->state.index] = function;
+    if (function == NULL)
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT, "agent %s: timer %s has no function",
+                             agent->name, name);
+    else if (clock != SABOT_EVENT_TIME && clock != SABOT_PROCESSING_TIME)
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT, "agent %s: timer %s: no clock %d",
+                             agent->name, name, (int)clock);
+    return sb_app_failed(agent->app) ? NULL : timer;
+}
+
 /* --- Time to live --------------------------------------------------------------------------------
  */
 

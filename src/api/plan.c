@@ -241,6 +241,7 @@ static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, s
         .user = agent->user,
         .states = agent->states,
         .state_count = agent->state_count,
+        .timers = agent->timers,
         .account = grower->plan->account,
     };
     for (uint32_t i = 0; i < agent->output_count; i++) {

@@ -2,6 +2,9 @@
 /* task.c - the path of a batch through one operator: sb_task_step(). */
 #include "flow/task.h"
 
+/* The wall clock may be set: it is looked at this often while a timer waits for it. */
+enum { CLOCK_LOOK_MS = 1000 };
+
 static sabot_status init_outputs(struct sb_task *task, sabot_error *error)
 {
     const struct sb_node *node = task->node;
@@ -156,6 +159,31 @@ static void handle_watermark(struct sb_task *task)
         send_mark(task, SB_MESSAGE_WATERMARK, task->watermark_ms);
 }
 
+/* The wall clock's time of the next timer, in a task that may call it; INT64_MAX: none. */
+static int64_t due_ms(const struct sb_task *task)
+{
+    if (task->state != SB_TASK_OPEN || task->node->type->due_ms == NULL)
+        return INT64_MAX;
+    return task->node->type->due_ms(task->instance);
+}
+
+static bool is_due(const struct sb_task *task)
+{
+    const int64_t time_ms = due_ms(task);
+
+    return time_ms != INT64_MAX && time_ms <= sb_wall_ms(task->env);
+}
+
+static void handle_clock(struct sb_task *task)
+{
+    sabot_error error;
+    const sabot_status status = task->node->type->clock(task->instance, &error);
+
+    if (status != SABOT_OK && status != SABOT_AGAIN)
+        fail(task, &error);
+    collect(task, status != SABOT_AGAIN || !is_due(task));
+}
+
 /* What the sinks of a snapshot know: the part that is being written. */
 struct snapshot {
     const struct sb_env *env;
@@ -245,9 +273,30 @@ static void handle(struct sb_task *task, const struct sb_message *message)
     }
 }
 
-bool sb_task_step(struct sb_task *task)
+/* Timers of processing time and messages in turn, so that neither waits for the other's end. */
+static bool handle_next(struct sb_task *task)
 {
     struct sb_message message;
+
+    if (!task->clock_had_turn && is_due(task)) {
+        task->clock_had_turn = true;
+        handle_clock(task);
+        return true;
+    }
+    if (sb_inbox_take(&task->inbox, &message)) {
+        task->clock_had_turn = false;
+        handle(task, &message);
+        return true;
+    }
+    if (!task->clock_had_turn || !is_due(task))
+        return false;
+    handle_clock(task);
+    return true;
+}
+
+bool sb_task_step(struct sb_task *task)
+{
+    bool moved = true;
 
     if (!push(task))
         return false; /* back-pressure: woken when a ring has room */
@@ -255,21 +304,38 @@ bool sb_task_step(struct sb_task *task)
         handle_rows(task);
     else if (task->firing)
         handle_watermark(task);
-    else if (sb_inbox_take(&task->inbox, &message))
-        handle(task, &message);
     else
-        return false;
-    (void)push(task);
-    return true;
+        moved = handle_next(task);
+    if (moved)
+        (void)push(task);
+    return moved;
 }
 
-bool sb_task_done(const struct sb_task *task)
+static bool has_sent_all(const struct sb_task *task)
 {
-    if (task->state != SB_TASK_ENDED)
-        return false;
     for (uint32_t i = 0; i < task->output_count; i++) {
         if (!sb_output_empty(&task->outputs[i]))
             return false;
     }
     return true;
+}
+
+int64_t sb_task_deadline_us(const struct sb_task *task)
+{
+    const int64_t time_ms = due_ms(task);
+    int64_t wait_ms = CLOCK_LOOK_MS;
+    int64_t wall_ms;
+
+    /* With something to send it is a ring that wakes it. */
+    if (time_ms == INT64_MAX || !has_sent_all(task))
+        return INT64_MAX;
+    wall_ms = sb_wall_ms(task->env);
+    if (time_ms < wall_ms + CLOCK_LOOK_MS)
+        wait_ms = time_ms > wall_ms ? time_ms - wall_ms : 0;
+    return sb_now_us(task->env) + wait_ms * 1000;
+}
+
+bool sb_task_done(const struct sb_task *task)
+{
+    return task->state == SB_TASK_ENDED && has_sent_all(task);
 }

@@ -30,6 +30,7 @@ struct sb_task {
     struct sb_slice *slice;         /* being handled; NULL: none */
     uint32_t cursor;                /* its next row */
     bool firing;                    /* the operator handles a watermark */
+    bool clock_had_turn;            /* since the last message */
     int64_t watermark_ms;           /* that one, or the last */
     _Atomic int64_t watermark_seen; /* the same, for whoever looks */
     enum sb_task_state state;
@@ -54,6 +55,10 @@ void sb_task_reset(struct sb_task *task);
 
 /* A bounded piece of work. False: nothing to do until woken. */
 bool sb_task_step(struct sb_task *task);
+
+/* When to step although nothing has come: a timer of processing time is due then (monotonic clock;
+ * INT64_MAX: none). After a step that did nothing. */
+int64_t sb_task_deadline_us(const struct sb_task *task);
 
 /* Everything has ended and is sent. */
 bool sb_task_done(const struct sb_task *task);

@@ -31,6 +31,23 @@ static bool all_done(const struct sb_worker *worker)
     return true;
 }
 
+/* Nothing moved: until when may the worker sleep? */
+static int64_t deadline_us(const struct sb_worker *worker)
+{
+    int64_t earliest = INT64_MAX;
+
+    for (uint32_t i = 0; i < worker->instance_count; i++) {
+        const struct sb_instance *instance = worker->instances[i];
+        int64_t deadline;
+
+        if (instance->node->kind != SB_NODE_TASK)
+            continue;
+        deadline = sb_task_deadline_us(&instance->task);
+        earliest = deadline < earliest ? deadline : earliest;
+    }
+    return earliest;
+}
+
 struct sb_step sb_worker_step(void *context)
 {
     struct sb_worker *worker = context;
@@ -43,7 +60,7 @@ struct sb_step sb_worker_step(void *context)
     if (moved)
         return sb_step_again();
     if (!all_done(worker))
-        return sb_step_wait(INT64_MAX);
+        return sb_step_wait(deadline_us(worker));
     worker->done = true;
     (void)atomic_fetch_add(&worker->control->workers_done, 1);
     sb_wake(worker->control->env, worker->control->owner);

@@ -2,8 +2,9 @@
 /* worker.h - one thread of a pipeline: an instance of every node, stepped in the order of the flow.
  *
  * A worker goes over its sources, tasks and sinks in the order in which data travels, again and
- * again; when a whole round moved nothing it sleeps until a ring or a channel wakes it. So a batch
- * that was just decoded is still in the cache when the agent and the sink get it.
+ * again; when a whole round moved nothing it sleeps until a ring or a channel wakes it, or a timer
+ * is due. So a batch that was just decoded is still in the cache when the agent and the sink get
+ * it.
  *
  * Thread: one; in an application's own loop, the caller's. */
 #ifndef SB_FLOW_WORKER_H

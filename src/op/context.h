@@ -43,6 +43,10 @@ struct sabot_map {
     struct sb_state_handle state;
 };
 
+struct sabot_timer {
+    struct sb_state_handle state;
+};
+
 struct sabot_context {
     const struct sb_env *env;
     const char *agent; /* its name */
@@ -58,6 +62,7 @@ struct sabot_context {
     uint64_t hash; /* of the key */
     int64_t event_time_ms;
     int64_t watermark_ms;
+    int64_t processing_ms; /* read once per batch */
     int32_t partition;
     int64_t offset;
     sabot_error error; /* the first of this call; status SABOT_OK: none */

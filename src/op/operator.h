@@ -61,6 +61,12 @@ struct sb_operator_type {
                                                int64_t watermark_ms,
                                                sabot_error *error);
 
+    /* Timers of processing time; NULL: the operator has none. `due_ms` says when the next one is
+     * due on the wall clock, never too late (INT64_MAX: there is none); `clock` does what is due by
+     * now, between two slices. SABOT_AGAIN: as above. */
+    int64_t (*due_ms)(const struct sb_operator *self);
+    SABOT_MUST_CHECK sabot_status (*clock)(struct sb_operator *self, sabot_error *error);
+
     /* At a barrier: write the shards of this instance that hold something, one by one, each begun
      * by sinks->begin. The state is as it was at the barrier, for no row comes between. */
     SABOT_MUST_CHECK sabot_status (*snapshot)(struct sb_operator *self,

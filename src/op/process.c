@@ -2,7 +2,7 @@
 /* process.c - an agent on one worker: a row becomes a struct, the app's function is called with it.
  *
  *   slice --row--> struct --function(context, struct)--> state (state/store.h)
- *                                                    --> outlets: kept if it succeeded
+ *   timer that is due -----function(context, time)-----> outlets: kept if it succeeded
  *
  * What is the same for a batch is done once per batch; per row there are the struct, the key, two
  * prefetches of state some rows ahead, and the call.
@@ -14,7 +14,11 @@ enum {
     /* Rows between the request for a line of the index, for the cell it names, and their use. */
     PREFETCH_INDEX = 16,
     PREFETCH_CELL = 8,
+    FIRE_MAX = 1024, /* timers of one step */
+    KEY_SHOWN = 64,  /* bytes of a key in an error */
 };
+
+static const uint32_t NO_STATE = UINT32_MAX;
 
 struct sb_operator {
     const struct sb_env *env;
@@ -24,7 +28,12 @@ struct sb_operator {
     uint32_t worker; /* owns the shards s with s % worker_count == worker */
     uint32_t worker_count;
     uint32_t record_size;
-    void *record; /* the struct that the function sees */
+    void *record;   /* the struct that the function sees */
+    uint32_t ahead; /* the state that is prefetched, or NO_STATE */
+    bool has_timers;
+    bool has_event_ttl;                /* of a state, in event time */
+    const struct sb_state_spec *timer; /* that is being called; NULL: a record is */
+    int64_t timer_ms;
     struct sabot_context context;
 };
 
@@ -38,6 +47,24 @@ static void destroy(struct sb_operator *self)
     sb_store_destroy(self->context.store);
     sb_free(self->env, self->record, self->record_size);
     sb_free(self->env, self, sizeof *self);
+}
+
+/* What of the states matters to rows and to time. */
+static void look_at_states(struct sb_operator *self)
+{
+    const struct sb_process_settings *settings = self->settings;
+
+    self->ahead = NO_STATE;
+    for (uint32_t i = 0; i < settings->state_count; i++) {
+        const struct sb_state_spec *state = &settings->states[i];
+
+        if (state->kind == SB_STATE_TIMERS)
+            self->has_timers = true;
+        else if (self->ahead == NO_STATE)
+            self->ahead = i;
+        if (state->ttl_ms > 0 && state->ttl_time == SB_TIME_EVENT)
+            self->has_event_ttl = true;
+    }
 }
 
 static sabot_status create_store(struct sb_operator *self,
@@ -89,6 +116,7 @@ static sabot_status create(const struct sb_operator_config *config,
                 .watermark_ms = INT64_MIN,
             },
     };
+    look_at_states(self);
     self->record = sb_alloc(config->env, self->record_size);
     if (self->record == NULL)
         status = sabot_raise(error, SABOT_ERR_MEMORY, "agent %s: no memory", config->name);
@@ -118,12 +146,28 @@ static void prefetch(const struct sb_operator *self, const struct sb_slice *slic
 {
     struct sb_store *store = self->context.store;
 
-    if (store == NULL)
+    if (self->ahead == NO_STATE)
         return;
     if (at + PREFETCH_INDEX < slice->count)
-        sb_store_prefetch(store, 0, slice->hashes[at + PREFETCH_INDEX]);
+        sb_store_prefetch(store, self->ahead, slice->hashes[at + PREFETCH_INDEX]);
     if (at + PREFETCH_CELL < slice->count)
-        sb_store_prefetch_cell(store, 0, slice->hashes[at + PREFETCH_CELL]);
+        sb_store_prefetch_cell(store, self->ahead, slice->hashes[at + PREFETCH_CELL]);
+}
+
+/* A key as an error shows it: short, on one line. */
+struct shown {
+    char text[KEY_SHOWN + sizeof "..."];
+};
+
+static struct shown show(sabot_text key)
+{
+    struct shown shown;
+    const size_t size = key.size < KEY_SHOWN ? key.size : KEY_SHOWN;
+
+    for (size_t i = 0; i < size; i++)
+        shown.text[i] = key.data[i] >= ' ' && key.data[i] <= '~' ? key.data[i] : '?';
+    memcpy(shown.text + size, size < key.size ? "..." : "", size < key.size ? sizeof "..." : 1);
+    return shown;
 }
 
 /* Say where: the app's text, or the store's, stands behind the agent, partition and offset. */
@@ -134,6 +178,10 @@ static sabot_status raise_place(const struct sb_operator *self,
 {
     const sabot_context *context = &self->context;
 
+    if (self->timer != NULL)
+        return sabot_raise(error, status, "agent %s: timer %s of key \"%s\" at %lld ms: %s",
+                           self->name, self->timer->name, show(context->key).text,
+                           (long long)self->timer_ms, text);
     if (context->partition < 0)
         return sabot_raise(error, status, "agent %s: %s", self->name, text);
     return sabot_raise(error, status, "agent %s: partition %d, offset %lld: %s", self->name,
@@ -206,8 +254,9 @@ static sabot_status rows(struct sb_operator *self,
     context->partition = origin->partition;
     for (uint32_t i = 0; i < context->outlet_count; i++)
         sb_outlet_arrival(&context->outlets[i], origin->arrival_us);
+    context->processing_ms = sb_wall_ms(self->env);
     if (context->store != NULL)
-        sb_store_time(context->store, context->watermark_ms, sb_wall_ms(self->env));
+        sb_store_time(context->store, context->watermark_ms, context->processing_ms);
     for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
         prefetch(self, slice, *cursor);
         SABOT_TRY(call(self, slice, *cursor, error));
@@ -215,12 +264,105 @@ static sabot_status rows(struct sb_operator *self,
     return SABOT_OK;
 }
 
+/* --- Timers --------------------------------------------------------------------------------------
+ */
+
+/* One timer, for sb_store_fire(): like a row, without a record. */
+static sabot_status on_timer(void *argument,
+                             uint32_t index,
+                             sabot_text key,
+                             uint64_t hash,
+                             int64_t time_ms,
+                             sabot_error *error)
+{
+    struct sb_operator *self = argument;
+    sabot_context *context = &self->context;
+    sabot_status status;
+
+    self->timer = &self->settings->states[index];
+    self->timer_ms = time_ms;
+    context->key = key;
+    context->hash = hash;
+    if (self->timer->ttl_time == SB_TIME_EVENT)
+        context->event_time_ms = time_ms;
+    else if (context->watermark_ms == INT64_MIN)
+        context->event_time_ms = context->processing_ms;
+    else if (context->watermark_ms != INT64_MAX)
+        context->event_time_ms = context->watermark_ms;
+    context->error.status = SABOT_OK;
+    context->call++;
+    context->active = true;
+    status = self->settings->timers[index](context, time_ms);
+    context->active = false;
+    status = finish_call(self, status, error);
+    self->timer = NULL;
+    if (status == SABOT_OK && has_sealed(context))
+        return SABOT_AGAIN;
+    return status;
+}
+
+static void begin_timers(struct sb_operator *self)
+{
+    sabot_context *context = &self->context;
+    const int64_t now_us = sb_now_us(self->env);
+
+    context->partition = -1;
+    context->offset = -1;
+    context->processing_ms = sb_wall_ms(self->env);
+    for (uint32_t i = 0; i < context->outlet_count; i++)
+        sb_outlet_arrival(&context->outlets[i], now_us);
+}
+
+/* Time passes from timer to timer, so that each sees what has not expired by its own time, however
+ * far the watermark has come. */
+static sabot_status fire_in_turn(struct sb_operator *self, sabot_error *error)
+{
+    const sabot_context *context = &self->context;
+    struct sb_store *store = context->store;
+
+    for (uint32_t turns = 0; turns < FIRE_MAX; turns++) {
+        const int64_t next_ms = sb_store_next_timer(store, SB_TIME_EVENT);
+
+        if (next_ms > context->watermark_ms || next_ms == INT64_MAX) {
+            /* The end of the inputs is no time by which anything expires. */
+            if (context->watermark_ms != INT64_MAX)
+                sb_store_time(store, context->watermark_ms, context->processing_ms);
+            return SABOT_OK;
+        }
+        sb_store_time(store, next_ms, context->processing_ms);
+        SABOT_TRY(sb_store_fire(store, FIRE_MAX, on_timer, self, error));
+    }
+    return SABOT_AGAIN;
+}
+
 static sabot_status watermark(struct sb_operator *self, int64_t watermark_ms, sabot_error *error)
 {
-    (void)error;
-    SB_ASSERT(watermark_ms >= self->context.watermark_ms);
-    self->context.watermark_ms = watermark_ms;
-    return SABOT_OK;
+    sabot_context *context = &self->context;
+
+    SB_ASSERT(watermark_ms >= context->watermark_ms);
+    context->watermark_ms = watermark_ms;
+    if (!self->has_timers)
+        return SABOT_OK;
+    begin_timers(self);
+    if (self->has_event_ttl)
+        return fire_in_turn(self, error);
+    sb_store_time(context->store, watermark_ms, context->processing_ms);
+    return sb_store_fire(context->store, FIRE_MAX, on_timer, self, error);
+}
+
+static int64_t due_ms(const struct sb_operator *self)
+{
+    return self->has_timers ? sb_store_next_timer(self->context.store, SB_TIME_PROCESSING)
+                            : INT64_MAX;
+}
+
+static sabot_status on_clock(struct sb_operator *self, sabot_error *error)
+{
+    sabot_context *context = &self->context;
+
+    begin_timers(self);
+    sb_store_time(context->store, context->store->watermark_ms, context->processing_ms);
+    return sb_store_fire(context->store, FIRE_MAX, on_timer, self, error);
 }
 
 /* --- Checkpoints ---------------------------------------------------------------------------------
@@ -255,6 +397,8 @@ const struct sb_operator_type sb_operator_process = {
     .destroy = destroy,
     .rows = rows,
     .watermark = watermark,
+    .due_ms = due_ms,
+    .clock = on_clock,
     .snapshot = snapshot,
     .restore = restore,
 };

@@ -14,7 +14,8 @@ struct sb_process_settings {
     void *user;
     const struct sb_state_spec *states; /* none without a key */
     uint32_t state_count;
-    struct sb_account *account; /* of all state of the process; NULL: not counted */
+    const sabot_timer_function *timers; /* by state; NULL where it is none */
+    struct sb_account *account;         /* of all state of the process; NULL: not counted */
 };
 
 extern const struct sb_operator_type sb_operator_process;

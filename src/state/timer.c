@@ -436,7 +436,9 @@ static sabot_status fire(struct sb_vault *vault,
                             sb_cell_key_size(&timer->cell)};
     const uint64_t hash = sb_hash(key.data, key.size, vault->config.hash_seed);
 
-    SABOT_TRY(sb_store_begin(&vault->store, time_ms, error));
+    /* The time of a timer of processing time is none of event time. */
+    SABOT_TRY(sb_store_begin(&vault->store,
+                             state->spec.ttl_time == SB_TIME_EVENT ? time_ms : INT64_MIN, error));
     wheel_remove(vault, state->wheel, item);
     timer_drop(vault, state, timer_hash(hash, time_ms), item);
     return function(context, state->index, key, hash, time_ms, error);
