@@ -46,8 +46,9 @@ static const struct option preferred[] = {
 };
 static const struct option preferred_consumer[] = {
     {"fetch.wait.max.ms", "100"}, /* a partition added waits for the fetch under way */
-    {"fetch.error.backoff.ms", "50"}, {"fetch.message.max.bytes", "1048576"},
-    {"queued.min.messages", "50000"}, {NULL, NULL},
+    {"fetch.error.backoff.ms", "50"},
+    {"queued.min.messages", "10000"}, /* of a partition; each takes some 400 bytes beside its own */
+    {NULL, NULL},
 };
 static const struct option preferred_producer[] = {
     {"linger.ms", "0"},

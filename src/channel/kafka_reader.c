@@ -41,6 +41,7 @@ struct part {
     bool is_moved; /* to be assigned by the job */
     bool is_assigned;
     bool was_full;    /* its queue, so that nothing may be fetched for it */
+    bool was_woken;   /* librdkafka, since the last record */
     int64_t asked;    /* where to begin, as it was given */
     int64_t position; /* may be SB_OFFSET_BEGIN or _END until the job is done */
     int64_t end;      /* first offset not to be shown; INT64_MAX: none */
@@ -621,8 +622,9 @@ static sabot_status opened(struct sb_reader *reader, sabot_error *error)
 }
 
 /* librdkafka 2.0 does not see a full queue drain. Wake it when a queue that was nearly full is half
- * empty; and when one is empty though there is more to read, for what the estimate has missed. */
-static void refill(struct showing *showing)
+ * empty; and once when one is empty though there is more to read, for what the estimate has missed.
+ */
+static void refill(const struct showing *showing)
 {
     struct part *part = showing->part;
     const struct sb_reader *reader = part->reader;
@@ -630,13 +632,19 @@ static void refill(struct showing *showing)
     const uint64_t left = rd_kafka_queue_length(part->queue);
     const uint64_t size = showing->messages == 0 ? 0 : showing->bytes / showing->messages;
     const uint64_t before = left + showing->messages;
-    const bool is_empty = left == 0 && showing->messages == 0 &&
-                          sb_kafka_lag(reader, (uint32_t)(part - reader->parts)) > 0;
+    bool wakes = false;
 
     if (before >= client->queue_messages / 4 * 3 || before * size >= client->queue_bytes / 4 * 3)
         part->was_full = true;
-    if (!is_empty && !(part->was_full && left < client->queue_messages / 2 &&
-                       left * size < client->queue_bytes / 2))
+    if (showing->messages > 0) {
+        part->was_woken = false;
+        wakes = part->was_full && left < client->queue_messages / 2 &&
+                left * size < client->queue_bytes / 2;
+    } else if (left == 0 && !part->was_woken) {
+        part->was_woken = true;
+        wakes = sb_kafka_lag(reader, (uint32_t)(part - reader->parts)) > 0;
+    }
+    if (!wakes)
         return;
     part->was_full = false;
     sb_kafka_client_wake(client);

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The fraud job on Kafka beside programs that do nothing but use librdkafka, by turns, on the same topics.
+
+    build/bench/kafka                          starts a broker and runs this
+    SABOT_TEST_BROKER=host:port bench/kafka.py [PROGRAM]
+
+Throughput: `sabot worker --until-end` against a consumer that only counts. Delay: from when a transaction was due to
+its alert, at 400 a second, against a forwarder from topic to topic. Each pair runs in turn; medians of their ratios.
+Variables: ROUNDS (5), RECORDS (2000000), RATE (400), SECONDS (10).
+"""
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("SABOT_BUILD_DIR", ROOT / "build"))
+BARE = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else BUILD / "bench/kafka").resolve()
+BROKER = os.environ["SABOT_TEST_BROKER"]
+ROUNDS, RECORDS, RATE, SECONDS = (int(os.environ.get(name, default)) for name, default in (
+    ("ROUNDS", 5), ("RECORDS", 2_000_000), ("RATE", 400), ("SECONDS", 10)))
+THREADS = os.environ.get("THREADS", "1")
+
+
+def url(topic):
+    return f"kafka://{BROKER}/{topic}?partitions=3"
+
+
+def run(*command):
+    """The JSON a command prints, and the processor time it took."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=err)
+        _, code, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(code)
+        if process.returncode != 0:
+            err.seek(0)
+            sys.exit(f"bench kafka: {command[0]} ended with {process.returncode}: {err.read().decode()}")
+        out.seek(0)
+        return json.load(out), usage.ru_utime + usage.ru_stime
+
+
+def worker(source, to):
+    return [BUILD / "sabot", "-A", f"{BUILD}/fraud.so:app", "worker", "-l", "error", "-c", THREADS, "--json", "--bind",
+            f"bank-transactions={url(source)}", "--bind", f"fraud-alerts={url(to)}"]
+
+
+def throughput():
+    subprocess.run([BUILD / "sabot-bank", "--count", str(RECORDS), "--to", url("bench-transactions")], check=True,
+                   stderr=subprocess.DEVNULL)
+    run(BARE, "count", BROKER, "bench-transactions")  # both read from memory then
+    rates, costs, bare_rates, rows = [], [], [], []
+    for turn in range(ROUNDS):
+        bare, bare_s = run(BARE, "count", BROKER, "bench-transactions")
+        job, job_s = run(*worker("bench-transactions", f"bench-alerts-{turn}"), "--until-end")
+        assert bare["records"] == RECORDS and job["records_processed"] == RECORDS, (bare, job)
+        bare_rates.append(RECORDS / bare["seconds"])
+        rates.append(RECORDS / (job["run_us"] / 1e6) / bare_rates[-1])
+        costs.append((job_s - bare_s) / RECORDS * 1e6)
+        rows.append(f"  {bare_rates[-1] / 1e6:7.2f} {rates[-1] * bare_rates[-1] / 1e6:8.2f} {rates[-1]:7.2f}"
+                    f" {bare_s / RECORDS * 1e6:9.2f} {job_s / RECORDS * 1e6:8.2f} {costs[-1]:+7.2f}"
+                    f" {job['peak_memory_bytes'] >> 20:9d}")
+    print(f"{RECORDS:,} transactions in 3 partitions, {THREADS} thread(s)")
+    print("  M records/s             processor s per million      peak MiB")
+    print("     bare    Sabot   ratio      bare    Sabot      +     Sabot")
+    print("\n".join(rows))
+    print(f"  median ratio {statistics.median(rates):.2f} (goal: 0.80), processor {statistics.median(costs):+.2f} s"
+          " per million (goal: +0.35)")
+
+
+def delays(name, command):
+    """One run of a forwarder or a worker between two new topics."""
+    source, to = f"bench-from-{os.getpid()}-{name}", f"bench-to-{os.getpid()}-{name}"
+    for topic in (source, to):  # made by whoever opens it first; the bare programs can't
+        subprocess.run([BUILD / "sabot", "-A", f"{BUILD}/fraud.so:app", "tap", "fraud-alerts", "-l", "error", "--bind",
+                        f"fraud-alerts={url(topic)}", "--until-end"], check=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([str(word) for word in command(source, to)], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        return run(BARE, "delays", BROKER, source, to, RATE, RATE * SECONDS)[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def delay():
+    ratios = {"p50_ms": [], "p99_ms": []}
+    print(f"delay at {RATE} transactions/s over {SECONDS} s, ms")
+    print("           bare p50     p99   Sabot p50     p99    ratio p50     p99")
+    for turn in range(ROUNDS):
+        bare = delays(f"bare-{turn}", lambda source, to: [BARE, "forward", BROKER, source, to])
+        job = delays(f"sabot-{turn}", worker)
+        for name, values in ratios.items():
+            values.append(job[name] / bare[name])
+        print(f"          {bare['p50_ms']:9.2f} {bare['p99_ms']:7.2f} {job['p50_ms']:11.2f} {job['p99_ms']:7.2f}"
+              f" {ratios['p50_ms'][-1]:12.2f} {ratios['p99_ms'][-1]:7.2f}")
+    p50, p99 = (statistics.median(values) for values in ratios.values())
+    print(f"  median ratios p50 {p50:.2f}, p99 {p99:.2f} (goal: 1.50)")
+
+
+if __name__ == "__main__":
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    throughput()
+    delay()
