@@ -8,7 +8,7 @@
  *
  *   open --submit--> look up the topic --missing--> create it --> look it up again
  *                          |                                        (until its leaders are known)
- *                          +--> until_end: read the ends --> ready
+ *                          +--> until_end, writing: read the ends --> ready
  *
  * Threads: calls by the control thread, `prepare_run` and `offsets_run` by the driver thread; while
  * a job is under way the control thread touches nothing that the job writes. */
@@ -167,7 +167,7 @@ static sabot_status resolve_some(struct sb_channel *channel,
                                  int64_t which,
                                  sabot_error *error)
 {
-    const struct sb_kafka_client *client = channel->consumer;
+    const struct sb_kafka_client *client = sb_kafka_control(channel);
     rd_kafka_topic_partition_list_t *some = rd_kafka_topic_partition_list_new(list->cnt);
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     sabot_status status = SABOT_OK;
@@ -189,6 +189,8 @@ static sabot_status resolve_some(struct sb_channel *channel,
                 one->offset;
         else if (code == RD_KAFKA_RESP_ERR_NO_ERROR || sb_kafka_is_transient(code))
             status = SABOT_AGAIN;
+        else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && !channel->ready)
+            status = SABOT_AGAIN; /* metadata know it, its leader has not heard yet */
         else
             status = sabot_raise(
                 error, sb_kafka_status(code),
@@ -207,7 +209,12 @@ sabot_status sb_kafka_resolve(struct sb_channel *channel,
     return resolve_some(channel, list, SB_OFFSET_END, error);
 }
 
-/* The ends for until_end: of what is committed, as they are now. */
+/* The ends for until_end: of what is committed, as they are now.
+ *
+ * A writer asks as well, for by its answer a leader says that it is one. The metadata name leaders
+ * of a new topic some 50 ms before they are; a batch that comes in between is refused, the next
+ * one, already on its way, is taken, and as the leader does not know the producer yet, it misses
+ * nothing. librdkafka then takes the first for acknowledged: records are lost without an error. */
 static sabot_status read_ends(struct sb_channel *channel, sabot_error *error)
 {
     const size_t count = (size_t)channel->partition_count;
@@ -234,7 +241,7 @@ static sabot_status prepare_run(struct sb_kafka_job *job, sabot_error *error)
 
     if (channel->partition_count == 0)
         SABOT_TRY(find_topic(channel, error));
-    if (channel->until_end && channel->for_reading)
+    if ((channel->until_end && channel->for_reading) || channel->producer != NULL)
         SABOT_TRY(read_ends(channel, error));
     return SABOT_OK;
 }
