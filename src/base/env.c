@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* env.c - what every environment shares: the log line.
+/* env.c - what every environment shares: the log line, and the folder above a path.
  *
  * A line may show bytes of a record or of a file name, so control bytes are escaped here, before
  * any environment sees them: nobody writes a second line, or a command to the terminal, by way of
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOG_TEXT_MAX = 1024 };
+enum { LOG_TEXT_MAX = 1024, PATH_TEXT_MAX = 4096 };
 
 /* Bytes from here on that form a control character: of ASCII one, of Latin-1 as UTF-8 writes it (C2
  * 80 .. C2 9F) two. */
@@ -77,4 +77,21 @@ void sb_log(const struct sb_env *env,
         memcpy(text + sizeof text - 4, "...", 4);
     escape(line, text);
     env->type->log(env->self, level, line);
+}
+
+sabot_status sb_sync_above(const struct sb_env *env, const char *path, sabot_error *error)
+{
+    char above[PATH_TEXT_MAX];
+    size_t size = strlen(path);
+
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    if (size >= sizeof above)
+        return sabot_raise(error, SABOT_ERR_LIMIT, "%.200s...: the path is too long", path);
+    (void)snprintf(above, sizeof above, "%.*s", (int)size, path);
+    return env->type->directory_sync(env->self, size == 0 ? "." : above, error);
 }

@@ -221,6 +221,11 @@ static inline void sb_trace(const struct sb_env *env, const char *what, uint64_t
     env->type->trace(env->self, what, value);
 }
 
+/* Make the name of a file or folder safe: sync the folder that it is in. */
+SABOT_MUST_CHECK sabot_status sb_sync_above(const struct sb_env *env,
+                                            const char *path,
+                                            sabot_error *error);
+
 /* Log when `level` is on. `who` is a channel, an agent, a part; the line is "who: text". */
 void sb_log(const struct sb_env *env,
             sabot_log_level level,

@@ -56,6 +56,7 @@ struct sb_file_output {
     struct sb_waker *waker;   /* the thread's */
     _Atomic uint32_t open;    /* writers not closed */
     _Atomic bool closing;     /* the channel is being closed */
+    bool is_named;            /* its name is safe on the disk (thread's) */
     bool wants_newline;       /* the file ends within a line: begin a new one (thread's) */
     _Atomic bool failed;      /* then `error` is valid, and never changes */
     _Atomic uint64_t length; /* bytes of the file: what was there and stays, and what was written */

@@ -88,6 +88,26 @@ static sabot_status find_line_start(const struct sb_channel *channel,
     return SABOT_OK;
 }
 
+/* Where a reader stood a line had ended, unless that was the end of the file. */
+static sabot_status check_line_start(const struct sb_channel *channel,
+                                     int64_t offset,
+                                     uint64_t size,
+                                     sabot_error *error)
+{
+    char before = '\n';
+    size_t read;
+
+    if (offset == 0 || (uint64_t)offset == size)
+        return SABOT_OK;
+    SABOT_TRY(channel->env->type->file_read(channel->file, &before, 1, offset - 1, &read, error));
+    if (before == '\n')
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_NOT_FOUND,
+                       "%s: byte %" PRId64 ", to read on from, is in the middle of a line: it was "
+                       "changed or replaced",
+                       channel->path, offset);
+}
+
 /* The byte a position stands for. */
 static sabot_status resolve(const struct sb_channel *channel,
                             int64_t offset,
@@ -112,6 +132,7 @@ static sabot_status resolve(const struct sb_channel *channel,
                            "%s: there is no byte %" PRId64 " to read on from, it has %" PRIu64
                            " bytes: it was cut or replaced",
                            channel->path, offset, info.size);
+    SABOT_TRY(check_line_start(channel, offset, info.size, error));
     *start_out = offset;
     return SABOT_OK;
 }

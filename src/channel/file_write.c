@@ -98,8 +98,12 @@ static void sync_out(struct sb_channel *channel)
     if (!sb_file_is_regular(channel) || channel->is_standard ||
         atomic_load_explicit(&output->failed, memory_order_relaxed))
         return;
-    if (channel->env->type->file_sync(channel->file, &output->error) != SABOT_OK)
+    /* A file that was made for this run also needs its name. */
+    if (channel->env->type->file_sync(channel->file, &output->error) != SABOT_OK ||
+        (!output->is_named &&
+         sb_sync_above(channel->env, channel->path, &output->error) != SABOT_OK))
         give_up(output);
+    output->is_named = true;
 }
 
 /* Write one block of a writer. False: it has none. */

@@ -58,6 +58,9 @@ void sb_coordinator_reset(struct sb_coordinator *coordinator)
 /* --- Beginning -----------------------------------------------------------------------------------
  */
 
+/* What count_changes() never says. */
+#define NO_CHANGES UINT64_MAX
+
 /* A number that moves with everything a checkpoint would hold. */
 static uint64_t count_changes(const struct sb_coordinator *coordinator)
 {
@@ -90,6 +93,7 @@ static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
         return sb_step_wait(coordinator->next_us);
     }
     coordinator->next_id++;
+    coordinator->tries = 0;
     coordinator->begun_us = now_us;
     coordinator->changes = count_changes(coordinator);
     coordinator->checkpoint->last = last;
@@ -283,6 +287,7 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
     }
     drop(coordinator);
     coordinator->state = SB_COORDINATOR_IDLE;
+    coordinator->changes = NO_CHANGES; /* what it would have held still waits */
     coordinator->next_us =
         now_us + (config->interval_us > FAILURE_US ? config->interval_us : FAILURE_US);
     return sb_step_wait(coordinator->next_us);
@@ -352,7 +357,8 @@ static struct sb_step write(struct sb_coordinator *coordinator)
     return sb_step_again();
 }
 
-/* What is older than the newest `keep` goes; what can't be removed is tried again next time. */
+/* What is older than the newest `keep` goes, and what a crash has left of others; what can't be
+ * removed is tried again next time. */
 static void prune(const struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
@@ -363,7 +369,9 @@ static void prune(const struct sb_coordinator *coordinator)
     if (sb_ckpt_list(config->folder, &entries, &count, NULL) != SABOT_OK)
         return;
     for (uint32_t i = 0; i < count; i++) {
-        if (entries[i].id > coordinator->manifest.id || kept++ < config->keep)
+        if (entries[i].id > coordinator->manifest.id)
+            continue;
+        if (sb_ckpt_exists(config->folder, &entries[i]) && kept++ < config->keep)
             continue;
         sb_crash_point(config->env, "ckpt.before_remove");
         (void)!sb_ckpt_remove(config->folder, &entries[i], NULL);

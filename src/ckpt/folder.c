@@ -67,22 +67,6 @@ static sabot_status make_folder(const struct sb_env *env, const char *path, sabo
     return status == SABOT_ERR_EXISTS ? SABOT_OK : status;
 }
 
-/* Make what a path names safe in the folder above it. */
-static sabot_status sync_above(const struct sb_env *env, const char *path, sabot_error *error)
-{
-    char above[SB_CKPT_PATH_MAX];
-    size_t size = strlen(path);
-
-    while (size > 1 && path[size - 1] == '/')
-        size--;
-    while (size > 0 && path[size - 1] != '/')
-        size--;
-    while (size > 1 && path[size - 1] == '/')
-        size--;
-    (void)snprintf(above, sizeof above, "%.*s", (int)size, path);
-    return env->type->directory_sync(env->self, size == 0 ? "." : above, error);
-}
-
 /* STATE_DIR, STATE_DIR/APP and STATE_DIR/APP/PIPELINE, each safe on disk in the one above. */
 static sabot_status make_folders(struct sb_ckpt_folder *folder,
                                  const char *state_dir,
@@ -96,7 +80,7 @@ static sabot_status make_folders(struct sb_ckpt_folder *folder,
     if (made != SABOT_OK && made != SABOT_ERR_EXISTS)
         return made;
     /* One that was there may lie in a folder that can't be read: it is somebody else's to keep. */
-    status = sync_above(env, state_dir, error);
+    status = sb_sync_above(env, state_dir, error);
     if (status != SABOT_OK && made == SABOT_OK)
         return status;
     (void)snprintf(path, sizeof path, "%s/%s", state_dir, folder->app);
@@ -145,7 +129,7 @@ sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder, sabot_error
     sb_crash_point(env, "restore.moved_aside");
     sb_log(env, SABOT_LOG_INFO, folder->pipeline, "the old checkpoints are in %s now", aside);
     SABOT_TRY(make_folder(env, folder->path, error));
-    return sync_above(env, folder->path, error);
+    return sb_sync_above(env, folder->path, error);
 }
 
 /* --- The owner -----------------------------------------------------------------------------------
@@ -568,6 +552,15 @@ sabot_status sb_ckpt_open_file(const struct sb_ckpt_folder *folder,
     SB_ASSERT(file < manifest->file_count);
     return folder->env->type->file_open(folder->env->self, path.text, SB_OPEN_READ, file_out,
                                         error);
+}
+
+bool sb_ckpt_exists(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry)
+{
+    const struct sb_env *env = folder->env;
+    const struct path path = path_of(folder, entry, MANIFEST_NAME);
+    struct sb_file_info info;
+
+    return env->type->path_info(env->self, path.text, &info, NULL) != SABOT_ERR_NOT_FOUND;
 }
 
 /* --- Removing ------------------------------------------------------------------------------------

@@ -74,6 +74,9 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_list(const struct sb_ckpt_folder *folder,
                                            uint32_t *count_out,
                                            sabot_error *error);
 
+/* Has it a manifest? Else it was never a checkpoint, or is none any more. */
+bool sb_ckpt_exists(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry);
+
 /* Read and check a manifest; `manifest` was initialised. SABOT_ERR_NOT_FOUND: there is none;
  * SABOT_ERR_CORRUPT names the file: damaged, or of another app, pipeline, id or nonce. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_read(const struct sb_ckpt_folder *folder,
