@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inspect.h - looking at a state directory from outside: which checkpoints are there, and are they
- * whole.
+ * whole, and what is in them.
  *
  * No app and no run is needed, and nothing is changed: a worker may go on writing meanwhile. The
- * command `sabot checkpoint` uses nothing but this header:
+ * commands `sabot checkpoint` and `sabot state` use nothing but this header:
  *
  *     sabot_inspection *inspection;
  *     sabot_checkpoint_info info;
@@ -18,7 +18,7 @@
 #ifndef SABOT_INSPECT_H
 #define SABOT_INSPECT_H
 
-#include <sabot/status.h>
+#include <sabot/schema.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -67,6 +67,64 @@ SABOT_API bool sabot_inspection_checkpoint(const sabot_inspection *inspection,
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_inspection_verify(const sabot_inspection *inspection,
                                                                 size_t index,
                                                                 sabot_error *error);
+
+/* --- What is in them -----------------------------------------------------------------------------
+ *
+ * A checkpoint carries the names of its states and the tables of their structs: so it is readable
+ * without the app, and after the app has changed. */
+
+/* Load the states of one checkpoint of each pipeline, after every byte of it was verified: of the
+ * one with this id, or (id 0) of the newest that is whole. What turns out to be damaged is marked
+ * so for sabot_inspection_checkpoint(). What is moved aside is not looked at. What was loaded
+ * before is forgotten. SABOT_ERR_NOT_FOUND: there is none; SABOT_ERR_CORRUPT: the one with the id
+ * is damaged, or all are. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_inspection_load(sabot_inspection *inspection,
+                                                              int64_t id,
+                                                              sabot_error *error);
+
+typedef struct sabot_state_info {
+    size_t checkpoint; /* the index of where it lies */
+    const char *app;
+    const char *agent;
+    const char *name;
+    const char *kind;     /* "value", "list", "map", "reducing", "aggregating", "timers" */
+    const char *key_type; /* "utf8", "int64"...; "" for an agent without a key */
+    const char *schema;   /* the name of its struct; "" for bytes */
+    uint32_t version;     /* of that */
+    const char *fields;   /* "count int64, name chars[16]"; "" for bytes */
+    uint64_t keys;
+    uint64_t rows;  /* keys; of lists elements, of maps entries */
+    uint64_t bytes; /* of keys and values as they are stored */
+} sabot_state_info;
+
+/* One state of what is loaded, by agent as the checkpoint has them. False past the end. */
+SABOT_API bool sabot_inspection_state(const sabot_inspection *inspection,
+                                      size_t index,
+                                      sabot_state_info *info_out);
+
+/* A row of a state, as JSON texts: keys as text, number or bool by their type, what can't be told
+ * as text when it is UTF-8, else as "0x..."; structs as objects with a member for each field. Valid
+ * during the call. */
+typedef struct sabot_state_row {
+    sabot_text key;
+    sabot_text entry; /* the key inside of a map; else data == NULL */
+    sabot_text value; /* of timers: when they fire, ms */
+    int64_t element;  /* of a list, from 0; else -1 */
+    int64_t time_ms;  /* of the last refresh, where there is a time to live; else 0 */
+} sabot_state_row;
+
+/* Not SABOT_OK: enough. */
+typedef sabot_status (*sabot_state_function)(void *context, const sabot_state_row *row);
+
+/* Every row of a state, in no order that means anything; or those of one key, given as text, or as
+ * "0x..." where keys are binary or of no known type. Returns SABOT_OK at the end, else what `each`
+ * returned. SABOT_ERR_ARGUMENT: no such index, or `key` is none of this type. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_inspection_rows(const sabot_inspection *inspection,
+                                                              size_t index,
+                                                              const char *key,
+                                                              sabot_state_function each,
+                                                              void *context,
+                                                              sabot_error *error);
 
 #ifdef __cplusplus
 }

@@ -313,6 +313,7 @@ sabot_status sabot_inspection_open(const char *state_dir,
     }
     inspection->env = env;
     sb_arena_init(&inspection->arena, env);
+    sb_arena_init(&inspection->states_arena, env);
     status = look_below(inspection, state_dir, error);
     if (status == SABOT_OK)
         *inspection_out = inspection;
@@ -328,6 +329,7 @@ void sabot_inspection_close(sabot_inspection *inspection)
     if (inspection == NULL)
         return;
     env = inspection->env;
+    sb_inspection_unload(inspection);
     sb_arena_reset(&inspection->arena);
     sb_free(env, inspection, sizeof *inspection);
     sb_os_env_destroy(env);

@@ -15,11 +15,49 @@ struct sb_inspected {
     struct sb_ckpt_entry entry;
 };
 
+/* A checkpoint whose states are known. */
+struct sb_loaded {
+    struct sb_loaded *next; /* of another pipeline */
+    const struct sb_inspected *checkpoint;
+    struct sb_manifest manifest;
+};
+
+/* A state of an agent, over all of its shards. */
+struct sb_loaded_state {
+    struct sb_loaded_state *next;
+    sabot_state_info info;
+    const struct sb_loaded *loaded;
+    const struct sb_manifest_task *task;
+};
+
 struct sabot_inspection {
     struct sb_env *env;
     struct sb_arena arena;
     struct sb_inspected *checkpoints; /* by app, pipeline; newest first */
     uint32_t count;
+    struct sb_arena states_arena; /* of what follows */
+    struct sb_loaded *loaded;
+    struct sb_loaded_state *states;
 };
+
+/* Forget what is loaded. */
+void sb_inspection_unload(sabot_inspection *inspection);
+
+/* --- As JSON (inspect_json.c) --------------------------------------------------------------------
+ */
+
+struct sb_peek_row;
+
+/* Append a key of this type (0: unknown), an entry's key, a row's value. SABOT_ERR_MEMORY. */
+SABOT_MUST_CHECK sabot_status sb_inspect_key_json(struct sb_buffer *out,
+                                                  sabot_text key,
+                                                  uint32_t type);
+SABOT_MUST_CHECK sabot_status sb_inspect_value_json(struct sb_buffer *out,
+                                                    const struct sb_peek_row *row);
+/* The bytes of a key that is given as text. SABOT_ERR_ARGUMENT: it is none of this type. */
+SABOT_MUST_CHECK sabot_status sb_inspect_key_parse(struct sb_buffer *out,
+                                                   const char *text,
+                                                   uint32_t type,
+                                                   sabot_error *error);
 
 #endif

@@ -172,6 +172,8 @@ static bool describe_task(struct sb_coordinator *coordinator,
     const uint32_t count = count_entries(coordinator, node->index);
 
     task->name = node->name;
+    if (node->key_field != SB_NO_FIELD)
+        task->key_type = (uint32_t)node->input->fields[node->key_field].type;
     task->shards = allot(coordinator, count, sizeof *task->shards);
     if (task->shards == NULL)
         return false;

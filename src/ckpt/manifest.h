@@ -41,6 +41,7 @@ struct sb_manifest_shard {
 
 struct sb_manifest_task {
     const char *name;
+    uint32_t key_type; /* sabot_type of the keys of its state; 0: it has none */
     uint32_t shard_count;
     struct sb_manifest_shard *shards;
 };

@@ -4,6 +4,7 @@
  * Options stand before or after the command, as --name=value, --name value, -n value or -nvalue;
  * `--` ends them. So all are collected first, and whether the command takes them is seen when it is
  * known. Names are written out: an abbreviation would change its meaning with the next option. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@ static const struct cli_command_info commands[] = {
     {CLI_TAP, "tap", "CHANNEL", 1, "print the records of a channel of the app, one a line"},
     {CLI_CHECKPOINT, "checkpoint", "ls|verify [ID]", 2,
      "list the checkpoints below a state directory, or check every byte of them"},
+    {CLI_STATE, "state", "ls|get AGENT STATE KEY|dump [AGENT [STATE]]", 4,
+     "list the states in the newest whole checkpoint, or print keys and values"},
     {CLI_OPTIONS, "options", NULL, 0,
      "list what can be set by -O or in a file, for -A also by the app"},
 };
@@ -50,6 +53,10 @@ static const struct cli_option options[] = {
      "start anew: checkpoints are moved aside, and inputs are read from kafka.start"},
     {0, "json", NULL, NULL, NULL, CLI_WORKER | CLI_LOOK_COMMANDS,
      "print JSON on stdout; of a worker: its summary, as one object at the end"},
+    {0, "checkpoint", "ID", NULL, NULL, CLI_STATE,
+     "look at this checkpoint; default: the newest that is whole"},
+    {0, "limit", "N", NULL, NULL, CLI_STATE,
+     "of dump: end after N rows"},
     {0, "count", "N", NULL, NULL, CLI_TAP,
      "end after N records"},
     {0, "markdown", NULL, NULL, NULL, CLI_OPTIONS,
@@ -297,4 +304,16 @@ const char *cli_args_value(const struct cli_args *args, const char *name)
             value = args->given[i].value == NULL ? "" : args->given[i].value;
     }
     return value;
+}
+
+bool cli_read_number(const char *what, const char *text, int64_t *number_out)
+{
+    char *end;
+
+    errno = 0;
+    *number_out = strtoll(text, &end, 10);
+    if (errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' && *number_out > 0)
+        return true;
+    (void)cli_fail(0, "%s: %.64s: expected a number from 1", what, text);
+    return false;
 }

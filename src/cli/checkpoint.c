@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checkpoint.c - `sabot checkpoint ls` and `verify`: what lies in a state directory, and is it
  * whole. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -170,23 +168,6 @@ static void verify_one(const sabot_inspection *inspection,
                   status == SABOT_OK ? "" : error.text);
 }
 
-/* A number from 1; 0 stands for all. */
-static bool read_id(const struct cli_args *args, int64_t *id_out)
-{
-    const char *text = args->operand_count < 2 ? NULL : args->operands[1];
-    char *end;
-
-    *id_out = 0;
-    if (text == NULL)
-        return true;
-    errno = 0;
-    *id_out = strtoll(text, &end, 10);
-    if (errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' && *id_out > 0)
-        return true;
-    (void)cli_fail(0, "verify: %.64s: expected the id of a checkpoint, a number from 1", text);
-    return false;
-}
-
 static int verify(const sabot_inspection *inspection,
                   const char *state_dir,
                   int64_t id,
@@ -213,12 +194,11 @@ static int verify(const sabot_inspection *inspection,
 
 int cli_checkpoint(const struct cli_setup *setup, const struct cli_args *args)
 {
-    const char *state_dir = sabot_config_get(setup->config, "state.dir");
     const bool as_json = cli_args_value(args, "json") != NULL;
     const bool is_list = strcmp(args->operands[0], "ls") == 0;
-    sabot_error error = {.status = SABOT_OK};
     sabot_inspection *inspection;
-    int64_t id;
+    const char *state_dir;
+    int64_t id = 0; /* all */
     int code;
 
     if (!is_list && strcmp(args->operands[0], "verify") != 0)
@@ -226,13 +206,11 @@ int cli_checkpoint(const struct cli_setup *setup, const struct cli_args *args)
     if (is_list && args->operand_count > 1)
         return cli_fail(CLI_NOT_STARTED, "checkpoint ls: \"%s\" is one word too many",
                         args->operands[1]);
-    if (!read_id(args, &id))
+    if (args->operand_count > 1 && !cli_read_number("checkpoint verify", args->operands[1], &id))
         return CLI_NOT_STARTED;
-    if (state_dir == NULL || *state_dir == '\0')
-        return cli_fail(CLI_NOT_STARTED,
-                        "which state directory? Name it by --state-dir, or in SABOT_STATE_DIR");
-    if (sabot_inspection_open(state_dir, &inspection, &error) != SABOT_OK)
-        return cli_fail(CLI_NOT_STARTED, "%s", error.text);
+    inspection = cli_inspect(setup, &state_dir);
+    if (inspection == NULL)
+        return CLI_NOT_STARTED;
     code =
         is_list ? list(inspection, state_dir, as_json) : verify(inspection, state_dir, id, as_json);
     sabot_inspection_close(inspection);

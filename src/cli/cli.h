@@ -3,7 +3,7 @@
  *
  * The command is a program like any that embeds Sabot: it sees include/ only. It reads its
  * arguments (args.c), makes a configuration and loads the app (setup.c), and does one thing:
- * worker.c, send.c, tap.c, checkpoint.c, or help.c.
+ * worker.c, send.c, tap.c, checkpoint.c, state.c, or help.c.
  *
  * What is said: stdout has records, or one JSON object; everything else is stderr.
  * Threads: all of it on the first one; the library has its own. */
@@ -32,8 +32,9 @@ enum cli_command {
     CLI_TAP = 4,
     CLI_OPTIONS = 8,
     CLI_CHECKPOINT = 16,
+    CLI_STATE = 32,
     CLI_APP_COMMANDS = CLI_WORKER | CLI_SEND | CLI_TAP,
-    CLI_LOOK_COMMANDS = CLI_CHECKPOINT, /* at a state directory; they need no app */
+    CLI_LOOK_COMMANDS = CLI_CHECKPOINT | CLI_STATE, /* at a state directory; they need no app */
 };
 
 /* An option of the command line. */
@@ -82,6 +83,9 @@ void cli_args_reset(struct cli_args *args);
 /* The last value of an option by its long name ("" when it takes none); NULL: not given. */
 const char *cli_args_value(const struct cli_args *args, const char *name);
 
+/* A number from 1. False: it has said that `what` is none. */
+bool cli_read_number(const char *what, const char *text, int64_t *number_out);
+
 /* --- Help (help.c) -------------------------------------------------------------------------------
  */
 
@@ -119,6 +123,10 @@ void cli_print_json_text(const char *text);
 
 /* Everything written to stdout is out. False: it has said that it is not. */
 bool cli_flush_output(void);
+
+/* The state directory of a command that looks at one. NULL: it has said that none is named, or why
+ * it can't be looked at. */
+sabot_inspection *cli_inspect(const struct cli_setup *setup, const char **state_dir_out);
 
 /* "" or "s" */
 static inline const char *cli_plural(uint64_t count)
@@ -175,5 +183,6 @@ int cli_worker(const struct cli_setup *setup, const struct cli_args *args);
 int cli_send(const struct cli_setup *setup, const struct cli_args *args);
 int cli_tap(const struct cli_setup *setup, const struct cli_args *args);
 int cli_checkpoint(const struct cli_setup *setup, const struct cli_args *args);
+int cli_state(const struct cli_setup *setup, const struct cli_args *args);
 
 #endif

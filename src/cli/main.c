@@ -40,10 +40,12 @@ static int run_command(const struct cli_args *args)
     case CLI_WORKER: code = cli_worker(&setup, args); break;
     case CLI_SEND: code = cli_send(&setup, args); break;
     case CLI_TAP: code = cli_tap(&setup, args); break;
+    case CLI_STATE: code = cli_state(&setup, args); break;
     case CLI_CHECKPOINT: code = cli_checkpoint(&setup, args); break;
     case CLI_NONE:
     case CLI_OPTIONS:
     case CLI_APP_COMMANDS:
+    case CLI_LOOK_COMMANDS:
     default: code = CLI_NOT_STARTED; break;
     }
     cli_setup_reset(&setup);
@@ -64,8 +66,9 @@ static int run(const struct cli_args *args)
     if (args->command == NULL)
         return cli_fail(CLI_NOT_STARTED, "no command: `sabot --help` lists them");
     if (args->command->operand != NULL && args->operand_count == 0)
-        return cli_fail(CLI_NOT_STARTED, "%s: which %s? `sabot %s --help` says more",
-                        args->command->name, args->command->operand, args->command->name);
+        return cli_fail(CLI_NOT_STARTED, "%s: which %s%s? `sabot %s --help` says more",
+                        args->command->name, args->command->operands_max > 1 ? "of " : "",
+                        args->command->operand, args->command->name);
     if (args->command->command == CLI_OPTIONS) {
         const int code = cli_list_options(args);
 

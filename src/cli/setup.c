@@ -146,3 +146,16 @@ void cli_setup_reset(struct cli_setup *setup)
     sabot_config_destroy(setup->config);
     *setup = (struct cli_setup){.config = NULL};
 }
+
+sabot_inspection *cli_inspect(const struct cli_setup *setup, const char **state_dir_out)
+{
+    sabot_error error = {.status = SABOT_OK};
+    sabot_inspection *inspection = NULL;
+
+    *state_dir_out = sabot_config_get(setup->config, "state.dir");
+    if (*state_dir_out == NULL || **state_dir_out == '\0')
+        (void)cli_fail(0, "which state directory? Name it by --state-dir, or in SABOT_STATE_DIR");
+    else if (sabot_inspection_open(*state_dir_out, &inspection, &error) != SABOT_OK)
+        (void)cli_fail(0, "%s", error.text);
+    return inspection;
+}

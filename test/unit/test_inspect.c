@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_inspect.c - looking at a state directory: what is there, in which order, and what is said
- * of what is damaged. The checkpoints are written as a worker writes them. */
+ * of what is damaged; and what is in it. The checkpoints are written as a worker writes them. */
 #include "test.h"
 
 #include <dirent.h>
@@ -10,7 +10,9 @@
 
 #include <sabot/inspect.h>
 
+#include "base/hash.h"
 #include "ckpt/folder.h"
+#include "state/store.h"
 
 enum { PATH_SIZE = 512 };
 
@@ -318,6 +320,247 @@ static void what_is_no_checkpoint_is_passed_over(void **state)
                      SABOT_ERR_ARGUMENT);
 }
 
+/* --- What is in them ---------------------------------------------------------------------------
+ */
+
+struct tally {
+    int64_t id;
+};
+static const sabot_field tally_fields[] = {
+    SABOT_FIELD(struct tally, id, "id", SABOT_INT64, SABOT_REQUIRED),
+};
+static const sabot_schema tally_table = SABOT_SCHEMA("tally", 2, struct tally, tally_fields);
+
+enum { KEYS = 300 };
+
+static sabot_text key_of(int64_t number, uint8_t bytes[8])
+{
+    for (size_t i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(((uint64_t)number ^ (UINT64_C(1) << 63)) >> (8 * (7 - i)));
+    return (sabot_text){(const char *)bytes, 8};
+}
+
+static sabot_status append(void *context, const void *bytes, size_t size, sabot_error *error)
+{
+    (void)error;
+    return sb_buffer_append(context, bytes, size);
+}
+
+/* Shards of a state where each of 300 keys has the id of the checkpoint. */
+static void snapshot(struct fixture *fixture,
+                     int64_t id,
+                     struct sb_manifest_shard *shards,
+                     struct sb_buffer *bytes)
+{
+    struct sb_state_spec spec = {.name = "tallies", .kind = SB_STATE_VALUE};
+    const struct sb_store_config config = {
+        .env = fixture->env, .owner = "count", .states = &spec, .state_count = 1, .hash_seed = 7};
+    const struct sb_byte_sink sink = {append, bytes};
+    struct sb_schema *schema;
+    struct sb_store *store;
+    uint8_t scratch[8];
+
+    assert_int_equal(
+        sb_schema_create(fixture->env, &tally_table, SB_SCHEMA_STATE, &schema, &fixture->error),
+        SABOT_OK);
+    spec.schema = schema;
+    assert_int_equal(sb_store_create(&config, &store, &fixture->error), SABOT_OK);
+    for (int64_t i = 0; i < KEYS; i++) {
+        const sabot_text key = key_of(i - 1, scratch);
+        struct tally *tally = sb_store_edit(store, 0, key, sb_hash(key.data, key.size, 7), NULL);
+
+        assert_non_null(tally);
+        tally->id = id;
+    }
+    for (uint32_t i = 0; i < SB_SHARD_COUNT; i++) {
+        shards[i] = (struct sb_manifest_shard){.shard = i, .start = bytes->size};
+        assert_int_equal(sb_store_snapshot(store, i, &sink, &fixture->error), SABOT_OK);
+        shards[i].size = bytes->size - shards[i].start;
+    }
+    sb_store_destroy(store);
+    sb_schema_destroy(schema);
+}
+
+static void write_state(struct fixture *fixture, int64_t id)
+{
+    struct sb_manifest_shard shards[SB_SHARD_COUNT];
+    struct sb_manifest_task task = {
+        .name = "count", .key_type = SABOT_INT32, .shard_count = SB_SHARD_COUNT, .shards = shards};
+    struct sb_buffer bytes = {.env = fixture->env};
+    struct sb_manifest manifest;
+    struct sb_ckpt_folder folder;
+
+    snapshot(fixture, id, shards, &bytes);
+    assert_int_equal(sb_ckpt_folder_open(&folder, fixture->env, fixture->folder, "words", "split",
+                                         &fixture->error),
+                     SABOT_OK);
+    sb_manifest_init(&manifest, fixture->env);
+    manifest.app = "words";
+    manifest.pipeline = "split";
+    manifest.id = id;
+    manifest.nonce = 5;
+    manifest.time_ms = 1;
+    manifest.hash_seed = 7;
+    manifest.tasks = &task;
+    manifest.task_count = 1;
+    assert_int_equal(sb_ckpt_write(&folder, &manifest,
+                                   &(sabot_text){(const char *)bytes.data, bytes.size}, 1,
+                                   &fixture->error),
+                     SABOT_OK);
+    sb_manifest_reset(&manifest);
+    sb_ckpt_folder_close(&folder);
+    sb_buffer_reset(&bytes);
+}
+
+struct seen {
+    uint32_t rows;
+    uint32_t rows_max;
+    char key[32]; /* of the last one */
+    char value[64];
+};
+
+static sabot_status see(void *context, const sabot_state_row *row)
+{
+    struct seen *seen = context;
+
+    if (seen->rows == seen->rows_max)
+        return SABOT_END;
+    seen->rows++;
+    (void)snprintf(seen->key, sizeof seen->key, "%.*s", (int)row->key.size, row->key.data);
+    (void)snprintf(seen->value, sizeof seen->value, "%.*s", (int)row->value.size, row->value.data);
+    return SABOT_OK;
+}
+
+static void expect_row(struct fixture *fixture, const char *key, const char *value)
+{
+    struct seen seen = {.rows_max = UINT32_MAX};
+
+    assert_int_equal(
+        sabot_inspection_rows(fixture->inspection, 0, key, see, &seen, &fixture->error), SABOT_OK);
+    assert_int_equal(seen.rows, 1);
+    assert_string_equal(seen.key, key);
+    assert_string_equal(seen.value, value);
+}
+
+static void states_are_counted_over_all_shards(void **state)
+{
+    struct fixture *fixture = *state;
+    sabot_state_info info;
+
+    write_state(fixture, 1);
+    look(fixture);
+    assert_false(sabot_inspection_state(fixture->inspection, 0, &info));
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, &fixture->error), SABOT_OK);
+    assert_true(sabot_inspection_state(fixture->inspection, 0, &info));
+    assert_string_equal(info.app, "words");
+    assert_string_equal(info.agent, "count");
+    assert_string_equal(info.name, "tallies");
+    assert_string_equal(info.kind, "value");
+    assert_string_equal(info.key_type, "int32");
+    assert_string_equal(info.schema, "tally");
+    assert_string_equal(info.fields, "id int64");
+    assert_int_equal(info.version, 2);
+    assert_int_equal(info.keys, KEYS);
+    assert_int_equal(info.rows, KEYS);
+    assert_int_equal(info.bytes, KEYS * 16);
+    assert_false(sabot_inspection_state(fixture->inspection, 1, &info));
+}
+
+static void every_key_is_found_by_itself_and_none_else(void **state)
+{
+    struct fixture *fixture = *state;
+    struct seen seen = {.rows_max = UINT32_MAX};
+    char key[32];
+
+    write_state(fixture, 1);
+    look(fixture);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, &fixture->error), SABOT_OK);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "%d", i - 1);
+        expect_row(fixture, key, "{\"id\":1}");
+    }
+    assert_int_equal(
+        sabot_inspection_rows(fixture->inspection, 0, "300", see, &seen, &fixture->error),
+        SABOT_OK);
+    assert_int_equal(seen.rows, 0);
+    assert_int_equal(
+        sabot_inspection_rows(fixture->inspection, 0, "x", see, &seen, &fixture->error),
+        SABOT_ERR_ARGUMENT);
+    assert_int_equal(
+        sabot_inspection_rows(fixture->inspection, 1, NULL, see, &seen, &fixture->error),
+        SABOT_ERR_ARGUMENT);
+}
+
+static void rows_end_when_their_reader_has_enough(void **state)
+{
+    struct fixture *fixture = *state;
+    struct seen all = {.rows_max = UINT32_MAX};
+    struct seen few = {.rows_max = 9};
+
+    write_state(fixture, 1);
+    look(fixture);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, &fixture->error), SABOT_OK);
+    assert_int_equal(
+        sabot_inspection_rows(fixture->inspection, 0, NULL, see, &all, &fixture->error), SABOT_OK);
+    assert_int_equal(all.rows, KEYS);
+    assert_int_equal(
+        sabot_inspection_rows(fixture->inspection, 0, NULL, see, &few, &fixture->error), SABOT_END);
+    assert_int_equal(few.rows, 9);
+}
+
+static void the_newest_whole_checkpoint_is_loaded_or_the_one_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+
+    write_state(fixture, 1);
+    write_state(fixture, 2);
+    write_state(fixture, 3);
+    look(fixture);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, &fixture->error), SABOT_OK);
+    expect_row(fixture, "7", "{\"id\":3}");
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 1, &fixture->error), SABOT_OK);
+    expect_row(fixture, "7", "{\"id\":1}");
+    damage(fixture, "state", 4000);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, &fixture->error), SABOT_OK);
+    expect_row(fixture, "7", "{\"id\":2}");
+    assert_int_equal(info_at(fixture, 0).condition, SABOT_DAMAGED);
+    assert_non_null(strstr(info_at(fixture, 0).reason, "/state: "));
+}
+
+static void a_damaged_one_or_none_is_not_loaded(void **state)
+{
+    struct fixture *fixture = *state;
+    sabot_state_info info;
+
+    look(fixture);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, &fixture->error),
+                     SABOT_ERR_NOT_FOUND);
+    write_state(fixture, 1);
+    look(fixture);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 2, &fixture->error),
+                     SABOT_ERR_NOT_FOUND);
+    damage(fixture, "state", 4000);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 1, &fixture->error),
+                     SABOT_ERR_CORRUPT);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, NULL), SABOT_ERR_CORRUPT);
+    assert_false(sabot_inspection_state(fixture->inspection, 0, &info));
+}
+
+static void what_breaks_after_the_load_is_named(void **state)
+{
+    struct fixture *fixture = *state;
+    struct seen seen = {.rows_max = UINT32_MAX};
+
+    write_state(fixture, 1);
+    look(fixture);
+    assert_int_equal(sabot_inspection_load(fixture->inspection, 0, &fixture->error), SABOT_OK);
+    damage(fixture, "state", 60);
+    assert_int_equal(
+        sabot_inspection_rows(fixture->inspection, 0, NULL, see, &seen, &fixture->error),
+        SABOT_ERR_CORRUPT);
+    assert_non_null(strstr(fixture->error.text, "/state, shard 0: "));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -333,6 +576,12 @@ int main(void)
         TEST(one_without_a_manifest_is_partial),
         TEST(one_of_another_pipeline_is_damage_and_one_moved_aside_is_not),
         TEST(what_is_no_checkpoint_is_passed_over),
+        TEST(states_are_counted_over_all_shards),
+        TEST(every_key_is_found_by_itself_and_none_else),
+        TEST(rows_end_when_their_reader_has_enough),
+        TEST(the_newest_whole_checkpoint_is_loaded_or_the_one_asked_for),
+        TEST(a_damaged_one_or_none_is_not_loaded),
+        TEST(what_breaks_after_the_load_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
