@@ -10,6 +10,8 @@
  *     blob        sabot_agent_blob(): bytes of any size   sabot_blob_get, _put, _clear
  *     list        sabot_agent_list(): in order            sabot_list_append, _scan, _trim, ...
  *     map         sabot_agent_map(): in order of keys     sabot_map_get, _put, _scan, ...
+ *     reducing    sabot_agent_reducing(): one of many     sabot_reducing_add, _read, _clear
+ *     aggregating sabot_agent_aggregating(): a summary    sabot_aggregating_add, _result, ...
  *     timer       sabot_agent_timer(): a call at a time   sabot_timer_set, _delete
  *
  * Pointers: what a call gives stays readable, and where it is, until the callback returns, whatever
@@ -32,6 +34,8 @@ extern "C" {
 typedef struct sabot_blob sabot_blob;
 typedef struct sabot_list sabot_list;
 typedef struct sabot_map sabot_map;
+typedef struct sabot_reducing sabot_reducing;
+typedef struct sabot_aggregating sabot_aggregating;
 typedef struct sabot_timer sabot_timer;
 
 enum {
@@ -165,6 +169,95 @@ SABOT_API bool sabot_map_next(sabot_context *context,
                               sabot_cursor *cursor,
                               sabot_text *key_out,
                               sabot_bytes *value_out);
+
+/* --- Reducing and aggregating --------------------------------------------------------------------
+ *
+ * Values that are added to a key and not kept one by one. Reducing keeps one value of the same
+ * type; aggregating keeps an accumulator of another type, and makes the result of it when asked.
+ *
+ *     sum        of int64: refused when it leaves the range
+ *     min, max   NaN only when there is no other
+ *     count      an int64; the values may be NULL
+ *     mean       a double; only aggregating
+ */
+typedef enum sabot_builtin {
+    SABOT_SUM = 1,
+    SABOT_MIN = 2,
+    SABOT_MAX = 3,
+    SABOT_COUNT = 4,
+    SABOT_MEAN = 5,
+} sabot_builtin;
+
+/* Fold `value` into `kept`, both the struct of the schema. The first value of a key is kept as it
+ * is, without a call. */
+typedef sabot_status (*sabot_reduce)(sabot_context *context, void *kept, const void *value);
+
+SABOT_API sabot_reducing *sabot_agent_reducing(sabot_agent *agent,
+                                               const char *name,
+                                               const sabot_schema *schema,
+                                               sabot_reduce function);
+/* Built in: values and result are one int64_t (double; the count of either is an int64_t). */
+SABOT_API sabot_reducing *sabot_agent_reducing_int64(sabot_agent *agent,
+                                                     const char *name,
+                                                     sabot_builtin builtin);
+SABOT_API sabot_reducing *sabot_agent_reducing_float64(sabot_agent *agent,
+                                                       const char *name,
+                                                       sabot_builtin builtin);
+
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_reducing_add(sabot_context *context,
+                                                           const sabot_reducing *reducing,
+                                                           const void *value);
+/* NULL: nothing was added, or the call has failed. */
+SABOT_API const void *sabot_reducing_read(sabot_context *context, const sabot_reducing *reducing);
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_reducing_clear(sabot_context *context,
+                                                             const sabot_reducing *reducing);
+
+/* The accumulator is the struct of the state's schema, zeroed at first; values and result are what
+ * the functions take them for. */
+typedef struct sabot_aggregate {
+    sabot_status (*add)(sabot_context *context, void *accumulator, const void *value);
+    /* Another accumulator into this one; NULL: there is no merging. */
+    sabot_status (*merge)(sabot_context *context, void *accumulator, const void *other);
+    sabot_status (*result)(sabot_context *context, const void *accumulator, void *result);
+} sabot_aggregate;
+
+SABOT_API sabot_aggregating *sabot_agent_aggregating(sabot_agent *agent,
+                                                     const char *name,
+                                                     const sabot_schema *schema,
+                                                     const sabot_aggregate *functions);
+/* Built in: values are int64_t (double). The result: a mean is a double, a count an int64_t, and
+ * the others as the values. The accumulator is a struct sabot_sum_int64 (_float64). */
+SABOT_API sabot_aggregating *sabot_agent_aggregating_int64(sabot_agent *agent,
+                                                           const char *name,
+                                                           sabot_builtin builtin);
+SABOT_API sabot_aggregating *sabot_agent_aggregating_float64(sabot_agent *agent,
+                                                             const char *name,
+                                                             sabot_builtin builtin);
+typedef struct sabot_sum_int64 {
+    int64_t count; /* of values */
+    int64_t value; /* their sum, minimum or maximum */
+} sabot_sum_int64;
+typedef struct sabot_sum_float64 {
+    int64_t count;
+    double value;
+} sabot_sum_float64;
+
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_aggregating_add(sabot_context *context,
+                                                              const sabot_aggregating *aggregating,
+                                                              const void *value);
+SABOT_API SABOT_MUST_CHECK sabot_status
+sabot_aggregating_merge(sabot_context *context,
+                        const sabot_aggregating *aggregating,
+                        const void *accumulator);
+/* The accumulator as it is. NULL: nothing was added, or the call has failed. */
+SABOT_API const void *sabot_aggregating_read(sabot_context *context,
+                                             const sabot_aggregating *aggregating);
+/* False: nothing was added, or the call has failed; `result_out` is as it was. */
+SABOT_API bool sabot_aggregating_result(sabot_context *context,
+                                        const sabot_aggregating *aggregating,
+                                        void *result_out);
+SABOT_API SABOT_MUST_CHECK sabot_status
+sabot_aggregating_clear(sabot_context *context, const sabot_aggregating *aggregating);
 
 /* --- Timers --------------------------------------------------------------------------------------
  *

@@ -6,6 +6,7 @@
  *
  * Threads: the one that builds the app. Memory: the app's arena, but schemas (app.h). */
 #include "api/app_parts.h"
+#include "op/state.h"
 
 _Static_assert((int)SABOT_STATE_VALUE_MAX == (int)SB_STATE_VALUE_MAX, "the public limits are ours");
 _Static_assert((int)SABOT_STATE_KEY_MAX == (int)SB_STATE_KEY_MAX, "the public limits are ours");
@@ -103,6 +104,160 @@ sabot_list *sabot_agent_list(sabot_agent *agent, const char *name, const sabot_s
 sabot_map *sabot_agent_map(sabot_agent *agent, const char *name, const sabot_schema *schema)
 {
     return add_state(agent, name, SB_STATE_MAP, schema, sizeof(sabot_map));
+}
+
+/* --- Reducing and aggregating --------------------------------------------------------------------
+ */
+
+struct int64_cell {
+    int64_t value;
+};
+struct float64_cell {
+    double value;
+};
+
+static const sabot_field int64_fields[] = {
+    SABOT_FIELD(struct int64_cell, value, "value", SABOT_INT64, SABOT_OPTIONAL),
+};
+static const sabot_field float64_fields[] = {
+    SABOT_FIELD(struct float64_cell, value, "value", SABOT_FLOAT64, SABOT_OPTIONAL),
+};
+static const sabot_field sum_int64_fields[] = {
+    SABOT_FIELD(sabot_sum_int64, count, "count", SABOT_INT64, SABOT_OPTIONAL),
+    SABOT_FIELD(sabot_sum_int64, value, "value", SABOT_INT64, SABOT_OPTIONAL),
+};
+static const sabot_field sum_float64_fields[] = {
+    SABOT_FIELD(sabot_sum_float64, count, "count", SABOT_INT64, SABOT_OPTIONAL),
+    SABOT_FIELD(sabot_sum_float64, value, "value", SABOT_FLOAT64, SABOT_OPTIONAL),
+};
+static const sabot_schema int64_schema = SABOT_SCHEMA("int64", 1, struct int64_cell, int64_fields);
+static const sabot_schema float64_schema =
+    SABOT_SCHEMA("float64", 1, struct float64_cell, float64_fields);
+static const sabot_schema sum_int64_schema =
+    SABOT_SCHEMA("sum_int64", 1, sabot_sum_int64, sum_int64_fields);
+static const sabot_schema sum_float64_schema =
+    SABOT_SCHEMA("sum_float64", 1, sabot_sum_float64, sum_float64_fields);
+
+static bool check_function(sabot_agent *agent, const char *name, bool has_all)
+{
+    if (agent == NULL || !sb_app_check_name(agent->app, "state", name))
+        return false;
+    if (!has_all)
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                             "agent %s: state %s lacks its schema or a function", agent->name,
+                             name);
+    return has_all;
+}
+
+static bool check_builtin(sabot_agent *agent, const char *name, sabot_builtin builtin, int last)
+{
+    if (agent == NULL || !sb_app_check_name(agent->app, "state", name))
+        return false;
+    if ((int)builtin >= (int)SABOT_SUM && (int)builtin <= last)
+        return true;
+    (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                         "agent %s: state %s: %d is no sabot_builtin of this kind of state",
+                         agent->name, name, (int)builtin);
+    return false;
+}
+
+sabot_reducing *sabot_agent_reducing(sabot_agent *agent,
+                                     const char *name,
+                                     const sabot_schema *schema,
+                                     sabot_reduce function)
+{
+    sabot_reducing *reducing;
+
+    if (!check_function(agent, name, schema != NULL && function != NULL))
+        return NULL;
+    reducing = add_state(agent, name, SB_STATE_REDUCING, schema, sizeof *reducing);
+    if (reducing != NULL)
+        reducing->fold = function;
+    return reducing;
+}
+
+static sabot_reducing *add_reducing(sabot_agent *agent,
+                                    const char *name,
+                                    sabot_builtin builtin,
+                                    bool is_float64)
+{
+    const bool keeps_float64 = is_float64 && builtin != SABOT_COUNT;
+    sabot_reducing *reducing;
+
+    if (!check_builtin(agent, name, builtin, SABOT_COUNT))
+        return NULL;
+    reducing = add_state(agent, name, SB_STATE_REDUCING,
+                         keeps_float64 ? &float64_schema : &int64_schema, sizeof *reducing);
+    if (reducing == NULL)
+        return NULL;
+    reducing->fold = sb_state_fold(builtin, keeps_float64);
+    reducing->counts = builtin == SABOT_COUNT;
+    return reducing;
+}
+
+sabot_reducing *sabot_agent_reducing_int64(sabot_agent *agent,
+                                           const char *name,
+                                           sabot_builtin builtin)
+{
+    return add_reducing(agent, name, builtin, false);
+}
+
+sabot_reducing *sabot_agent_reducing_float64(sabot_agent *agent,
+                                             const char *name,
+                                             sabot_builtin builtin)
+{
+    return add_reducing(agent, name, builtin, true);
+}
+
+sabot_aggregating *sabot_agent_aggregating(sabot_agent *agent,
+                                           const char *name,
+                                           const sabot_schema *schema,
+                                           const sabot_aggregate *functions)
+{
+    sabot_aggregating *aggregating;
+
+    if (!check_function(agent, name,
+                        schema != NULL && functions != NULL && functions->add != NULL &&
+                            functions->result != NULL))
+        return NULL;
+    aggregating = add_state(agent, name, SB_STATE_AGGREGATING, schema, sizeof *aggregating);
+    if (aggregating != NULL)
+        aggregating->functions = *functions;
+    return aggregating;
+}
+
+static sabot_aggregating *add_aggregating(sabot_agent *agent,
+                                          const char *name,
+                                          sabot_builtin builtin,
+                                          bool is_float64)
+{
+    sabot_aggregating *aggregating;
+
+    if (!check_builtin(agent, name, builtin, SABOT_MEAN))
+        return NULL;
+    aggregating =
+        add_state(agent, name, SB_STATE_AGGREGATING,
+                  is_float64 ? &sum_float64_schema : &sum_int64_schema, sizeof *aggregating);
+    if (aggregating == NULL)
+        return NULL;
+    aggregating->fold = sb_state_fold(builtin, is_float64);
+    aggregating->builtin = builtin;
+    aggregating->is_float64 = is_float64;
+    return aggregating;
+}
+
+sabot_aggregating *sabot_agent_aggregating_int64(sabot_agent *agent,
+                                                 const char *name,
+                                                 sabot_builtin builtin)
+{
+    return add_aggregating(agent, name, builtin, false);
+}
+
+sabot_aggregating *sabot_agent_aggregating_float64(sabot_agent *agent,
+                                                   const char *name,
+                                                   sabot_builtin builtin)
+{
+    return add_aggregating(agent, name, builtin, true);
 }
 
 /* --- Timers --------------------------------------------------------------------------------------

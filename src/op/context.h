@@ -43,6 +43,18 @@ struct sabot_map {
     struct sb_state_handle state;
 };
 
+struct sabot_reducing {
+    struct sb_state_handle state;
+    sabot_reduce fold;
+    bool counts; /* a 1 is added, whatever the value */
+};
+struct sabot_aggregating {
+    struct sb_state_handle state;
+    sabot_aggregate functions; /* of the app */
+    sabot_reduce fold;         /* built in; NULL: the app's functions */
+    sabot_builtin builtin;
+    bool is_float64;
+};
 struct sabot_timer {
     struct sb_state_handle state;
 };

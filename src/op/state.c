@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* state.c - the public calls of keyed state on a record's context: values and blobs, and what the
- * calls of all kinds share (lists and maps: state_entries.c).
+ * calls of all kinds share (lists and maps:
+ * state_entries.c; reducing and aggregating: state_fold.c).
  *
  * Each call checks that it is made from inside of the agent's function, with a handle of this agent
  * of the right kind; then it is one call of the store. The first error sticks to the context, and

@@ -48,4 +48,8 @@ sabot_status sb_state_check_size(sabot_context *context,
 /* Forget what the state holds for the key. */
 sabot_status sb_state_clear(sabot_context *context, const struct sb_state_handle *state);
 
+/* How the built-in states fold numbers: both operands are int64_t (double). A mean is kept as a
+ * sum; a count is a sum of int64. */
+sabot_reduce sb_state_fold(sabot_builtin builtin, bool is_float64);
+
 #endif

@@ -42,6 +42,8 @@ static struct {
     sabot_blob *blob;
     sabot_list *list;
     sabot_map *map;
+    sabot_reducing *reducing[5];
+    sabot_aggregating *aggregating[6];
     sabot_timer *timer;
     sabot_timer *other_timer;
     sabot_value *foreign; /* of another agent */
@@ -317,6 +319,161 @@ static void a_map_is_walked_in_order_of_its_keys(void **state)
     send(*state, "k", 1, 1);
     finish_well(*state);
     expect_notes(expected, 2);
+}
+
+static sabot_status keep_longest(sabot_context *context, void *kept, const void *value)
+{
+    struct number *longest = kept;
+    const struct number *number = value;
+
+    if (number->value < 0)
+        return sabot_fail(context, SABOT_ERR_USER, "%lld has no length", (long long)number->value);
+    if (number->value > longest->value)
+        *longest = *number;
+    return SABOT_OK;
+}
+
+static void declare_reducing(sabot_agent *agent)
+{
+    test.reducing[0] = sabot_agent_reducing(agent, "longest", &number_schema, keep_longest);
+    test.reducing[1] = sabot_agent_reducing_int64(agent, "sum", SABOT_SUM);
+    test.reducing[2] = sabot_agent_reducing_int64(agent, "min", SABOT_MIN);
+    test.reducing[3] = sabot_agent_reducing_float64(agent, "max", SABOT_MAX);
+    test.reducing[4] = sabot_agent_reducing_float64(agent, "count", SABOT_COUNT);
+}
+
+static sabot_status use_reducing(sabot_context *context, const void *record)
+{
+    const int64_t id = ((const struct record *)record)->id;
+    const double real = (double)id / 2;
+    double max;
+
+    for (int i = 0; i < 5; i++)
+        SABOT_TRY(sabot_reducing_add(context, test.reducing[i],
+                                     i == 4   ? NULL
+                                     : i == 3 ? (const void *)&real
+                                              : (const void *)&id));
+    note(*(const int64_t *)sabot_reducing_read(context, test.reducing[0]));
+    note(*(const int64_t *)sabot_reducing_read(context, test.reducing[1]));
+    note(*(const int64_t *)sabot_reducing_read(context, test.reducing[2]));
+    max = *(const double *)sabot_reducing_read(context, test.reducing[3]);
+    note((int64_t)(2 * max));
+    note(*(const int64_t *)sabot_reducing_read(context, test.reducing[4]));
+    if (id == 2)
+        SABOT_TRY(sabot_reducing_clear(context, test.reducing[1]));
+    if (id == 2)
+        assert_null(sabot_reducing_read(context, test.reducing[1]));
+    return SABOT_OK;
+}
+
+static void reducing_state_folds_values_into_one(void **state)
+{
+    static const int64_t expected[] = {5, 5, 5, 5, 1, 5, 7, 2, 5, 2, 9, 9, 2, 9, 3};
+
+    begin(*state, declare_reducing, use_reducing);
+    send(*state, "k", 5, 1);
+    send(*state, "k", 2, 2);
+    send(*state, "k", 9, 3);
+    finish_well(*state);
+    expect_notes(expected, 15);
+}
+
+static void a_function_that_fails_fails_the_record(void **state)
+{
+    begin(*state, declare_reducing, use_reducing);
+    send(*state, "k", 5, 1);
+    send(*state, "k", -5, 2);
+    expect_failure(*state, SABOT_ERR_USER, "-5 has no length");
+}
+
+static void declare_sum(sabot_agent *agent)
+{
+    test.reducing[0] = sabot_agent_reducing_int64(agent, "sum", SABOT_SUM);
+}
+
+static sabot_status use_sum(sabot_context *context, const void *record)
+{
+    return sabot_reducing_add(context, test.reducing[0], &((const struct record *)record)->id);
+}
+
+static void a_sum_does_not_overflow_unseen(void **state)
+{
+    begin(*state, declare_sum, use_sum);
+    send(*state, "k", INT64_MAX, 1);
+    send(*state, "k", 1, 2);
+    expect_failure(*state, SABOT_ERR_LIMIT, "the sum of 9223372036854775807 and 1 is no int64");
+}
+
+static sabot_status add_square(sabot_context *context, void *accumulator, const void *value)
+{
+    const int64_t number = *(const int64_t *)value;
+
+    (void)context;
+    ((struct number *)accumulator)->value += number * number;
+    return SABOT_OK;
+}
+
+static sabot_status merge_squares(sabot_context *context, void *accumulator, const void *other)
+{
+    (void)context;
+    ((struct number *)accumulator)->value += ((const struct number *)other)->value;
+    return SABOT_OK;
+}
+
+static sabot_status halve_squares(sabot_context *context, const void *accumulator, void *result)
+{
+    (void)context;
+    *(double *)result = (double)((const struct number *)accumulator)->value / 2;
+    return SABOT_OK;
+}
+
+static void declare_aggregating(sabot_agent *agent)
+{
+    static const sabot_aggregate squares = {add_square, merge_squares, halve_squares};
+
+    test.aggregating[0] = sabot_agent_aggregating(agent, "squares", &number_schema, &squares);
+    test.aggregating[1] = sabot_agent_aggregating_int64(agent, "sum", SABOT_SUM);
+    test.aggregating[2] = sabot_agent_aggregating_int64(agent, "min", SABOT_MIN);
+    test.aggregating[3] = sabot_agent_aggregating_int64(agent, "max", SABOT_MAX);
+    test.aggregating[4] = sabot_agent_aggregating_int64(agent, "count", SABOT_COUNT);
+    test.aggregating[5] = sabot_agent_aggregating_int64(agent, "mean", SABOT_MEAN);
+}
+
+static sabot_status use_aggregating(sabot_context *context, const void *record)
+{
+    static const struct number other = {100};
+    static const sabot_sum_int64 sum = {2, 100};
+    const int64_t id = ((const struct record *)record)->id;
+    double real;
+    int64_t number;
+
+    assert_int_equal(sabot_aggregating_result(context, test.aggregating[0], &real), id != 3);
+    for (int i = 0; i < 6; i++) {
+        SABOT_TRY(sabot_aggregating_add(context, test.aggregating[i], &id));
+        if (id == 6)
+            SABOT_TRY(sabot_aggregating_merge(context, test.aggregating[i],
+                                              i == 0 ? (const void *)&other : (const void *)&sum));
+    }
+    assert_true(sabot_aggregating_result(context, test.aggregating[0], &real));
+    note((int64_t)(2 * real));
+    for (int i = 1; i < 5; i++) {
+        assert_true(sabot_aggregating_result(context, test.aggregating[i], &number));
+        note(number);
+    }
+    assert_true(sabot_aggregating_result(context, test.aggregating[5], &real));
+    note((int64_t)(4 * real));
+    return SABOT_OK;
+}
+
+static void aggregating_state_makes_a_result_of_its_accumulator(void **state)
+{
+    static const int64_t expected[] = {9, 3, 3, 3, 1, 12, 145, 109, 3, 100, 4, 109};
+
+    begin(*state, declare_aggregating, use_aggregating);
+    send(*state, "k", 3, 1);
+    send(*state, "k", 6, 2);
+    finish_well(*state);
+    expect_notes(expected, 12);
 }
 
 static void declare_with_ttl(sabot_agent *agent)
@@ -693,6 +850,16 @@ static void one_name_for_two(sabot_agent *agent)
     assert_null(sabot_agent_map(agent, "same", NULL));
 }
 
+static void reducing_without_function(sabot_agent *agent)
+{
+    assert_null(sabot_agent_reducing(agent, "longest", &number_schema, NULL));
+}
+
+static void reducing_to_a_mean(sabot_agent *agent)
+{
+    assert_null(sabot_agent_reducing_int64(agent, "mean", SABOT_MEAN));
+}
+
 static const struct {
     void (*declare)(sabot_agent *agent);
     const char *text;
@@ -701,6 +868,8 @@ static const struct {
     {ttl_of_nothing, "state map: time to live of 0 ms"},
     {ttl_of_a_timer, "timer timer can't have a time to live"},
     {timer_without_function, "timer timer has no function"},
+    {reducing_without_function, "state longest lacks its schema or a function"},
+    {reducing_to_a_mean, "state mean: 5 is no sabot_builtin of this kind of state"},
     {one_name_for_two, "state same is declared twice"},
 };
 
@@ -725,6 +894,10 @@ int main(void)
         STATE_TEST(a_blob_has_any_size_and_is_of_its_key),
         STATE_TEST(a_list_keeps_its_order),
         STATE_TEST(a_map_is_walked_in_order_of_its_keys),
+        STATE_TEST(reducing_state_folds_values_into_one),
+        STATE_TEST(a_function_that_fails_fails_the_record),
+        STATE_TEST(a_sum_does_not_overflow_unseen),
+        STATE_TEST(aggregating_state_makes_a_result_of_its_accumulator),
         STATE_TEST(what_has_expired_is_not_seen),
         STATE_TEST(timers_of_event_time_fire_in_order_and_at_the_end),
         STATE_TEST(a_timer_fires_when_the_watermark_has_come),
