@@ -182,7 +182,7 @@ static void format_mark(const struct sb_commit_mark *mark, char text[MARK_SIZE])
 /* Only what format_mark() would have written. */
 static bool parse_mark(const char *text, struct sb_commit_mark *mark_out)
 {
-    enum { NUMBER_SIZE = 1 + 16 };
+    const size_t number_size = 1 + 16;
     const char *numbers = text + sizeof MARK_PREFIX - 1;
     char again[MARK_SIZE];
 
@@ -190,9 +190,9 @@ static bool parse_mark(const char *text, struct sb_commit_mark *mark_out)
         return false;
     *mark_out = (struct sb_commit_mark){
         .id = (int64_t)strtoull(numbers, NULL, 16),
-        .nonce = strtoull(numbers + NUMBER_SIZE, NULL, 16),
-        .checksum = strtoull(numbers + 2 * NUMBER_SIZE, NULL, 16),
-        .owner = strtoull(numbers + 3 * NUMBER_SIZE, NULL, 16),
+        .nonce = strtoull(numbers + number_size, NULL, 16),
+        .checksum = strtoull(numbers + 2 * number_size, NULL, 16),
+        .owner = strtoull(numbers + 3 * number_size, NULL, 16),
     };
     format_mark(mark_out, again);
     return mark_out->id > 0 && strcmp(text, again) == 0;

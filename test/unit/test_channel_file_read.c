@@ -334,6 +334,9 @@ static void reading_goes_on_at_a_position(void **state)
     assert_int_equal(stage_try_reader(stage, channel, 15, &reader), SABOT_ERR_NOT_FOUND);
     stage_assert_error(stage, "/in: there is no byte 15 to read on from, it has 14 bytes");
     assert_null(reader);
+    assert_int_equal(stage_try_reader(stage, channel, 5, &reader), SABOT_ERR_NOT_FOUND);
+    stage_assert_error(stage, "/in: byte 5, to read on from, is in the middle of a line");
+    assert_null(reader);
     FILES->close(channel);
 }
 

@@ -368,6 +368,34 @@ static void test_who_had_the_folder_before_finds_out(void **state)
     assert_int_equal(sb_ckpt_check_owner(&f->folder, 8, &error), SABOT_OK);
 }
 
+/* --- The folder above ------------------------------------------------------------------------- */
+
+static char synced[64];
+
+static sabot_status note_sync(void *self, const char *path, sabot_error *error)
+{
+    (void)self;
+    (void)error;
+    (void)snprintf(synced, sizeof synced, "%s", path);
+    return SABOT_OK;
+}
+
+static void test_a_name_is_safe_when_the_folder_above_is_synced(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"/dir", "/"},  {"/dir/", "/"},  {"/a/b", "/a"},   {"/a//b//", "/a"},
+        {"state", "."}, {"state/", "."}, {"a/b/c", "a/b"}, {"./x", "."},
+    };
+    const struct sb_env_type type = {.directory_sync = note_sync};
+    const struct sb_env env = {.type = &type};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        assert_int_equal(sb_sync_above(&env, pairs[i][0], NULL), SABOT_OK);
+        assert_string_equal(synced, pairs[i][1]);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -381,6 +409,7 @@ int main(void)
         TEST(test_a_damaged_disk_keeps_what_was_written_before),
         TEST(test_each_call_of_a_start_can_fail),
         TEST(test_who_had_the_folder_before_finds_out),
+        cmocka_unit_test(test_a_name_is_safe_when_the_folder_above_is_synced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
