@@ -435,6 +435,8 @@ static sabot_status build(sabot_app *app, const sabot_app_entry *entry, sabot_er
         (void)sabot_app_fail(app, status, "its build function returned %s",
                              sabot_status_name(status));
     check_whole(app);
+    if (!sb_app_failed(app))
+        sb_app_place_states(app);
     if (sb_app_failed(app))
         return sabot_raise(error, app->error.status, "app %s: %s", app->name, app->error.text);
     return sb_config_check_unused(app->config, app->name, error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app_parts.h - what the files that build an app share (app.c, app_state.c).
+/* app_parts.h - what the files that build an app share (app.c, app_state.c, app_backend.c).
  *
  * Threads: the one that builds the app. Memory: the app's arena. */
 #ifndef SB_API_APP_PARTS_H
@@ -23,5 +23,11 @@ struct sb_schema *sb_app_schema(sabot_app *app,
                                 const char *name,
                                 const sabot_schema *table,
                                 enum sb_schema_use use);
+
+/* The words of the option `state`. */
+enum { SB_STATE_IN_MEMORY = 0, SB_STATE_IN_ROCKSDB = 1 };
+
+/* Decide for every state where it is kept; an option for no state fails the app. */
+void sb_app_place_states(sabot_app *app);
 
 #endif

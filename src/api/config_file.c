@@ -121,8 +121,7 @@ static sabot_status on_scalar(void *context,
     char place[320];
 
     /* "kafka:" with nothing below it, all of it commented out, is no mistake. */
-    if (value == NULL && strchr(name, '.') == NULL && sb_option_find(name) == NULL &&
-        sb_option_is_grouped(name))
+    if (value == NULL && strchr(name, '.') == NULL && sb_option_is_grouped(name))
         return SABOT_OK;
     if (value == NULL)
         return sabot_raise(error, SABOT_ERR_CONFIG, "%.64s has no value", name);

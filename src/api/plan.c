@@ -169,6 +169,23 @@ static void group_agents(const struct sb_plan *plan, uint32_t groups[SB_APP_AGEN
     }
 }
 
+/* Sabot has one place for state so far. */
+static sabot_status check_backends(const struct sb_plan *plan, sabot_error *error)
+{
+    for (uint32_t i = 0; i < plan->app->agent_count; i++) {
+        const sabot_agent *agent = plan->app->agents[i];
+
+        for (uint32_t state = 0; state < agent->state_count; state++) {
+            if (!agent->states[state].in_memory)
+                return sabot_raise(error, SABOT_ERR_UNSUPPORTED,
+                                   "agent %s: state %s is to be kept in RocksDB, which this Sabot "
+                                   "doesn't have: use state=memory",
+                                   agent->name, agent->states[state].name);
+        }
+    }
+    return SABOT_OK;
+}
+
 /* --- Graphs --------------------------------------------------------------------------------------
  */
 
@@ -377,6 +394,7 @@ static sabot_status fill(struct sb_plan *plan,
     const sabot_app *app = plan->app;
     uint32_t groups[SB_APP_AGENTS_MAX];
 
+    SABOT_TRY(check_backends(plan, error));
     SABOT_TRY(sb_account_create(plan->env, (uint64_t)sb_config_int64(app->config, "memory"),
                                 &plan->account, error));
     note_use(plan);

@@ -886,6 +886,46 @@ static void bad_declarations_are_refused(void **state)
     }
 }
 
+/* --- Where it is kept ----------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *option;
+    const char *value;
+    sabot_status status;
+    const char *text;
+} places[] = {
+    {"state", "memory", SABOT_OK, ""},
+    {"states.worker.map.backend", "memory", SABOT_OK, ""},
+    {"states.worker.map.backend", "disk", SABOT_ERR_CONFIG, "expected memory or rocksdb"},
+    {"states.worker.mop.backend", "memory", SABOT_ERR_CONFIG, "the app has no such state"},
+    {"states.worker.map", "memory", SABOT_ERR_CONFIG, "the app has no such state"},
+};
+
+static void a_place_is_given_for_all_states_or_for_one(void **state)
+{
+    struct rig *rig = *state;
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        sabot_config *config = sabot_config_create(NULL);
+        sabot_status status;
+
+        test.declare = declare_all;
+        assert_int_equal(sabot_config_set(config, SABOT_FROM_OPTION, places[i].option,
+                                          places[i].value, &rig->error),
+                         SABOT_OK);
+        status = sb_run_create(&rig->env, &app, config, &rig->run, &rig->error);
+        assert_int_equal(status, places[i].status);
+        if (status == SABOT_OK)
+            sabot_run_destroy(rig->run);
+        else if (strstr(rig->error.text, places[i].text) == NULL)
+            fail_msg("\"%s\" is not in: %s", places[i].text, rig->error.text);
+        sabot_config_destroy(config);
+    }
+    assert_int_not_equal(
+        sabot_config_set(rig->config, SABOT_FROM_OPTION, "state", "disk", &rig->error), SABOT_OK);
+}
+
 #define STATE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -908,6 +948,7 @@ int main(void)
         STATE_TEST(bad_use_fails_the_record_and_says_why),
         STATE_TEST(nothing_can_be_done_outside_of_a_call),
         STATE_TEST(bad_declarations_are_refused),
+        STATE_TEST(a_place_is_given_for_all_states_or_for_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
