@@ -146,9 +146,10 @@ static void os_crash_point(void *self, const char *label)
         return;
     if (atomic_fetch_add_explicit(&os->crash_calls, 1, memory_order_relaxed) + 1 != os->crash_hit)
         return;
-    /* SIGKILL, as by the kernel: no handler, no exit function, no buffer is written. */
-    (void)kill(getpid(), SIGKILL);
-    for (;;)
+    /* SIGKILL, as by the kernel: no handler, no exit function, no buffer is written. After SIGSTOP
+     * somebody lets it go on. */
+    (void)kill(getpid(), os->crash_signal);
+    while (os->crash_signal == SIGKILL)
         (void)pause();
 }
 
@@ -244,14 +245,14 @@ static const struct sb_env_type os_type = {
     .memory_peak = os_memory_peak,
 };
 
-/* SABOT_CRASH_AT=label:hit */
-static sabot_status plan_crash(struct sb_os *os, sabot_error *error)
+/* SABOT_CRASH_AT=label:hit, or SABOT_STOP_AT for a process that freezes there. */
+static sabot_status plan_crash(struct sb_os *os, const char *name, int number, sabot_error *error)
 {
-    const char *plan = getenv("SABOT_CRASH_AT");
+    const char *plan = getenv(name);
     const char *colon;
     char *end = NULL;
 
-    if (plan == NULL || *plan == '\0')
+    if (plan == NULL || *plan == '\0' || os->crash_label != NULL)
         return SABOT_OK;
     colon = strrchr(plan, ':');
     errno = 0;
@@ -259,12 +260,13 @@ static sabot_status plan_crash(struct sb_os *os, sabot_error *error)
         os->crash_hit = strtoull(colon + 1, &end, 10);
     if (end == NULL || *end != '\0' || errno != 0)
         return sabot_raise(error, SABOT_ERR_CONFIG,
-                           "SABOT_CRASH_AT=%s: expected label:hit with a hit from 1 on, "
-                           "as in txn.before_commit:2",
-                           plan);
+                           "%s=%s: expected label:hit with a hit from 1 on, as in "
+                           "txn.before_commit:2",
+                           name, plan);
+    os->crash_signal = number;
     os->crash_label = sb_string_copy_size(&os->env, plan, (size_t)(colon - plan));
     if (os->crash_label == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for SABOT_CRASH_AT");
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for %s", name);
     return SABOT_OK;
 }
 
@@ -288,7 +290,10 @@ sabot_status sb_os_env_create(struct sb_env **env_out, sabot_error *error)
     os->log_erases = erases_lines(STDERR_FILENO);
     os->spinners_max = processors > 1 ? (uint32_t)processors / 2 : 0;
 
-    const sabot_status status = plan_crash(os, error);
+    sabot_status status = plan_crash(os, "SABOT_CRASH_AT", SIGKILL, error);
+
+    if (status == SABOT_OK)
+        status = plan_crash(os, "SABOT_STOP_AT", SIGSTOP, error);
     if (status != SABOT_OK) {
         free(os);
         return status;

@@ -16,6 +16,7 @@ struct sb_os {
     _Atomic uint64_t fail_from;   /* number of the first allocation that fails; 0: none */
     char *crash_label;            /* NULL: no crash is planned */
     uint64_t crash_hit;           /* the call that ends the process, from 1 */
+    int crash_signal;             /* SIGKILL, or SIGSTOP for one that freezes */
     _Atomic uint64_t crash_calls;
     bool log_erases;           /* stderr is a terminal, where a live line may stand */
     uint32_t spinners_max;     /* threads that may spin at once: never all processors */
