@@ -117,7 +117,9 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_create(const sabot_app_entry *
 /* Start the threads. Wait then until the run has ended or `timeout_ms` (-1: no limit) has passed.
  * Wait returns SABOT_AGAIN  it goes on
  *              SABOT_END    every input has ended, or the run was stopped, and all output is out
- *              an error     the run has failed; all threads have come to rest */
+ *              an error     the run has failed; all threads have come to rest. With
+ *                           error->retriable a new run of the same app, without checkpoint.reset,
+ *                           goes on from the last checkpoint */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_start(sabot_run *run, sabot_error *error);
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_wait(sabot_run *run,
                                                        int64_t timeout_ms,

@@ -407,6 +407,21 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     return sb_step_again();
 }
 
+/* Whether the commit has come through is not known. Another worker has taken over: that is the end.
+ * Else the broker has given up on us, and a new run finds out what was committed and goes on. */
+static struct sb_step lose(struct sb_coordinator *coordinator, const sabot_error *why)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    sabot_error taken;
+
+    sb_crash_point(config->env, "txn.lost");
+    coordinator->error = *why;
+    coordinator->error.retriable = true;
+    if (sb_ckpt_check_owner(config->folder, config->owner, &taken) == SABOT_ERR_FENCED)
+        coordinator->error = taken;
+    return over(coordinator);
+}
+
 static struct sb_step commit(struct sb_coordinator *coordinator)
 {
     struct sb_commit *transaction = coordinator->config.commit;
@@ -423,8 +438,7 @@ static struct sb_step commit(struct sb_coordinator *coordinator)
         sb_control_committed(control_of(coordinator), bytes);
         return complete(coordinator);
     }
-    coordinator->error = error; /* fenced, or unknown: the next incarnation finds out */
-    return over(coordinator);
+    return lose(coordinator, &error);
 }
 
 struct sb_step sb_coordinator_step(struct sb_coordinator *coordinator)

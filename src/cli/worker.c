@@ -8,6 +8,7 @@
 enum {
     REDRAW_MS = 250,
     FIRST_LOOK_MS = 10, /* until then: the first lines come at once */
+    RUNS_MAX = 5,       /* one behind the other without a checkpoint between them */
 };
 
 /* How a failed call ends the process: a run that never began did not start. */
@@ -100,6 +101,33 @@ static int end(sabot_run *run, sabot_status status, bool as_json, const sabot_er
     return code;
 }
 
+/* Has the run been lost on the way to the broker, and is another one likely to fare better? Who was
+ * fenced twice in a row shares the id with somebody who is alive. `fruitless` counts. */
+static bool is_lost(sabot_run *run, sabot_status status, const sabot_error *error, int *fruitless)
+{
+    sabot_run_stats stats;
+
+    if (status == SABOT_END || !error->retriable || cli_signals_seen() != 0)
+        return false;
+    sabot_run_get_stats(run, &stats);
+    *fruitless = stats.checkpoints > 0 ? 1 : *fruitless + 1;
+    return stats.started && *fruitless < (status == SABOT_ERR_FENCED ? 2 : RUNS_MAX);
+}
+
+/* Put a new run into the place of one that was lost. */
+static sabot_status begin_anew(const struct cli_setup *setup,
+                               const char *why,
+                               sabot_run **run,
+                               sabot_error *error)
+{
+    (void)fprintf(stderr, "%s\ngoing on from the last checkpoint\n", why);
+    sabot_run_destroy(*run);
+    *run = NULL;
+    SABOT_TRY(
+        sabot_config_set(setup->config, SABOT_FROM_OPTION, "checkpoint.reset", "false", error));
+    return sabot_run_create(setup->entry, setup->config, run, error);
+}
+
 int cli_worker(const struct cli_setup *setup, const struct cli_args *args)
 {
     const bool as_json = cli_args_value(args, "json") != NULL;
@@ -107,6 +135,7 @@ int cli_worker(const struct cli_setup *setup, const struct cli_args *args)
     struct progress progress = {.is_described = false};
     sabot_run *run;
     sabot_status status;
+    int fruitless = 0;
     int code;
 
     status = sabot_run_create(setup->entry, setup->config, &run, &error);
@@ -121,6 +150,15 @@ int cli_worker(const struct cli_setup *setup, const struct cli_args *args)
     /* Records that scroll by on the same terminal leave no place for a line. */
     cli_live_init(&progress.live, !(sabot_run_uses_stdout(run) && isatty(STDOUT_FILENO) == 1));
     status = start_and_wait(run, &progress, &error);
+    while (is_lost(run, status, &error, &fruitless)) {
+        sabot_error why = error;
+
+        progress.is_described = false;
+        status = begin_anew(setup, why.text, &run, &error);
+        if (status != SABOT_OK)
+            return cli_fail(code_of(status, false), "%s", error.text);
+        status = start_and_wait(run, &progress, &error);
+    }
     code = end(run, status, as_json, &error);
     sabot_run_destroy(run);
     return code;
