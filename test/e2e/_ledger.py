@@ -6,6 +6,7 @@ topic of transfers, and run beside each other.
 """
 import collections
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -142,6 +143,18 @@ class Bank:
         return done.stdout
 
 
+def has_stopped(worker):
+    """Wait until a worker has stopped, or has ended."""
+    return os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_code == os.CLD_STOPPED
+
+
+def go_on(worker):
+    """Let it go on, also from a point where it stops again."""
+    while has_stopped(worker):
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
+        worker.send_signal(signal.SIGCONT)
+
+
 class Ledger:
     """One pipeline and its workers."""
 
@@ -170,11 +183,13 @@ class Ledger:
             command += ["-O", f"{key}={value}"]
         return command + self.options + list(arguments)
 
-    def start(self, *arguments, crash="", fast=False):
-        """A worker that may be killed at a crash point, "label:hit"."""
+    def start(self, *arguments, crash="", stop="", fast=False):
+        """A worker that may be killed or stopped at a crash point, "label:hit"."""
         environment = clean_environment()
         if crash:
             environment["SABOT_CRASH_AT"] = crash
+        if stop:
+            environment["SABOT_STOP_AT"] = stop
         command = self.command(arguments, 0 if fast else self.pause_ms)
         worker = subprocess.Popen(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -200,12 +215,13 @@ class Ledger:
         if self.finish(self.start(crash=point), (-signal.SIGKILL, 0), what).code == 0:
             raise TooFast(f"{what} has never been there")
 
-    def run_to_the_end(self, tries=5):
-        """As a supervisor does: what ended for a reason that may pass is started again."""
-        for _ in range(tries - 1):
-            if self.run(codes=(0, 1)).code == 0:
-                return
-        self.run()
+    def freeze(self, point):
+        """A worker that has stopped at a crash point."""
+        worker = self.start(stop=point)
+        if not has_stopped(worker):
+            self.finish(worker)
+            raise TooFast(f"the worker with SABOT_STOP_AT={point} has never been there")
+        return worker
 
     def entries(self):
         """What a reader of committed records sees up to the end of the topic; no transaction stays open before it."""

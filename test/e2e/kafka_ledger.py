@@ -9,18 +9,20 @@ SABOT_LONG=1 runs more than 300.
 import concurrent.futures
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
 import time
 import unittest
 
-from _ledger import Bank, Ledger, TooFast, Transfers, Wrong, check
+from _ledger import Bank, Ledger, TooFast, Transfers, Wrong, check, go_on
 
 SEED = int(os.environ.get("SABOT_LEDGER_SEED") or random.SystemRandom().randrange(1 << 32))
 LONG = os.environ.get("SABOT_LONG") == "1"
 ONLY = os.environ.get("SABOT_LEDGER_ONLY", "")
 GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+TXN_TIMEOUT_S = 10  # of Sabot's transactions
 AT_ONCE = 4  # schedules beside each other: they wait for the broker and the disk most of the time
 
 # In the order in which a checkpoint meets them.
@@ -36,6 +38,8 @@ RUNNING = """
 """.split()
 # Met once in a process.
 ONCE = {"txn.before_fence", "txn.fenced", "txn.offsets_read", "restore.owner_written", "restore.owner_taken"}
+# Where a transaction is in each of its states.
+FREEZING = ["txn.before_begin", "txn.begun", "txn.offsets_sent", "txn.produced", "txn.in_commit", "txn.committed"]
 # In the order in which a worker meets them that goes on from a checkpoint.
 RESTORING = """
     txn.before_fence txn.fenced txn.offsets_read restore.owner_written restore.owner_taken restore.manifest_read
@@ -43,6 +47,11 @@ RESTORING = """
 """.split()
 # Met often in one recovery.
 MANY = {"restore.shard"}
+
+
+def wait_s(seconds):
+    """A time that must pass, because the broker measures it."""
+    select.select([], [], [], seconds)
 
 
 class Schedule:
@@ -124,7 +133,66 @@ class Exactly(unittest.TestCase):
         self.run_schedules([Schedule(f"again-{label}-{times}", act_at(label, times))
                             for label in RESTORING for times in ((1, 2, 5) if LONG else (1, 5))])
 
+    # --- The broker ---------------------------------------------------------------------------------
+
+    def break_broker(self, count, name, act, **options):
+        """Ledgers beside each other; when each of them has booked something, the broker they share comes to harm."""
+        chance = random.Random(f"{SEED} {name}")
+        ledgers = [Ledger(self.bank, f"{name}-{i}", threads=chance.choice((1, 2)), partitions=chance.choice((1, 3)),
+                          pause_ms=5, **options) for i in range(count)]
+        anew = 0
+        try:
+            workers = [ledger.start() for ledger in ledgers]
+            for ledger, worker in zip(ledgers, workers):
+                ledger.wait_for_entries(worker, chance.randint(1, 120))
+            act()
+            for ledger, worker in zip(ledgers, workers):
+                anew += "going on from the last checkpoint" in ledger.finish(worker).err
+                ledger.check()
+            print(f"{name}: {count} schedules, {anew} workers went on from their checkpoint", file=sys.stderr)
+        except (Wrong, subprocess.SubprocessError) as error:
+            self.fail(f"{name}, SABOT_LEDGER_SEED={SEED}: {error}\n" + "\n".join(
+                text for ledger in ledgers for text in ledger.runs))
+        finally:
+            for ledger in ledgers:
+                ledger.end()
+
+    def test_the_broker_is_killed_and_restarted(self):
+        def act():
+            self.bank.broker.kill()
+            self.bank.broker.restart()
+
+        for turn in range(4 if LONG else 1):
+            self.break_broker(6, f"broker-kill-{turn}", act)
+
+    def test_the_broker_stops_for_longer_than_a_transaction_may_take(self):
+        def act():
+            self.bank.broker.pause()
+            wait_s(TXN_TIMEOUT_S + 2)
+            self.bank.broker.resume()
+
+        for turn in range(2 if LONG else 1):
+            self.break_broker(6, f"broker-pause-{turn}", act)
+
     # --- Workers ------------------------------------------------------------------------------------
+
+    def test_a_worker_freezes_for_longer_than_its_transaction_may_take(self):
+        """The broker gives the transaction up; the worker reads what was committed, and goes on from there."""
+        ledgers = [Ledger(self.bank, f"frozen-{label}") for label in FREEZING]
+        try:
+            workers = [ledger.freeze(f"{label}:2") for label, ledger in zip(FREEZING, ledgers)]
+            wait_s(TXN_TIMEOUT_S + 2)
+            for ledger, worker in zip(ledgers, workers):
+                go_on(worker)
+                anew = "going on from the last checkpoint" in ledger.finish(worker).err
+                print(f"{ledger.name}: {'anew' if anew else 'went on'}", file=sys.stderr)
+                ledger.check()
+        except (Wrong, subprocess.SubprocessError) as error:
+            self.fail(f"SABOT_LEDGER_SEED={SEED}: {error}\n" + "\n".join(
+                text for ledger in ledgers for text in ledger.runs))
+        finally:
+            for ledger in ledgers:
+                ledger.end()
 
     def test_a_worker_is_told_to_stop_again_and_again(self):
         def act(ledger, chance):
@@ -149,22 +217,19 @@ class Exactly(unittest.TestCase):
         self.run_schedules([Schedule(f"kill9-{i}", act) for i in range(40 if LONG else 6)])
 
     def test_a_frozen_twin_that_wakes_up_harms_nobody(self):
-        def act(ledger, chance):
-            frozen = ledger.start()
-            ledger.wait_for_entries(frozen, chance.randint(1, 400))
-            frozen.send_signal(signal.SIGSTOP)
-            if chance.random() < 0.5:
-                ledger.run()
-                frozen.send_signal(signal.SIGCONT)
+        def act_at(label):
+            def act(ledger, chance):
+                frozen = ledger.freeze(f"{label}:{chance.randint(1, 3)}")
+                successor = ledger.start(fast=chance.random() < 0.5)
+                ledger.wait_for_entries(successor)
+                go_on(frozen)
                 ledger.finish(frozen, (3,), "the frozen worker")
-                return
-            successor = ledger.start()
-            ledger.wait_for_entries(successor, 1)
-            frozen.send_signal(signal.SIGCONT)
-            ledger.finish(frozen, (3,), "the frozen worker")
-            ledger.finish(successor, (0,), "the worker that had taken over")
+                ledger.finish(successor, (0,), "the worker that had taken over")
+            return act
 
-        self.run_schedules([Schedule(f"twin-{i}", act) for i in range(20 if LONG else 6)])
+        labels = RUNNING if LONG else FREEZING + ["ckpt.before_write", "ckpt.durable", "ckpt.remove_manifest_gone"]
+        self.run_schedules([Schedule(f"twin-{label}", act_at(label), options=["-O", "checkpoint.keep=1"])
+                            for label in labels if label not in ONCE])
 
     # --- Offsets ------------------------------------------------------------------------------------
 
