@@ -6,7 +6,13 @@
  * are equal. Reports are served by whoever writes or flushes next; librdkafka wakes the writers
  * that wait when there are some, so that no thread stands by for them.
  *
- *   write --librdkafka's queue (copied)--> broker --report--> on_delivery
+ *   write --wave (copied)--> librdkafka's queue (copied) --> broker --report--> on_delivery
+ *
+ * Waves: small records are gathered until they are flushed, and leave when the wave before them has
+ * been reported, or when there are many. Few records leave at once, many in few requests. It is
+ * what "linger" is for in librdkafka, but without its price: with none its thread spins while
+ * requests are under way, with one every record waits. In a transaction there are no waves: what
+ * was written must be in it when it commits.
  *
  * A record that could not be delivered for good makes its writer fail, with the first such error,
  * at each later write and flush; in a transaction until the next one begins. Records that were
@@ -26,6 +32,19 @@
 #include <librdkafka/rdkafka.h>
 
 #include "base/hash.h"
+
+enum {
+    WAVE_BYTES_MAX = 256 * 1024,
+    WAVE_RECORD_MAX = 16 * 1024, /* bytes; a larger one goes by itself */
+};
+
+/* A record in a wave; its key and value lie behind it. */
+struct waiting {
+    int64_t timestamp_ms;
+    uint32_t key_size;   /* UINT32_MAX: no key */
+    uint32_t value_size; /* UINT32_MAX: no value */
+    int32_t partition;
+};
 
 /* What became of the records of one writer. */
 struct tally {
@@ -52,7 +71,10 @@ struct sb_writer {
     struct tally *tally;
     rd_kafka_topic_t *topic;
     int32_t partition_count;
-    int32_t turn; /* the partition of the next record without a key */
+    int32_t turn; /* the partition of the last record without a key */
+    bool has_waves;
+    struct sb_buffer wave;
+    size_t wave_sent; /* bytes of it that have left */
 };
 
 /* --- Producers -------------------------------------------------------------------------------- */
@@ -147,6 +169,16 @@ static const char *advice_for(rd_kafka_resp_err_t code)
     }
 }
 
+/* The first failure stays. */
+static void note_failure(struct tally *tally, const sabot_error *error)
+{
+    sb_lock_take(&tally->producer->lock);
+    if (!atomic_load(&tally->has_failed))
+        tally->failure = *error;
+    atomic_store(&tally->has_failed, true);
+    sb_lock_drop(&tally->producer->lock);
+}
+
 static void fail(struct tally *tally, const rd_kafka_message_t *message)
 {
     struct sb_kafka_producer *producer = tally->producer;
@@ -162,11 +194,7 @@ static void fail(struct tally *tally, const rd_kafka_message_t *message)
                           ": a record of %zu bytes was not delivered: %s%s",
                           rd_kafka_topic_name(message->rkt), channel->brokers, message->partition,
                           message->len, rd_kafka_err2str(message->err), advice_for(message->err));
-    sb_lock_take(&producer->lock);
-    if (!atomic_load(&tally->has_failed))
-        tally->failure = error;
-    atomic_store(&tally->has_failed, true);
-    sb_lock_drop(&producer->lock);
+    note_failure(tally, &error);
 }
 
 /* One record is done for. By whichever thread serves the reports. */
@@ -240,6 +268,8 @@ sabot_status sb_kafka_writer_open(struct sb_channel *channel,
     if (writer != NULL) {
         writer->channel = channel;
         writer->partition_count = channel->partition_count;
+        writer->has_waves = txn == NULL;
+        sb_buffer_init(&writer->wave, channel->env);
         writer->producer = txn == NULL ? channel->producer : sb_kafka_txn_producer(txn);
         writer->tally = tally_create(writer->producer, waker);
         writer->topic = rd_kafka_topic_new(writer->producer->client->handle, channel->topic, NULL);
@@ -263,6 +293,7 @@ void sb_kafka_writer_close(struct sb_writer *writer)
     }
     if (writer->topic != NULL)
         rd_kafka_topic_destroy(writer->topic);
+    sb_buffer_reset(&writer->wave);
     sb_free(writer->channel->env, writer, sizeof *writer);
 }
 
@@ -379,19 +410,15 @@ static sabot_status check_record(const struct sb_writer *writer,
     return SABOT_OK;
 }
 
-sabot_status sb_kafka_write(struct sb_writer *writer,
-                            const struct sb_record *record,
-                            sabot_error *error)
+/* Hand one record to librdkafka. SABOT_AGAIN: its queue is full. */
+static sabot_status hand_over(struct sb_writer *writer,
+                              const struct sb_record *record,
+                              int32_t partition,
+                              sabot_error *error)
 {
     struct tally *tally = writer->tally;
-    const int32_t turn = writer->turn;
     rd_kafka_resp_err_t code;
-    int32_t partition;
 
-    if (atomic_load_explicit(&tally->has_failed, memory_order_acquire))
-        return forward_failure(writer, error);
-    SABOT_TRY(check_record(writer, record, error));
-    partition = choose_partition(writer, record);
     /* Counted first: its report may come before produce() returns. */
     atomic_fetch_add(&tally->written, 1);
     code = produce(writer, record, partition);
@@ -403,23 +430,140 @@ sabot_status sb_kafka_write(struct sb_writer *writer,
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return SABOT_OK;
     atomic_fetch_sub(&tally->written, 1);
-    writer->turn = turn;
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
         return SABOT_AGAIN;
     return raise_produce(writer, record, partition, code, error);
+}
+
+/* --- Waves ------------------------------------------------------------------------------------ */
+
+static bool fits_wave(const struct sb_writer *writer, const struct sb_record *record)
+{
+    return writer->has_waves && record->header_count == 0 &&
+           record->key.size + record->value.size <= WAVE_RECORD_MAX;
+}
+
+static sabot_status join_wave(struct sb_writer *writer,
+                              const struct sb_record *record,
+                              int32_t partition)
+{
+    struct sb_buffer *wave = &writer->wave;
+    const struct waiting waiting = {
+        .timestamp_ms = record->timestamp_ms,
+        .key_size = record->key.data == NULL ? UINT32_MAX : (uint32_t)record->key.size,
+        .value_size = record->value.data == NULL ? UINT32_MAX : (uint32_t)record->value.size,
+        .partition = partition,
+    };
+
+    SABOT_TRY(sb_buffer_reserve(wave, sizeof waiting + record->key.size + record->value.size));
+    SABOT_TRY(sb_buffer_append(wave, &waiting, sizeof waiting));
+    if (record->key.data != NULL)
+        SABOT_TRY(sb_buffer_append(wave, record->key.data, record->key.size));
+    if (record->value.data != NULL)
+        SABOT_TRY(sb_buffer_append(wave, record->value.data, record->value.size));
+    return SABOT_OK;
+}
+
+/* The text at `*at` of the wave, and behind it. */
+static sabot_text next_text(const struct sb_buffer *wave, size_t *at, uint32_t size)
+{
+    const sabot_text text = {(const char *)wave->data + *at, size};
+
+    if (size == UINT32_MAX)
+        return (sabot_text){NULL, 0};
+    *at += size;
+    return text;
+}
+
+/* Send what is left of the wave. SABOT_AGAIN: not all of it. */
+static sabot_status send_wave(struct sb_writer *writer, sabot_error *error)
+{
+    while (writer->wave_sent < writer->wave.size) {
+        size_t at = writer->wave_sent;
+        struct waiting waiting;
+        struct sb_record record = {0};
+
+        SB_ASSERT(at + sizeof waiting <= writer->wave.size);
+        memcpy(&waiting, writer->wave.data + at, sizeof waiting);
+        at += sizeof waiting;
+        record.timestamp_ms = waiting.timestamp_ms;
+        record.key = next_text(&writer->wave, &at, waiting.key_size);
+        record.value = next_text(&writer->wave, &at, waiting.value_size);
+        SABOT_TRY(hand_over(writer, &record, waiting.partition, error));
+        writer->wave_sent = at;
+    }
+    writer->wave.size = 0;
+    writer->wave_sent = 0;
+    return SABOT_OK;
+}
+
+/* Send the wave on behalf of a later call: an error is one of an earlier record, for good. */
+static sabot_status send_earlier(struct sb_writer *writer, sabot_error *error)
+{
+    sabot_error failure;
+    const sabot_status status = send_wave(writer, &failure);
+
+    if (status == SABOT_OK || status == SABOT_AGAIN)
+        return status;
+    note_failure(writer->tally, &failure);
+    return forward_failure(writer, error);
+}
+
+/* --- Writing ---------------------------------------------------------------------------------- */
+
+static sabot_status pass_on(struct sb_writer *writer,
+                            const struct sb_record *record,
+                            sabot_error *error)
+{
+    const int32_t partition = choose_partition(writer, record);
+    const bool waits = fits_wave(writer, record);
+
+    if (!waits || writer->wave.size >= WAVE_BYTES_MAX)
+        SABOT_TRY(send_earlier(writer, error));
+    if (!waits)
+        return hand_over(writer, record, partition, error);
+    if (join_wave(writer, record, partition) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a record of %zu bytes",
+                           record->key.size + record->value.size);
+    return SABOT_OK;
+}
+
+sabot_status sb_kafka_write(struct sb_writer *writer,
+                            const struct sb_record *record,
+                            sabot_error *error)
+{
+    const int32_t turn = writer->turn;
+    sabot_status status;
+
+    if (atomic_load_explicit(&writer->tally->has_failed, memory_order_acquire))
+        return forward_failure(writer, error);
+    SABOT_TRY(check_record(writer, record, error));
+    status = pass_on(writer, record, error);
+    if (status != SABOT_OK)
+        writer->turn = turn;
+    return status;
+}
+
+static bool is_under_way(const struct tally *tally)
+{
+    return atomic_load(&tally->reported) != atomic_load(&tally->written);
 }
 
 sabot_status sb_kafka_flush(struct sb_writer *writer, sabot_error *error)
 {
     struct tally *tally = writer->tally;
 
-    if (atomic_load(&tally->reported) != atomic_load(&tally->written)) {
+    if (is_under_way(tally)) {
         atomic_store(&tally->is_waiting, true);
         (void)rd_kafka_poll(writer->producer->client->handle, 0);
     }
     if (atomic_load_explicit(&tally->has_failed, memory_order_acquire))
         return forward_failure(writer, error);
-    if (atomic_load(&tally->reported) != atomic_load(&tally->written))
+    if (!is_under_way(tally) && writer->wave.size > 0) {
+        atomic_store(&tally->is_waiting, true);
+        SABOT_TRY(send_earlier(writer, error));
+    }
+    if (is_under_way(tally))
         return SABOT_AGAIN;
     atomic_store(&tally->is_waiting, false);
     return sb_kafka_fatal(writer->producer->client, "can't flush", error);
