@@ -102,7 +102,7 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_blob_clear(sabot_context *context,
 /* A walk over a list or map; good until the callback returns. Adding and removing meanwhile is
  * allowed: a removed entry is not returned, a new one may or may not be. */
 typedef struct sabot_cursor {
-    uint64_t opaque[16];
+    uint64_t opaque[20];
 } sabot_cursor;
 
 /* `schema` of the elements; NULL: bytes of any size. */

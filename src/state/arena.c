@@ -183,6 +183,8 @@ void *sb_pool_take(struct sb_pool *pool, uint32_t chunks)
                                            bytes < REGION_SIZE ? SB_CHUNK_SIZE : REGION_SIZE);
     if (memory == NULL)
         sb_account_release(pool->account, bytes);
+    else
+        pool->bytes += bytes;
     return memory;
 }
 
@@ -195,6 +197,7 @@ void sb_pool_give(struct sb_pool *pool, void *memory, uint32_t chunks)
     else
         pool->env->type->release(pool->env->self, memory, bytes);
     sb_account_release(pool->account, bytes);
+    pool->bytes -= bytes;
 }
 
 /* --- Size classes -------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ static struct sb_slot *slots_take(struct sb_pool *pool, uint64_t count)
     slots = sb_alloc(pool->env, bytes);
     if (slots == NULL)
         sb_account_release(pool->account, bytes);
+    else
+        pool->bytes += bytes;
     return slots;
 }
 
@@ -48,6 +50,7 @@ static void slots_give(struct sb_pool *pool, struct sb_slot *slots, uint32_t mas
     }
     sb_free(pool->env, slots, bytes);
     sb_account_release(pool->account, bytes);
+    pool->bytes -= bytes;
 }
 
 void sb_index_reset(struct sb_index *index, struct sb_pool *pool)

@@ -57,31 +57,63 @@ void sb_list_drop_segments(struct sb_vault *vault,
     list->last_segment = 0;
 }
 
-/* The list of a key that may be seen; NULL: none. */
-static struct sb_cell *visible(struct sb_vault *vault,
-                               struct sb_state *state,
-                               struct sb_key key,
-                               sb_ref *ref_out)
+/* The list of a key that may be seen; NULL: none. *ref_out: its cell, 0 when there is no cell. */
+static sabot_status locate(struct sb_vault *vault,
+                           struct sb_state *state,
+                           struct sb_key key,
+                           struct sb_cell **cell_out,
+                           sb_ref *ref_out,
+                           sabot_error *error)
 {
-    struct sb_cell *cell = NULL;
-
-    *ref_out = sb_key_find(vault, state, key, &cell);
-    if (*ref_out == 0 || (state->keys_expire && sb_state_expired(vault, state, cell)))
-        return NULL;
-    return cell;
+    SABOT_TRY(sb_key_locate(vault, state, key, cell_out, ref_out, error));
+    if (*ref_out == 0)
+        return SABOT_OK;
+    if (((*cell_out)->head & SB_CELL_ABSENT) != 0 ||
+        (state->keys_expire && sb_state_expired(vault, state, *cell_out)))
+        *cell_out = NULL;
+    return SABOT_OK;
 }
 
-/* The same for a change: what has expired is removed. */
-static struct sb_cell *changeable(struct sb_vault *vault,
-                                  struct sb_state *state,
-                                  struct sb_key key,
-                                  sb_ref *ref_out)
+void sb_list_erase(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref)
 {
-    struct sb_cell *cell = visible(vault, state, key, ref_out);
+    const uint32_t shard = sb_hash_shard(hash);
+    struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
+    struct sb_list *list = list_of(state, cell);
 
-    if (cell == NULL && *ref_out != 0)
-        sb_key_forget(vault, state, key.hash, *ref_out);
-    return cell;
+    if (!state->backed) {
+        sb_key_forget(vault, state, hash, ref);
+        return;
+    }
+    sb_cell_touch(vault, state, shard, ref, cell);
+    sb_list_drop_segments(vault, state, shard, list);
+    list->first = list->next;
+    list->memory_first = list->next;
+    cell->head |= SB_CELL_ABSENT;
+}
+
+/* The cell of a list for adding to it, made when there is none. */
+static sabot_status prepare(struct sb_vault *vault,
+                            struct sb_state *state,
+                            struct sb_key key,
+                            struct sb_cell **cell_out,
+                            sb_ref *ref_out,
+                            sabot_error *error)
+{
+    const uint32_t shard = sb_hash_shard(key.hash);
+
+    SABOT_TRY(locate(vault, state, key, cell_out, ref_out, error));
+    if (*cell_out == NULL && *ref_out != 0)
+        sb_list_erase(vault, state, key.hash, *ref_out);
+    if (*ref_out == 0 || (*cell_out == NULL && !state->backed))
+        return sb_key_create(vault, state, key, sizeof(struct sb_list), cell_out, ref_out, error);
+    *cell_out = sb_cell_at(&vault->cells[shard], *ref_out);
+    sb_cell_touch(vault, state, shard, *ref_out, *cell_out);
+    if (((*cell_out)->head & SB_CELL_ABSENT) == 0)
+        return SABOT_OK;
+    (*cell_out)->head &= ~(uint32_t)SB_CELL_ABSENT;
+    if (state->keys_expire)
+        sb_cell_set_time(*cell_out, vault->store.now_ms[state->spec.ttl_time]);
+    return SABOT_OK;
 }
 
 /* A segment with room for `stride` bytes at the end of the list; NULL: no memory. */
@@ -165,14 +197,11 @@ sabot_status sb_list_append(struct sb_store *store,
 
     SB_ASSERT(state->spec.kind == SB_STATE_LIST);
     SABOT_TRY(sb_value_check(vault, state, value.size, error));
-    cell = changeable(vault, state, named, &ref);
-    if (cell == NULL)
-        SABOT_TRY(sb_key_create(vault, state, named, sizeof *list, &cell, &ref, error));
-    sb_cell_change(&vault->cells[shard], ref);
+    SABOT_TRY(prepare(vault, state, named, &cell, &ref, error));
     list = list_of(state, cell);
     if (append(vault, state, shard, list, value) != SABOT_OK) {
         if (list->first == list->next)
-            sb_key_forget(vault, state, hash, ref);
+            sb_list_erase(vault, state, hash, ref);
         return sb_vault_no_memory(vault, state, error);
     }
     if (state->keys_expire)
@@ -184,11 +213,36 @@ uint64_t sb_list_count(struct sb_store *store, uint32_t index, sabot_text key, u
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
+    struct sb_cell *cell;
+    sabot_error error;
     sb_ref ref;
-    const struct sb_cell *cell = visible(vault, state, (struct sb_key){key, hash}, &ref);
 
     SB_ASSERT(state->spec.kind == SB_STATE_LIST);
+    if (locate(vault, state, (struct sb_key){key, hash}, &cell, &ref, &error) != SABOT_OK) {
+        (void)sb_vault_fail(vault, &error);
+        return 0;
+    }
     return cell == NULL ? 0 : list_of(state, cell)->next - list_of(state, cell)->first;
+}
+
+/* Free the segments in memory that lie before the first element. */
+static void trim_segments(struct sb_vault *vault,
+                          struct sb_state *state,
+                          uint32_t shard,
+                          struct sb_list *list)
+{
+    while (list->first_segment != 0) {
+        const sb_ref oldest = list->first_segment;
+        const struct sb_segment *segment = sb_cell_at(&vault->cells[shard], oldest);
+
+        if (segment->first + segment->count > list->first)
+            break;
+        list->first_segment = segment->next;
+        list->memory_first = segment->first + segment->count;
+        drop_segment(vault, state, shard, oldest);
+    }
+    if (list->first_segment == 0)
+        list->last_segment = 0;
 }
 
 sabot_status sb_list_trim(struct sb_store *store,
@@ -200,51 +254,128 @@ sabot_status sb_list_trim(struct sb_store *store,
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_key named = {key, hash};
     const uint32_t shard = sb_hash_shard(hash);
+    struct sb_cell *cell;
+    struct sb_list *list;
     sb_ref ref;
-    struct sb_cell *cell = changeable(vault, state, (struct sb_key){key, hash}, &ref);
-    struct sb_list *list = cell == NULL ? NULL : list_of(state, cell);
 
-    (void)error;
     SB_ASSERT(state->spec.kind == SB_STATE_LIST);
-    if (cell == NULL || list->next - list->first <= keep)
+    SABOT_TRY(locate(vault, state, named, &cell, &ref, error));
+    if (ref == 0)
         return SABOT_OK;
-    if (keep == 0) {
-        sb_key_forget(vault, state, hash, ref);
+    if (cell == NULL || keep == 0) { /* expired, or nothing to keep */
+        sb_list_erase(vault, state, hash, ref);
         return SABOT_OK;
     }
-    sb_cell_change(&vault->cells[shard], ref);
+    list = list_of(state, cell);
+    if (list->next - list->first <= keep)
+        return SABOT_OK;
+    sb_cell_touch(vault, state, shard, ref, cell);
     list->first = list->next - keep;
-    for (;;) {
-        const sb_ref oldest = list->first_segment;
-        const struct sb_segment *segment = sb_cell_at(&vault->cells[shard], oldest);
-
-        if (segment->first + segment->count > list->first)
-            break;
-        list->first_segment = segment->next;
-        drop_segment(vault, state, shard, oldest);
-    }
+    trim_segments(vault, state, shard, list);
     return SABOT_OK;
 }
 
 /* --- Walking ------------------------------------------------------------------------------------
  */
 
-void sb_list_scan(struct sb_vault *vault,
-                  struct sb_state *state,
-                  struct sb_key key,
-                  struct sb_walk *walk)
+sabot_status sb_list_scan(struct sb_vault *vault,
+                          struct sb_state *state,
+                          struct sb_key key,
+                          struct sb_walk *walk,
+                          sabot_error *error)
 {
+    struct sb_cell *cell;
+    const struct sb_list *list;
     sb_ref ref;
-    const struct sb_cell *cell = visible(vault, state, key, &ref);
 
+    SABOT_TRY(locate(vault, state, key, &cell, &ref, error));
     if (cell == NULL)
-        return;
+        return SABOT_OK;
     if (state->keys_expire && state->spec.ttl_on_read)
-        sb_state_refresh(vault, state, walk->shard, ref,
-                         sb_cell_at(&vault->cells[walk->shard], ref));
+        sb_state_refresh(vault, state, walk->shard, ref, cell);
+    list = list_of(state, cell);
     walk->owner = ref;
-    walk->at = list_of(state, cell)->first_segment;
+    walk->at = list->first_segment;
+    if (state->backed && list->first < list->memory_first)
+        return sb_spill_walk(vault, state, key, list->rows_first, walk, error);
+    return SABOT_OK;
+}
+
+/* The element that a walk stands on, in a run of elements; it moves on. */
+static sabot_text take_element(const struct sb_state *state,
+                               struct sb_walk *walk,
+                               const uint8_t *elements)
+{
+    const uint8_t *from = elements + walk->offset;
+    uint32_t size = state->fixed_size;
+
+    if (state->fixed_size == 0) {
+        memcpy(&size, from, SIZE_BYTES);
+        from += SIZE_BYTES;
+    }
+    walk->offset += stride_of(state, size);
+    walk->element++;
+    return (sabot_text){(const char *)from, size};
+}
+
+/* The row that comes next becomes the one being read. False: no more rows before memory's. */
+static bool next_row(struct sb_vault *vault, const struct sb_list *list, struct sb_walk *walk)
+{
+    walk->has_row = sb_spill_next(vault, walk, &walk->row_key, &walk->row_value);
+    if (walk->has_row && (walk->row_key.size != 8 || walk->row_value.size < SB_SEGMENT_ROW_HEAD))
+        walk->has_row = false;
+    walk->element = 0;
+    walk->offset = SB_SEGMENT_ROW_HEAD;
+    if (walk->has_row && sb_big_number((const uint8_t *)walk->row_key.data) >= list->memory_first)
+        walk->has_row = false;
+    return walk->has_row;
+}
+
+static void fail_row(struct sb_vault *vault, const struct sb_state *state)
+{
+    sabot_error error;
+
+    (void)sabot_raise(&error, SABOT_ERR_CORRUPT,
+                      "state %s of agent %s: a row of a list makes no sense; restore from the last "
+                      "checkpoint",
+                      state->spec.name, vault->config.owner);
+    (void)sb_vault_fail(vault, &error);
+}
+
+/* An element out of rows. */
+static bool next_of_rows(struct sb_vault *vault,
+                         const struct sb_state *state,
+                         const struct sb_list *list,
+                         struct sb_walk *walk,
+                         sabot_text *value_out)
+{
+    while (walk->rows != 0 || walk->has_row) {
+        uint32_t count = 0;
+        uint64_t number;
+
+        if (walk->has_row)
+            memcpy(&count, walk->row_value.data, sizeof count);
+        if (walk->element == count || !walk->has_row) {
+            if (!next_row(vault, list, walk))
+                break;
+            continue;
+        }
+        number = sb_big_number((const uint8_t *)walk->row_key.data) + walk->element;
+        *value_out = take_element(state, walk, (const uint8_t *)walk->row_value.data);
+        if (walk->offset > walk->row_value.size) {
+            fail_row(vault, state);
+            break;
+        }
+        if (number >= list->first && number < list->memory_first)
+            return true;
+    }
+    walk->rows = 0;
+    walk->has_row = false;
+    walk->element = 0;
+    walk->offset = 0;
+    return false;
 }
 
 bool sb_list_next(struct sb_vault *vault,
@@ -255,10 +386,10 @@ bool sb_list_next(struct sb_vault *vault,
     const struct sb_cell *cell = sb_cell_at(&vault->cells[walk->shard], walk->owner);
     const struct sb_list *list = list_of(state, cell);
 
-    while (walk->at != 0 && (cell->head & SB_CELL_GONE) == 0) {
+    if ((walk->rows != 0 || walk->has_row) && next_of_rows(vault, state, list, walk, value_out))
+        return true;
+    while (walk->at != 0 && (cell->head & (SB_CELL_GONE | SB_CELL_ABSENT)) == 0) {
         const struct sb_segment *segment = sb_cell_at(&vault->cells[walk->shard], walk->at);
-        const uint8_t *from = (const uint8_t *)(segment + 1) + walk->offset;
-        uint32_t size = state->fixed_size;
 
         if (walk->element == segment->count) {
             walk->at = segment->next;
@@ -266,15 +397,9 @@ bool sb_list_next(struct sb_vault *vault,
             walk->offset = 0;
             continue;
         }
-        if (state->fixed_size == 0) {
-            memcpy(&size, from, SIZE_BYTES);
-            from += SIZE_BYTES;
-        }
-        walk->offset += stride_of(state, size);
-        if (segment->first + walk->element++ < list->first)
-            continue;
-        *value_out = (sabot_text){(const char *)from, size};
-        return true;
+        *value_out = take_element(state, walk, (const uint8_t *)(segment + 1));
+        if (segment->first + walk->element - 1 >= list->first)
+            return true;
     }
     return false;
 }

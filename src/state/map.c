@@ -203,6 +203,8 @@ static sabot_status make(struct sb_vault *vault,
     cell = sb_cell_at(&vault->cells[place->shard], place->ref);
     cell->head = (uint32_t)entry.size | height << SB_CELL_HEIGHT_SHIFT;
     cell->size = size;
+    if (state->backed)
+        cell->head |= SB_CELL_DIRTY | SB_CELL_HOT | vault->parity;
     if (state->entries_expire)
         sb_cell_set_time(cell, vault->store.now_ms[state->spec.ttl_time]);
     sb_entry_of(state, cell)->owner = place->owner_ref;
@@ -232,6 +234,8 @@ static void take_out(struct sb_vault *vault,
     struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
     const uint32_t bytes = sb_entry_bytes(state, cell);
 
+    if (state->backed)
+        sb_spill_settle(vault, state, shard, cell);
     unlink_entry(vault, state, shard, map, ref);
     sb_index_remove(&state->tables[shard].entries, &vault->pool, entry_hash, ref);
     sb_cell_change(&vault->cells[shard], ref);
@@ -274,12 +278,47 @@ void sb_map_drop_entries(struct sb_vault *vault,
     }
 }
 
+/* Find an entry; from its row, when it isn't in memory: then it may be one that says there is none.
+ */
+static sabot_status locate(struct sb_vault *vault,
+                           struct sb_state *state,
+                           struct sb_key key,
+                           sabot_text entry,
+                           struct place *place,
+                           sabot_error *error)
+{
+    sabot_text value;
+    int64_t time_ms = 0;
+
+    find(vault, state, key, entry, place);
+    if (!state->backed)
+        return SABOT_OK;
+    if (place->ref != 0) {
+        place->cell->head |= SB_CELL_HOT;
+        return SABOT_OK;
+    }
+    SABOT_TRY(sb_spill_get_entry(vault, state, key, entry, &value, &time_ms, error));
+    SABOT_TRY(make(vault, state, key, entry, (uint32_t)value.size, place, error));
+    place->cell->head &= ~(uint32_t)SB_CELL_DIRTY;
+    if (value.data == NULL)
+        place->cell->head |= SB_CELL_ABSENT;
+    if (state->entries_expire)
+        sb_cell_set_time(place->cell, time_ms);
+    if (value.size > 0)
+        memcpy(sb_entry_value(state, place->cell), value.data, value.size);
+    enter(vault, state, place);
+    return SABOT_OK;
+}
+
+/* May it be returned? Then it is refreshed, when reads do that. */
 static bool entry_visible(struct sb_vault *vault,
                           struct sb_state *state,
                           uint32_t shard,
                           struct sb_cell *cell,
                           sb_ref ref)
 {
+    if ((cell->head & (SB_CELL_ABSENT | SB_CELL_GONE)) != 0)
+        return false;
     if (!state->entries_expire)
         return true;
     if (sb_state_expired(vault, state, cell))
@@ -287,6 +326,23 @@ static bool entry_visible(struct sb_vault *vault,
     if (state->spec.ttl_on_read)
         sb_state_refresh(vault, state, shard, ref, cell);
     return true;
+}
+
+/* Put a new cell in the place of the old one; `old` 0: there is none in memory. */
+static void replace(struct sb_vault *vault,
+                    struct sb_state *state,
+                    const struct place *place,
+                    sb_ref old_ref)
+{
+    if (old_ref != 0) {
+        const struct sb_cell *old = sb_cell_at(&vault->cells[place->shard], old_ref);
+
+        if (state->entries_expire && (old->head & SB_CELL_ABSENT) == 0 &&
+            sb_cell_time(old) > sb_cell_time(place->cell))
+            sb_cell_set_time(place->cell, sb_cell_time(old));
+        take_out(vault, state, map_of(state, place->owner), place->entry_hash, old_ref);
+    }
+    enter(vault, state, place);
 }
 
 /* --- Calls --------------------------------------------------------------------------------------
@@ -301,12 +357,14 @@ sabot_text sb_map_get(struct sb_store *store,
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
     struct place place;
+    sabot_error error;
 
     SB_ASSERT(state->spec.kind == SB_STATE_MAP);
-    find(vault, state, (struct sb_key){key, hash}, entry, &place);
-    if (place.cell == NULL || !entry_visible(vault, state, place.shard, place.cell, place.ref))
-        return (sabot_text){NULL, 0};
-    return (sabot_text){(const char *)sb_entry_value(state, place.cell), place.cell->size};
+    if (locate(vault, state, (struct sb_key){key, hash}, entry, &place, &error) != SABOT_OK)
+        (void)sb_vault_fail(vault, &error);
+    else if (place.cell != NULL && entry_visible(vault, state, place.shard, place.cell, place.ref))
+        return (sabot_text){(const char *)sb_entry_value(state, place.cell), place.cell->size};
+    return (sabot_text){NULL, 0};
 }
 
 void *sb_map_edit(struct sb_store *store,
@@ -320,17 +378,20 @@ void *sb_map_edit(struct sb_store *store,
     struct sb_state *state = sb_state_of(vault, index);
     const struct sb_key named = {key, hash};
     struct place place;
+    sb_ref old;
 
     SB_ASSERT(state->spec.kind == SB_STATE_MAP && state->fixed_size > 0);
-    find(vault, state, named, entry, &place);
-    if (place.cell == NULL) {
+    if (locate(vault, state, named, entry, &place, error) != SABOT_OK)
+        return NULL;
+    old = place.ref;
+    if (place.cell == NULL || (place.cell->head & SB_CELL_ABSENT) != 0) {
         if (make(vault, state, named, entry, state->fixed_size, &place, error) != SABOT_OK)
             return NULL;
         SB_ASSERT(place.cell != NULL);
-        enter(vault, state, &place);
+        replace(vault, state, &place, old);
         return sb_entry_value(state, place.cell);
     }
-    sb_cell_change(&vault->cells[place.shard], place.ref);
+    sb_cell_touch(vault, state, place.shard, place.ref, place.cell);
     if (state->entries_expire) {
         if (sb_state_expired(vault, state, place.cell))
             memset(sb_entry_value(state, place.cell), 0, place.cell->size);
@@ -351,23 +412,19 @@ sabot_status sb_map_put(struct sb_store *store,
     struct sb_state *state = sb_state_of(vault, index);
     const struct sb_key named = {key, hash};
     struct place place;
-    sb_ref before;
+    sb_ref old;
 
     SB_ASSERT(state->spec.kind == SB_STATE_MAP);
     SABOT_TRY(sb_value_check(vault, state, value.size, error));
-    find(vault, state, named, entry, &place);
-    before = place.ref;
+    if (state->entries_expire) /* the time of the entry before counts */
+        SABOT_TRY(locate(vault, state, named, entry, &place, error));
+    else
+        find(vault, state, named, entry, &place);
+    old = place.ref;
     SABOT_TRY(make(vault, state, named, entry, (uint32_t)value.size, &place, error));
     if (value.size > 0)
         memcpy(sb_entry_value(state, place.cell), value.data, value.size);
-    if (before != 0) {
-        const struct sb_cell *old = sb_cell_at(&vault->cells[place.shard], before);
-
-        if (state->entries_expire && sb_cell_time(old) > sb_cell_time(place.cell))
-            sb_cell_set_time(place.cell, sb_cell_time(old));
-        take_out(vault, state, map_of(state, place.owner), place.entry_hash, before);
-    }
-    enter(vault, state, &place);
+    replace(vault, state, &place, old);
     return SABOT_OK;
 }
 
@@ -380,29 +437,119 @@ sabot_status sb_map_remove(struct sb_store *store,
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_key named = {key, hash};
     struct place place;
+    sb_ref old;
 
-    (void)error;
     SB_ASSERT(state->spec.kind == SB_STATE_MAP);
-    find(vault, state, (struct sb_key){key, hash}, entry, &place);
-    if (place.ref != 0)
-        sb_entry_remove(vault, state, place.entry_hash, place.ref);
+    find(vault, state, named, entry, &place);
+    old = place.ref;
+    if (state->backed) { /* a cell that says there is none */
+        SABOT_TRY(make(vault, state, named, entry, 0, &place, error));
+        place.cell->head |= SB_CELL_ABSENT;
+        replace(vault, state, &place, old);
+    } else if (old != 0) {
+        sb_entry_remove(vault, state, place.entry_hash, old);
+    }
     return SABOT_OK;
 }
 
 /* --- Walking ------------------------------------------------------------------------------------
- */
+ *
+ * With rows two walks in one: over the entries in memory and over rows, both in byte order. Of two
+ * with the same key the one in memory is the truth, also when it says that there is none. */
 
-void sb_map_scan(struct sb_vault *vault,
-                 struct sb_state *state,
-                 struct sb_key key,
-                 struct sb_walk *walk)
+sabot_status sb_map_scan(struct sb_vault *vault,
+                         struct sb_state *state,
+                         struct sb_key key,
+                         struct sb_walk *walk,
+                         sabot_error *error)
 {
     struct sb_cell *cell = NULL;
 
+    walk->key = key;
     walk->owner = sb_key_find(vault, state, key, &cell);
     if (walk->owner != 0)
         walk->at = sb_map_seek(vault, state, walk->shard, map_of(state, cell), walk->prefix);
+    if (!state->backed)
+        return SABOT_OK;
+    SABOT_TRY(sb_spill_walk(vault, state, key, 0, walk, error));
+    walk->has_row = sb_spill_next(vault, walk, &walk->row_key, &walk->row_value);
+    return SABOT_OK;
+}
+
+/* The next entry in memory with the prefix, if it may be returned; it is passed in any case. */
+static bool next_cell(struct sb_vault *vault,
+                      struct sb_state *state,
+                      struct sb_walk *walk,
+                      sabot_text *key_out,
+                      sabot_text *value_out)
+{
+    struct sb_cell *cell = sb_cell_at(&vault->cells[walk->shard], walk->at);
+    const sb_ref ref = walk->at;
+
+    walk->at = sb_entry_of(state, cell)->tower[0];
+    if (walk->all ? (cell->head & (SB_CELL_ABSENT | SB_CELL_GONE)) != 0
+                  : !entry_visible(vault, state, walk->shard, cell, ref))
+        return false;
+    *key_out = (sabot_text){(const char *)sb_entry_key(state, cell), sb_cell_key_size(cell)};
+    *value_out = (sabot_text){(const char *)sb_entry_value(state, cell), cell->size};
+    return true;
+}
+
+/* The entry of the row that the walk stands on; it is passed in any case. */
+static bool next_row(struct sb_vault *vault,
+                     struct sb_state *state,
+                     struct sb_walk *walk,
+                     sabot_text *key_out,
+                     sabot_text *value_out)
+{
+    struct place place;
+    sabot_error error;
+
+    *key_out = walk->row_key;
+    *value_out = walk->row_value;
+    walk->has_row = sb_spill_next(vault, walk, &walk->row_key, &walk->row_value);
+    find(vault, state, walk->key, *key_out, &place);
+    if (place.cell == NULL && (walk->all || !state->entries_expire))
+        return true;
+    /* Put into memory since, or to be refreshed there. */
+    if (locate(vault, state, walk->key, *key_out, &place, &error) != SABOT_OK) {
+        (void)sb_vault_fail(vault, &error);
+        return false;
+    }
+    *value_out = (sabot_text){(const char *)sb_entry_value(state, place.cell), place.cell->size};
+    if (walk->all)
+        return (place.cell->head & SB_CELL_ABSENT) == 0;
+    return entry_visible(vault, state, place.shard, place.cell, place.ref);
+}
+
+/* Does the entry in memory come before the row (-1), after it (1), or is it the same (0)? */
+static int compare_walks(const struct sb_vault *vault,
+                         const struct sb_state *state,
+                         const struct sb_walk *walk)
+{
+    const struct sb_cell *cell;
+
+    if (!walk->has_row || walk->at == 0)
+        return walk->has_row ? 1 : -1;
+    cell = sb_cell_at(&vault->cells[walk->shard], walk->at);
+    return sb_compare_bytes(sb_entry_key(state, cell), sb_cell_key_size(cell), walk->row_key.data,
+                            walk->row_key.size);
+}
+
+static void end_at_prefix(const struct sb_vault *vault,
+                          const struct sb_state *state,
+                          struct sb_walk *walk)
+{
+    const struct sb_cell *cell;
+
+    if (walk->at == 0)
+        return;
+    cell = sb_cell_at(&vault->cells[walk->shard], walk->at);
+    if (sb_cell_key_size(cell) < walk->prefix.size ||
+        !sb_same_bytes(sb_entry_key(state, cell), walk->prefix.data, walk->prefix.size))
+        walk->at = 0;
 }
 
 bool sb_map_next(struct sb_vault *vault,
@@ -411,22 +558,52 @@ bool sb_map_next(struct sb_vault *vault,
                  sabot_text *key_out,
                  sabot_text *value_out)
 {
-    while (walk->at != 0) {
-        struct sb_cell *cell = sb_cell_at(&vault->cells[walk->shard], walk->at);
-        const sb_ref ref = walk->at;
-        const sabot_text key = {(const char *)sb_entry_key(state, cell), sb_cell_key_size(cell)};
+    for (;;) {
+        int order;
+        bool found;
 
-        if (key.size < walk->prefix.size ||
-            !sb_same_bytes(key.data, walk->prefix.data, walk->prefix.size))
-            break;
-        walk->at = sb_entry_of(state, cell)->tower[0];
-        if ((cell->head & SB_CELL_GONE) != 0 ||
-            !entry_visible(vault, state, walk->shard, cell, ref))
-            continue;
-        *key_out = key;
-        *value_out = (sabot_text){(const char *)sb_entry_value(state, cell), cell->size};
-        return true;
+        end_at_prefix(vault, state, walk);
+        if (walk->at == 0 && !walk->has_row)
+            return false;
+        order = compare_walks(vault, state, walk);
+        if (order == 0)
+            walk->has_row = sb_spill_next(vault, walk, &walk->row_key, &walk->row_value);
+        if (order <= 0)
+            found = next_cell(vault, state, walk, key_out, value_out);
+        else
+            found = next_row(vault, state, walk, key_out, value_out);
+        if (found)
+            return true;
     }
-    walk->at = 0;
-    return false;
+}
+
+/* With rows each entry is removed for itself: what is in memory, and what is in rows only. */
+static sabot_status clear_rows(struct sb_vault *vault,
+                               struct sb_state *state,
+                               struct sb_key key,
+                               sabot_error *error)
+{
+    struct sb_walk walk = {.state = state->index, .shard = sb_hash_shard(key.hash), .all = true};
+    sabot_text entry;
+    sabot_text value;
+
+    SABOT_TRY(sb_map_scan(vault, state, key, &walk, error));
+    while (sb_map_next(vault, state, &walk, &entry, &value))
+        SABOT_TRY(sb_map_remove(&vault->store, state->index, key.text, key.hash, entry, error));
+    return sb_store_status(&vault->store, error);
+}
+
+sabot_status sb_map_clear(struct sb_vault *vault,
+                          struct sb_state *state,
+                          struct sb_key key,
+                          sabot_error *error)
+{
+    struct sb_cell *cell = NULL;
+    const sb_ref ref = sb_key_find(vault, state, key, &cell);
+
+    if (state->backed)
+        return clear_rows(vault, state, key, error);
+    if (ref != 0)
+        sb_key_forget(vault, state, key.hash, ref);
+    return SABOT_OK;
 }

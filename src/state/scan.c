@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scan.c - the cursor: a walk over the elements of a list or the entries of a map.
  *
- * A cursor holds references and no memory of its own; it is good for the callback it was made in,
- * which the count of callbacks in it proves. */
+ * A cursor holds references and no memory of its own; it is good for the callback it was made in.
+ * What it opens in rows is closed when the callback has ended. */
 #include "state/vault.h"
 
 _Static_assert(sizeof(struct sb_walk) <= sizeof(struct sb_cursor), "a walk fits into a cursor");
@@ -18,13 +18,15 @@ sabot_status sb_store_scan(struct sb_store *store,
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
     struct sb_walk walk = {.state = index, .shard = sb_hash_shard(hash), .prefix = prefix};
+    sabot_status status;
 
-    (void)error;
+    memset(cursor, 0, sizeof *cursor);
     SB_ASSERT(state->spec.kind == SB_STATE_LIST || state->spec.kind == SB_STATE_MAP);
     if (state->spec.kind == SB_STATE_LIST)
-        sb_list_scan(vault, state, (struct sb_key){key, hash}, &walk);
+        status = sb_list_scan(vault, state, (struct sb_key){key, hash}, &walk, error);
     else
-        sb_map_scan(vault, state, (struct sb_key){key, hash}, &walk);
+        status = sb_map_scan(vault, state, (struct sb_key){key, hash}, &walk, error);
+    SABOT_TRY(status);
     memcpy(cursor, &walk, sizeof walk);
     return SABOT_OK;
 }
@@ -42,7 +44,7 @@ bool sb_store_next(struct sb_store *store,
 
     memcpy(&walk, cursor, sizeof walk);
     state = sb_state_of(vault, walk.state);
-    if (walk.owner == 0)
+    if (walk.owner == 0 && !walk.has_row)
         return false;
     if (state->spec.kind == SB_STATE_LIST)
         found = sb_list_next(vault, state, &walk, value_out);

@@ -22,6 +22,8 @@ struct writer {
     uint32_t shard;
     struct sb_out *out;
     uint64_t rows;
+    struct sb_buffer last; /* the key of the map being copied */
+    bool began;
 };
 
 static int by_size_and_bytes(const void *one, const void *other)
@@ -140,6 +142,162 @@ static void write_item(struct writer *writer, const struct item *item)
         write_value(writer, sb_cell_value(state, cell), cell->size);
 }
 
+/* --- From rows ----------------------------------------------------------------------------------
+ *
+ * What was dirty has been written, so all is in rows, in the order of the snapshot. */
+
+static sabot_status bad_row(const struct writer *writer)
+{
+    return sabot_raise(
+        writer->out->error, SABOT_ERR_CORRUPT,
+        "state %s of agent %s: a row makes no sense; restore from the last checkpoint",
+        writer->state->spec.name, writer->vault->config.owner);
+}
+
+/* The key that a row begins with. False: there is none. */
+static bool take_key(sabot_text *row, struct item *item)
+{
+    const uint8_t *bytes = (const uint8_t *)row->data;
+
+    if (row->size < 3)
+        return false;
+    item->size = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
+    item->key = bytes + 3;
+    if (item->size > row->size - 3)
+        return false;
+    row->data += 3 + item->size;
+    row->size -= 3 + item->size;
+    return true;
+}
+
+/* The time that a value begins with; false: expired, or none there. */
+static bool take_time(const struct writer *writer, sabot_text *value, int64_t *time_ms)
+{
+    struct sb_cell cell[3] = {{0, 0}};
+
+    if (value->size < sizeof *time_ms)
+        return false;
+    memcpy(time_ms, value->data, sizeof *time_ms);
+    value->data += sizeof *time_ms;
+    value->size -= sizeof *time_ms;
+    sb_cell_set_time(cell, *time_ms);
+    return !sb_state_expired(writer->vault, writer->state, cell);
+}
+
+static sabot_status copy_value(void *context, sabot_text row, sabot_text value)
+{
+    struct writer *writer = context;
+    struct item item;
+    int64_t time_ms = 0;
+
+    if (!take_key(&row, &item) || row.size != 0)
+        return bad_row(writer);
+    if (writer->state->keys_expire && !take_time(writer, &value, &time_ms))
+        return SABOT_OK;
+    if (writer->state->fixed_size > 0 && value.size != writer->state->fixed_size)
+        return bad_row(writer);
+    write_key(writer, &item);
+    if (writer->state->keys_expire)
+        sb_out_u64(writer->out, (uint64_t)time_ms);
+    write_value(writer, value.data, (uint32_t)value.size);
+    return writer->out->status;
+}
+
+static sabot_status copy_entry(void *context, sabot_text row, sabot_text value)
+{
+    struct writer *writer = context;
+    struct item item;
+    int64_t time_ms = 0;
+
+    if (!take_key(&row, &item))
+        return bad_row(writer);
+    if (writer->state->entries_expire && !take_time(writer, &value, &time_ms))
+        return SABOT_OK;
+    if (writer->state->fixed_size > 0 && value.size != writer->state->fixed_size)
+        return bad_row(writer);
+    /* Rows of one map follow each other: the key is written before the first of them. */
+    if (!writer->began || item.size != writer->last.size ||
+        (item.size > 0 && memcmp(item.key, writer->last.data, item.size) != 0)) {
+        write_key(writer, &item);
+        writer->began = true;
+        writer->last.size = 0;
+        if (sb_buffer_append(&writer->last, item.key, item.size) != SABOT_OK)
+            return sabot_raise(writer->out->error, SABOT_ERR_MEMORY, "no memory for a snapshot");
+    }
+    sb_out_u8(writer->out, SB_SNAP_ENTRY);
+    sb_out_u32(writer->out, (uint32_t)row.size);
+    sb_out_bytes(writer->out, row.data, row.size);
+    if (writer->state->entries_expire)
+        sb_out_u64(writer->out, (uint64_t)time_ms);
+    write_value(writer, value.data, (uint32_t)value.size);
+    writer->rows++;
+    return writer->out->status;
+}
+
+/* The head of a list comes before its segments; with it the whole list is walked. */
+static sabot_status copy_list(void *context, sabot_text row, sabot_text value)
+{
+    struct writer *writer = context;
+    struct sb_store *store = &writer->vault->store;
+    const uint32_t index = writer->state->index;
+    struct sb_cursor cursor;
+    struct item item;
+    int64_t time_ms = 0;
+    sabot_text element;
+    sabot_text key;
+    uint64_t hash;
+
+    if (!take_key(&row, &item) || row.size == 0)
+        return bad_row(writer);
+    if (row.data[0] != 0 || (writer->state->keys_expire && !take_time(writer, &value, &time_ms)))
+        return SABOT_OK;
+    key = (sabot_text){(const char *)item.key, item.size};
+    hash = sb_hash(key.data, key.size, writer->vault->config.hash_seed);
+    SABOT_TRY(
+        sb_store_scan(store, index, key, hash, (sabot_text){NULL, 0}, &cursor, writer->out->error));
+    write_key(writer, &item);
+    if (writer->state->keys_expire)
+        sb_out_u64(writer->out, (uint64_t)time_ms);
+    sb_out_u64(writer->out, sb_list_count(store, index, key, hash));
+    while (sb_store_next(store, &cursor, NULL, &element))
+        write_value(writer, element.data, (uint32_t)element.size);
+    SABOT_TRY(sb_store_begin(store, INT64_MIN, writer->out->error));
+    return writer->out->status;
+}
+
+static sabot_status copy_timer(void *context, sabot_text row, sabot_text value)
+{
+    struct writer *writer = context;
+    struct item item;
+
+    (void)value;
+    if (row.size < 8)
+        return bad_row(writer);
+    item.time_ms = (int64_t)(sb_big_number((const uint8_t *)row.data) ^ (uint64_t)1 << 63);
+    item.key = (const uint8_t *)row.data + 8;
+    item.size = (uint32_t)row.size - 8;
+    write_timer(writer, &item);
+    return writer->out->status;
+}
+
+static sabot_status copy_rows(struct writer *writer, sabot_error *error)
+{
+    sb_spill_function each = copy_value;
+    sabot_status status;
+
+    if (writer->state->spec.kind == SB_STATE_MAP)
+        each = copy_entry;
+    else if (writer->state->spec.kind == SB_STATE_LIST)
+        each = copy_list;
+    else if (writer->state->wheel != NULL)
+        each = copy_timer;
+    writer->began = false;
+    sb_buffer_init(&writer->last, writer->vault->config.env);
+    status = sb_spill_each(writer->vault, writer->state, writer->shard, each, writer, error);
+    sb_buffer_reset(&writer->last);
+    return status;
+}
+
 /* --- The shard ----------------------------------------------------------------------------------
  */
 
@@ -213,12 +371,13 @@ sabot_status sb_store_snapshot(struct sb_store *store,
     SB_ASSERT(shard < SB_SHARD_COUNT);
     /* The clock of event time is the watermark now: there is no record. */
     SABOT_TRY(sb_store_begin(store, INT64_MIN, error));
+    SABOT_TRY(sb_spill_write_all(vault, error));
     SABOT_TRY(sb_out_init(&out, vault->config.env, sink, error));
     writer.out = &out;
     write_head(vault, shard, &out);
     for (uint32_t i = 0; i < vault->config.state_count && status == SABOT_OK; i++) {
         writer.state = &vault->states[i];
-        status = write_state(&writer, error);
+        status = writer.state->backed ? copy_rows(&writer, error) : write_state(&writer, error);
     }
     sb_out_u8(&out, SB_SNAP_END);
     sb_out_u64(&out, writer.rows);

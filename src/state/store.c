@@ -64,7 +64,7 @@ static sabot_status vault_init(struct sb_vault *vault, const struct sb_store_con
     for (uint32_t i = 0; i < config->state_count; i++)
         SABOT_TRY(state_init(vault, &vault->states[i], &config->states[i]));
     vault->zeros = sb_alloc(config->env, vault->zeros_size);
-    return vault->zeros == NULL ? SABOT_ERR_MEMORY : SABOT_OK;
+    return vault->zeros == NULL ? SABOT_ERR_MEMORY : sb_spill_init(vault, NULL);
 }
 
 sabot_status sb_store_create(const struct sb_store_config *config,
@@ -105,6 +105,7 @@ void sb_store_destroy(struct sb_store *store)
     if (store == NULL)
         return;
     env = vault->config.env;
+    sb_spill_reset(vault);
     for (uint32_t i = 0; vault->states != NULL && i < vault->config.state_count; i++)
         state_reset(vault, &vault->states[i]);
     for (uint32_t i = 0; i < SB_SHARD_COUNT; i++)
@@ -167,14 +168,17 @@ void sb_store_time(struct sb_store *store, int64_t watermark_ms, int64_t process
     if (processing_ms > vault->processing_ms)
         vault->processing_ms = processing_ms;
     store->now_ms[SB_TIME_PROCESSING] = vault->processing_ms;
+    if (vault->config.rows != NULL) {
+        const struct sb_rows_type *type = vault->config.rows->type;
+
+        type->clock(vault->config.rows, SB_TIME_EVENT, store->watermark_ms);
+        type->clock(vault->config.rows, SB_TIME_PROCESSING, vault->processing_ms);
+    }
     sb_vault_sweep(vault);
 }
 
-sabot_status sb_store_tidy(struct sb_store *store, sabot_error *error)
+void sb_vault_bury(struct sb_vault *vault)
 {
-    struct sb_vault *vault = sb_vault_of(store);
-
-    store->has_work = false;
     for (uint32_t word = 0; word < SB_SHARD_COUNT / 64; word++) {
         for (; vault->dead_shards[word] != 0;
              vault->dead_shards[word] &= vault->dead_shards[word] - 1) {
@@ -183,6 +187,18 @@ sabot_status sb_store_tidy(struct sb_store *store, sabot_error *error)
             sb_cells_bury(&vault->cells[word * 64 + bit]);
         }
     }
+}
+
+sabot_status sb_store_tidy(struct sb_store *store, sabot_error *error)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+    sabot_status status;
+
+    sb_vault_bury(vault);
+    status = sb_spill_tidy(vault, error);
+    if (status != SABOT_OK && error != NULL)
+        (void)sb_vault_fail(vault, error);
+    store->has_work = sb_spill_is_full(vault);
     return sb_store_status(store, error);
 }
 
@@ -240,6 +256,10 @@ sabot_status sb_key_create(struct sb_vault *vault,
     cell = sb_cell_at(cells, ref);
     cell->head = (uint32_t)key.text.size;
     cell->size = size;
+    if (state->backed && state->spec.kind != SB_STATE_MAP)
+        cell->head |= SB_CELL_DIRTY | SB_CELL_HOT | vault->parity;
+    if (sb_spill_is_full(vault))
+        vault->store.has_work = true;
     if (state->keys_expire)
         sb_cell_set_time(cell, vault->store.now_ms[state->spec.ttl_time]);
     if (key.text.size > 0)
@@ -257,6 +277,8 @@ void sb_key_remove(struct sb_vault *vault, struct sb_state *state, uint64_t hash
     struct sb_cell *cell = sb_cell_at(&vault->cells[shard], ref);
     const uint32_t bytes = sb_cell_bytes(state, cell);
 
+    if (state->backed && state->spec.kind != SB_STATE_MAP)
+        sb_spill_settle(vault, state, shard, cell);
     vault->hints[hash % SB_HINTS].cell = NULL;
     sb_index_remove(&state->tables[shard].keys, &vault->pool, hash, ref);
     sb_cell_change(&vault->cells[shard], ref);
@@ -276,6 +298,25 @@ void sb_key_forget(struct sb_vault *vault, struct sb_state *state, uint64_t hash
     else if (state->spec.kind == SB_STATE_MAP)
         sb_map_drop_entries(vault, state, hash, value);
     sb_key_remove(vault, state, hash, ref);
+}
+
+sabot_status sb_key_erase(struct sb_vault *vault,
+                          struct sb_state *state,
+                          struct sb_key key,
+                          sb_ref ref,
+                          sabot_error *error)
+{
+    struct sb_cell *cell =
+        ref == 0 ? NULL : sb_cell_at(&vault->cells[sb_hash_shard(key.hash)], ref);
+    sb_ref tombstone;
+
+    if (cell != NULL)
+        sb_key_forget(vault, state, key.hash, ref);
+    if (!state->backed)
+        return SABOT_OK;
+    SABOT_TRY(sb_key_create(vault, state, key, 0, &cell, &tombstone, error));
+    cell->head |= SB_CELL_ABSENT;
+    return SABOT_OK;
 }
 
 sabot_status sb_value_check(const struct sb_vault *vault,

@@ -99,6 +99,7 @@ struct sb_store_config {
     uint64_t hash_seed;         /* of the hashes of keys */
     struct sb_account *account; /* NULL: not counted */
     struct sb_rows *rows;       /* NULL: the memory backend */
+    uint64_t cache_bytes;       /* with rows: memory for cells in front of them */
     uint16_t operator_id;       /* of the pipeline: where its rows begin */
 };
 
@@ -186,10 +187,10 @@ SABOT_MUST_CHECK sabot_status sb_store_put(struct sb_store *store,
  * end of the callback, if not before. What is put or removed meanwhile is allowed: a removed entry
  * is not returned, a new one may or may not be. */
 struct sb_cursor {
-    uint64_t opaque[12];
+    uint64_t opaque[16];
 };
 /* Begin. `prefix`: only entries of a map whose key begins with it; of lists and of all: size 0. Its
- * bytes stay good as long as the cursor. */
+ * bytes and those of `key` stay good as long as the cursor. */
 SABOT_MUST_CHECK sabot_status sb_store_scan(struct sb_store *store,
                                             uint32_t index,
                                             sabot_text key,
@@ -281,6 +282,18 @@ SABOT_MUST_CHECK sabot_status sb_store_fire(struct sb_store *store,
                                             sabot_error *error);
 /* No timer of this clock is due before this time; INT64_MAX: there is none. A lower bound. */
 int64_t sb_store_next_timer(const struct sb_store *store, enum sb_state_time clock);
+
+/* --- Generations --------------------------------------------------------------------------------
+ *
+ * With rows: what a checkpoint of the database takes. freeze() ends a generation; write_some()
+ * writes a part of it, until *done_out; then the database holds the state as it was at freeze(),
+ * whatever was changed since, until thaw() (which writes what is left) lets newer changes follow.
+ * Without rows nothing happens. Between callbacks. */
+void sb_store_freeze(struct sb_store *store);
+SABOT_MUST_CHECK sabot_status sb_store_write_some(struct sb_store *store,
+                                                  bool *done_out,
+                                                  sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_store_thaw(struct sb_store *store, sabot_error *error);
 
 /* --- Snapshots ----------------------------------------------------------------------------------
  */

@@ -45,7 +45,8 @@ struct sb_wheel {
     uint64_t now;          /* as ordered() gives it */
     uint32_t draining;     /* a slot above level 0; 0: none */
     uint64_t used[LEVELS]; /* a bit per slot that has timers */
-    uint64_t count;        /* timers */
+    uint64_t count;        /* timers in it */
+    uint64_t rows_from;    /* timers from this time on may be in rows only; UINT64_MAX: none are */
     struct wheel_slot slots[SLOTS];
 };
 
@@ -67,7 +68,10 @@ static uint64_t time_of(const struct sb_vault *vault, uint64_t item)
 sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state)
 {
     state->wheel = sb_alloc(vault->config.env, sizeof *state->wheel);
-    return state->wheel == NULL ? SABOT_ERR_MEMORY : SABOT_OK;
+    if (state->wheel == NULL)
+        return SABOT_ERR_MEMORY;
+    state->wheel->rows_from = UINT64_MAX;
+    return SABOT_OK;
 }
 
 static void slot_give(struct sb_vault *vault, struct wheel_slot *slot)
@@ -193,6 +197,7 @@ static void wheel_remove(struct sb_vault *vault, struct sb_wheel *wheel, uint64_
     struct wheel_slot *slot = &wheel->slots[index];
 
     SB_ASSERT(at < slot->count && slot->items[at] == item);
+    wheel->count--;
     slot->count--;
     if (at < slot->count) {
         slot->items[at] = slot->items[slot->count];
@@ -246,16 +251,74 @@ static sb_ref timer_find(const struct sb_vault *vault,
     return 0;
 }
 
-/* Out of the index; its key stays readable until the callback has ended. */
+/* Out of memory; its key stays readable until the callback has ended. */
 static void timer_drop(struct sb_vault *vault, struct sb_state *state, uint64_t hash, uint64_t item)
 {
     const uint32_t shard = (uint32_t)(item >> 32);
-    const struct sb_timer *timer = timer_at(vault, item);
+    struct sb_timer *timer = timer_at(vault, item);
     const uint32_t bytes = sb_cell_bytes(state, &timer->cell);
 
-    state->wheel->count--;
+    if (state->backed)
+        sb_spill_settle(vault, state, shard, &timer->cell);
     sb_index_remove(&state->tables[shard].keys, &vault->pool, hash, (sb_ref)item);
     sb_vault_drop(vault, state, shard, (sb_ref)item, bytes);
+}
+
+/* A new timer in the index: one that is set, or one that says that its row is to be removed. */
+static sabot_status timer_create(struct sb_vault *vault,
+                                 struct sb_state *state,
+                                 struct sb_key key,
+                                 int64_t time_ms,
+                                 uint64_t *item_out,
+                                 sabot_error *error)
+{
+    const struct sb_key named = {key.text, timer_hash(key.hash, time_ms)};
+    struct sb_cell *cell;
+    sb_ref ref;
+
+    SABOT_TRY(sb_key_create(vault, state, named, 0, &cell, &ref, error));
+    ((struct sb_timer *)(void *)cell)->time_ms = time_ms;
+    if (ordered(time_ms) >= state->wheel->rows_from)
+        cell->head |= SB_CELL_ROW;
+    *item_out = (uint64_t)sb_hash_shard(key.hash) << 32 | ref;
+    return SABOT_OK;
+}
+
+/* It has fired, or is deleted: out of the wheel and of memory; a row is remembered for removal. */
+static sabot_status timer_end(struct sb_vault *vault,
+                              struct sb_state *state,
+                              struct sb_key key,
+                              uint64_t item,
+                              sabot_error *error)
+{
+    const struct sb_timer *timer = timer_at(vault, item);
+    const int64_t time_ms = timer->time_ms;
+    const bool has_row = (timer->cell.head & SB_CELL_ROW) != 0;
+    uint64_t tombstone;
+
+    wheel_remove(vault, state->wheel, item);
+    timer_drop(vault, state, timer_hash(key.hash, time_ms), item);
+    if (!state->backed || !has_row)
+        return SABOT_OK;
+    SABOT_TRY(timer_create(vault, state, key, time_ms, &tombstone, error));
+    timer_at(vault, tombstone)->cell.head |= SB_CELL_ABSENT;
+    return SABOT_OK;
+}
+
+static sabot_status timer_add(struct sb_vault *vault,
+                              struct sb_state *state,
+                              struct sb_key key,
+                              int64_t time_ms,
+                              uint64_t *item_out,
+                              sabot_error *error)
+{
+    SABOT_TRY(timer_create(vault, state, key, time_ms, item_out, error));
+    if (wheel_add(vault, state->wheel, *item_out) == SABOT_OK) {
+        state->wheel->count++;
+        return SABOT_OK;
+    }
+    timer_drop(vault, state, timer_hash(key.hash, time_ms), *item_out);
+    return sb_vault_no_memory(vault, state, error);
 }
 
 sabot_status sb_timer_set(struct sb_store *store,
@@ -267,23 +330,19 @@ sabot_status sb_timer_set(struct sb_store *store,
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
-    const struct sb_key timer_key = {key, timer_hash(hash, time_ms)};
-    const uint32_t shard = sb_hash_shard(hash);
-    struct sb_cell *cell;
+    const struct sb_key named = {key, hash};
+    const sb_ref ref = timer_find(vault, state, named, time_ms);
+    const uint64_t before = (uint64_t)sb_hash_shard(hash) << 32 | ref;
     uint64_t item;
-    sb_ref ref;
 
     SB_ASSERT(state->spec.kind == SB_STATE_TIMERS);
-    if (timer_find(vault, state, (struct sb_key){key, hash}, time_ms) != 0)
+    if (ref != 0 && (timer_at(vault, before)->cell.head & SB_CELL_ABSENT) == 0)
         return SABOT_OK;
-    SABOT_TRY(sb_key_create(vault, state, timer_key, 0, &cell, &ref, error));
-    ((struct sb_timer *)(void *)cell)->time_ms = time_ms;
-    item = (uint64_t)shard << 32 | ref;
-    state->wheel->count++;
-    if (wheel_add(vault, state->wheel, item) != SABOT_OK) {
-        timer_drop(vault, state, timer_key.hash, item);
-        return sb_vault_no_memory(vault, state, error);
-    }
+    if (ref != 0)
+        timer_drop(vault, state, timer_hash(hash, time_ms), before);
+    SABOT_TRY(timer_add(vault, state, named, time_ms, &item, error));
+    if (ref != 0)
+        timer_at(vault, item)->cell.head |= SB_CELL_ROW;
     return SABOT_OK;
 }
 
@@ -296,15 +355,75 @@ sabot_status sb_timer_delete(struct sb_store *store,
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
-    const sb_ref ref = timer_find(vault, state, (struct sb_key){key, hash}, time_ms);
-    const uint64_t item = (uint64_t)sb_hash_shard(hash) << 32 | ref;
+    const struct sb_key named = {key, hash};
+    const sb_ref ref = timer_find(vault, state, named, time_ms);
+    uint64_t item = (uint64_t)sb_hash_shard(hash) << 32 | ref;
 
-    (void)error;
     SB_ASSERT(state->spec.kind == SB_STATE_TIMERS);
-    if (ref == 0)
+    if (ref != 0 && (timer_at(vault, item)->cell.head & SB_CELL_ABSENT) == 0)
+        return timer_end(vault, state, named, item, error);
+    if (ref != 0 || ordered(time_ms) < state->wheel->rows_from)
         return SABOT_OK;
-    wheel_remove(vault, state->wheel, item);
-    timer_drop(vault, state, timer_hash(hash, time_ms), item);
+    SABOT_TRY(timer_create(vault, state, named, time_ms, &item, error));
+    timer_at(vault, item)->cell.head |= SB_CELL_ABSENT;
+    return SABOT_OK;
+}
+
+/* --- With rows: timers that are far off need not be in memory -----------------------------------
+ */
+
+bool sb_timer_is_far(const struct sb_vault *vault,
+                     const struct sb_state *state,
+                     const struct sb_cell *cell,
+                     int64_t near_ms)
+{
+    const struct sb_timer *timer = (const void *)cell;
+    const uint64_t time = ordered(timer->time_ms);
+
+    (void)vault;
+    if ((cell->head & SB_CELL_ABSENT) != 0)
+        return true;
+    return time < UINT64_MAX && time > state->wheel->now &&
+           time - state->wheel->now > (uint64_t)near_ms && timer->slot != state->wheel->draining;
+}
+
+void sb_timer_evict(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref)
+{
+    const uint64_t item = (uint64_t)sb_hash_shard(hash) << 32 | ref;
+    const struct sb_timer *timer = timer_at(vault, item);
+    const uint64_t time = ordered(timer->time_ms);
+
+    if ((timer->cell.head & SB_CELL_ABSENT) == 0) {
+        wheel_remove(vault, state->wheel, item);
+        state->wheel->rows_from = time < state->wheel->rows_from ? time : state->wheel->rows_from;
+    }
+    timer_drop(vault, state, hash, item);
+}
+
+sabot_status sb_timer_load(struct sb_vault *vault,
+                           struct sb_state *state,
+                           uint32_t shard,
+                           sabot_text key,
+                           uint64_t time,
+                           bool *new_out,
+                           sabot_error *error)
+{
+    const int64_t time_ms = (int64_t)(time ^ (uint64_t)1 << 63);
+    const struct sb_key named = {key, sb_hash(key.data, key.size, vault->config.hash_seed)};
+    uint64_t item;
+
+    *new_out = false;
+    if (sb_hash_shard(named.hash) != shard)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "state %s of agent %s: the row of a timer is in another shard than its "
+                           "key; restore from the last checkpoint",
+                           state->spec.name, vault->config.owner);
+    if (timer_find(vault, state, named, time_ms) != 0)
+        return SABOT_OK;
+    SABOT_TRY(timer_add(vault, state, named, time_ms, &item, error));
+    timer_at(vault, item)->cell.head &= ~(uint32_t)SB_CELL_DIRTY;
+    timer_at(vault, item)->cell.head |= SB_CELL_ROW;
+    *new_out = true;
     return SABOT_OK;
 }
 
@@ -334,7 +453,10 @@ static uint32_t next_slot(const struct sb_wheel *wheel, uint64_t *start_out)
 }
 
 /* Move timers of the slot being drained down to their levels. */
-static sabot_status drain(struct sb_vault *vault, struct sb_wheel *wheel, uint32_t *moves)
+static sabot_status drain(struct sb_vault *vault,
+                          struct sb_wheel *wheel,
+                          uint32_t *moves,
+                          sabot_error *error)
 {
     const uint32_t index = wheel->draining;
     struct wheel_slot *slot = &wheel->slots[index];
@@ -345,7 +467,9 @@ static sabot_status drain(struct sb_vault *vault, struct sb_wheel *wheel, uint32
         --*moves;
         if (slot->count > 8)
             __builtin_prefetch(timer_at(vault, slot->items[slot->count - 8]), 1, 3);
-        SABOT_TRY(wheel_add(vault, wheel, slot->items[slot->count - 1]));
+        if (wheel_add(vault, wheel, slot->items[slot->count - 1]) != SABOT_OK)
+            return sabot_raise(error, SABOT_ERR_MEMORY, "agent %s: no memory for its timers",
+                               vault->config.owner);
         slot->count--;
     }
     if (index == 0)
@@ -358,22 +482,31 @@ static sabot_status drain(struct sb_vault *vault, struct sb_wheel *wheel, uint32
 
 /* Go on to the next timer that is due. SABOT_OK: *ready_out tells. SABOT_AGAIN: too many moves. */
 static sabot_status advance(struct sb_vault *vault,
-                            struct sb_wheel *wheel,
+                            struct sb_state *state,
                             uint64_t clock,
                             uint32_t *moves,
-                            bool *ready_out)
+                            bool *ready_out,
+                            sabot_error *error)
 {
+    struct sb_wheel *wheel = state->wheel;
+
     *ready_out = false;
     for (;;) {
         uint64_t start = 0;
         uint32_t slot;
 
-        SABOT_TRY(drain(vault, wheel, moves));
+        SABOT_TRY(drain(vault, wheel, moves, error));
         *ready_out =
             wheel->slots[DUE].count > 0 || wheel->slots[wheel->now & (DIGITS - 1)].count > 0;
         if (*ready_out)
             return SABOT_OK;
         slot = next_slot(wheel, &start);
+        if (wheel->rows_from != UINT64_MAX && wheel->rows_from <= clock &&
+            (slot == 0 || wheel->rows_from <= start)) {
+            SABOT_TRY(
+                sb_spill_load_timers(vault, state, wheel->rows_from, &wheel->rows_from, error));
+            continue;
+        }
         if (slot == 0 || start > clock) {
             wheel->now = clock > wheel->now ? clock : wheel->now;
             return SABOT_OK;
@@ -396,7 +529,8 @@ static uint64_t next_item(const struct sb_wheel *wheel)
 static sabot_status find_next(struct sb_vault *vault,
                               enum sb_state_time clock,
                               uint32_t *moves,
-                              struct sb_state **state_out)
+                              struct sb_state **state_out,
+                              sabot_error *error)
 {
     const int64_t now_ms =
         clock == SB_TIME_EVENT ? vault->store.watermark_ms : vault->processing_ms;
@@ -410,7 +544,7 @@ static sabot_status find_next(struct sb_vault *vault,
 
         if (state->wheel == NULL || state->spec.ttl_time != clock)
             continue;
-        SABOT_TRY(advance(vault, state->wheel, ordered(now_ms), moves, &ready));
+        SABOT_TRY(advance(vault, state, ordered(now_ms), moves, &ready, error));
         if (!ready)
             continue;
         time = time_of(vault, next_item(state->wheel));
@@ -439,8 +573,7 @@ static sabot_status fire(struct sb_vault *vault,
     /* The time of a timer of processing time is none of event time. */
     SABOT_TRY(sb_store_begin(&vault->store,
                              state->spec.ttl_time == SB_TIME_EVENT ? time_ms : INT64_MIN, error));
-    wheel_remove(vault, state->wheel, item);
-    timer_drop(vault, state, timer_hash(hash, time_ms), item);
+    SABOT_TRY(timer_end(vault, state, (struct sb_key){key, hash}, item, error));
     return function(context, state->index, key, hash, time_ms, error);
 }
 
@@ -456,11 +589,9 @@ sabot_status sb_store_fire(struct sb_store *store,
     for (int clock = SB_TIME_EVENT; clock <= SB_TIME_PROCESSING; clock++) {
         for (;;) {
             struct sb_state *state;
-            const sabot_status status = find_next(vault, (enum sb_state_time)clock, &moves, &state);
+            const sabot_status status =
+                find_next(vault, (enum sb_state_time)clock, &moves, &state, error);
 
-            if (status == SABOT_ERR_MEMORY)
-                return sabot_raise(error, status, "agent %s: no memory for its timers",
-                                   vault->config.owner);
             if (status != SABOT_OK)
                 return status;
             if (state == NULL)
@@ -483,8 +614,9 @@ int64_t sb_store_next_timer(const struct sb_store *store, enum sb_state_time clo
         const struct sb_wheel *wheel = state->wheel;
         uint64_t start = 0;
 
-        if (wheel == NULL || state->spec.ttl_time != clock || wheel->count == 0)
+        if (wheel == NULL || state->spec.ttl_time != clock)
             continue;
+        earliest = wheel->rows_from < earliest ? wheel->rows_from : earliest;
         if (wheel->slots[DUE].count > 0)
             start = time_of(vault, wheel->slots[DUE].items[0]);
         else if (wheel->draining != 0 || wheel->slots[wheel->now & (DIGITS - 1)].count > 0)

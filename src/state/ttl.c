@@ -28,7 +28,7 @@ bool sb_state_expired(const struct sb_vault *vault,
 }
 
 void sb_state_refresh(struct sb_vault *vault,
-                      const struct sb_state *state,
+                      struct sb_state *state,
                       uint32_t shard,
                       sb_ref ref,
                       struct sb_cell *cell)
@@ -37,12 +37,13 @@ void sb_state_refresh(struct sb_vault *vault,
 
     if (now_ms <= sb_cell_time(cell))
         return;
-    sb_cell_change(&vault->cells[shard], ref);
+    sb_cell_touch(vault, state, shard, ref, cell);
     sb_cell_set_time(cell, now_ms);
 }
 
 /* Remove a cell of a key, or of an entry, when no record that isn't late can see it any more. The
- * slot's tag is all of the hash that is needed, with the shard. */
+ * slot's tag is all of the hash that is needed, with the shard. A row behind it has expired as
+ * well, and is dropped by the database; but for the rows of a list, which must be removed. */
 static void sweep_slot(struct sb_vault *vault,
                        struct sb_state *state,
                        uint32_t shard,
@@ -50,13 +51,19 @@ static void sweep_slot(struct sb_vault *vault,
 {
     const int64_t now_ms =
         state->spec.ttl_time == SB_TIME_EVENT ? vault->store.watermark_ms : vault->processing_ms;
-    const struct sb_cell *cell = sb_cell_at(&vault->cells[shard], slot.ref);
+    struct sb_cell *cell = sb_cell_at(&vault->cells[shard], slot.ref);
     const uint64_t hash = (uint64_t)shard << 57 | slot.tag;
 
-    if (!is_past(now_ms, sb_cell_time(cell), state->spec.ttl_ms))
+    if ((cell->head & SB_CELL_ABSENT) != 0 && !sb_spill_write_absent(vault, state, shard, cell))
+        return;
+    if ((cell->head & SB_CELL_ABSENT) == 0 &&
+        !is_past(now_ms, sb_cell_time(cell), state->spec.ttl_ms))
         return;
     if (state->entries_expire)
         sb_entry_remove(vault, state, hash, slot.ref);
+    else if (state->backed && (cell->head & SB_CELL_ABSENT) == 0 &&
+             state->spec.kind == SB_STATE_LIST)
+        sb_list_erase(vault, state, hash, slot.ref);
     else
         sb_key_forget(vault, state, hash, slot.ref);
 }
@@ -90,7 +97,7 @@ void sb_vault_sweep(struct sb_vault *vault)
     for (uint32_t i = 0; i < vault->config.state_count; i++) {
         struct sb_state *state = &vault->states[i];
 
-        if ((state->keys_expire || state->entries_expire) && !state->backed)
+        if (state->keys_expire || state->entries_expire)
             sweep(vault, state);
     }
 }

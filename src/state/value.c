@@ -14,14 +14,26 @@ static bool is_value(const struct sb_state *state)
            state->spec.kind == SB_STATE_AGGREGATING;
 }
 
+/* Keep the failure of a read, which has no other way to tell. */
+static struct sb_cell *failed(struct sb_vault *vault, const sabot_error *error)
+{
+    (void)sb_vault_fail(vault, error);
+    return NULL;
+}
+
 /* The cell of a key that may be returned, refreshed when reads do; NULL: there is none. */
 static struct sb_cell *visible(struct sb_vault *vault, struct sb_state *state, struct sb_key key)
 {
-    struct sb_cell *cell = NULL;
-    const sb_ref ref = sb_key_find(vault, state, key, &cell);
+    struct sb_cell *cell;
+    sabot_error error;
+    sb_ref ref;
 
+    if (sb_key_locate(vault, state, key, &cell, &ref, &error) != SABOT_OK)
+        return failed(vault, &error);
     if (ref == 0 || state->plain)
         return cell;
+    if ((cell->head & SB_CELL_ABSENT) != 0)
+        return NULL;
     if (state->keys_expire && sb_state_expired(vault, state, cell))
         return NULL;
     if (state->keys_expire && state->spec.ttl_on_read)
@@ -77,15 +89,21 @@ static __attribute__((noinline)) void *edit(struct sb_vault *vault,
                                             sabot_error *error)
 {
     const uint32_t shard = sb_hash_shard(key->hash);
-    struct sb_cell *cell = NULL;
-    sb_ref ref = sb_key_find(vault, state, *key, &cell);
+    struct sb_cell *cell;
+    sb_ref ref;
 
+    if (sb_key_locate(vault, state, *key, &cell, &ref, error) != SABOT_OK)
+        return NULL;
+    if (ref != 0 && (cell->head & SB_CELL_ABSENT) != 0) {
+        sb_key_remove(vault, state, key->hash, ref);
+        ref = 0;
+    }
     if (ref == 0) {
         if (sb_key_create(vault, state, *key, state->fixed_size, &cell, &ref, error) != SABOT_OK)
             return NULL;
         return sb_cell_value(state, cell);
     }
-    sb_cell_change(&vault->cells[shard], ref);
+    sb_cell_touch(vault, state, shard, ref, cell);
     if (state->keys_expire) {
         if (sb_state_expired(vault, state, cell))
             memset(sb_cell_value(state, cell), 0, cell->size);
@@ -128,13 +146,17 @@ sabot_status sb_store_put(struct sb_store *store,
 
     SB_ASSERT(is_value(state));
     SABOT_TRY(sb_value_check(vault, state, value.size, error));
-    before_ref = sb_key_find(vault, state, named, &before);
+    if (state->keys_expire) /* the time of the cell before counts */
+        SABOT_TRY(sb_key_locate(vault, state, named, &before, &before_ref, error));
+    else
+        before_ref = sb_key_find(vault, state, named, &before);
     SABOT_TRY(sb_key_create(vault, state, named, (uint32_t)value.size, &cell, &ref, error));
     if (value.size > 0)
         memcpy(sb_cell_value(state, cell), value.data, value.size);
     if (before_ref == 0)
         return SABOT_OK;
-    if (state->keys_expire && sb_cell_time(before) > sb_cell_time(cell))
+    if (state->keys_expire && (before->head & SB_CELL_ABSENT) == 0 &&
+        sb_cell_time(before) > sb_cell_time(cell))
         sb_cell_set_time(cell, sb_cell_time(before));
     sb_key_remove(vault, state, hash, before_ref); /* readable until the callback has ended */
     return SABOT_OK;
@@ -148,11 +170,12 @@ sabot_status sb_store_clear(struct sb_store *store,
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_key named = {key, hash};
     struct sb_cell *cell = NULL;
-    const sb_ref ref = sb_key_find(vault, state, (struct sb_key){key, hash}, &cell);
 
-    (void)error;
-    if (ref != 0)
-        sb_key_forget(vault, state, hash, ref);
-    return SABOT_OK;
+    if (state->spec.kind == SB_STATE_LIST)
+        return sb_list_trim(store, index, key, hash, 0, error);
+    if (state->spec.kind == SB_STATE_MAP)
+        return sb_map_clear(vault, state, named, error);
+    return sb_key_erase(vault, state, named, sb_key_find(vault, state, named, &cell), error);
 }

@@ -22,7 +22,9 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "state/index.h"
+#include "state/rows.h"
 
 struct sb_cell {
     uint32_t head;
@@ -37,6 +39,8 @@ enum {
     SB_CELL_DIRTY = 1 << 22,  /* the row behind it is older */
     SB_CELL_HOT = 1 << 23,    /* used since the hand of the clock came by */
     SB_CELL_GONE = 1 << 24,   /* removed while somebody may still look at it */
+    SB_CELL_PARITY = 1 << 25, /* dirty: of which generation */
+    SB_CELL_ROW = 1 << 26,    /* a row may be there */
     SB_SWEEP_SLOTS = 4096,    /* slots looked at for expired cells, per state and batch */
 };
 
@@ -71,7 +75,11 @@ struct sb_hint {
     uint32_t state;
 };
 
-enum { SB_HINTS = 16 };
+enum {
+    SB_HINTS = 16,
+    SB_WALKS_MAX = 16,
+    SB_SEGMENT_ROW_HEAD = 8, /* bytes before the elements in a segment's row */
+};
 
 struct sb_vault {
     struct sb_store store; /* first: a store is its vault */
@@ -85,6 +93,16 @@ struct sb_vault {
     size_t zeros_size;
     int64_t processing_ms; /* the wall clock, as sb_store_time() gave it */
     sabot_error error;     /* of the first failure */
+    /* With rows (spill.c): */
+    struct sb_buffer row;       /* the key of a row, being made */
+    struct sb_buffer row_value; /* and its value */
+    struct sb_arena scratch;    /* copies of rows for the callback that walks them */
+    struct sb_rows_walk *walks[SB_WALKS_MAX];
+    uint32_t parity;    /* SB_CELL_PARITY or 0: of what becomes dirty now */
+    bool frozen;        /* only the older generation may be written */
+    uint32_t frozen_at; /* tables written, of states by shards */
+    uint32_t hand;      /* table that the clock's hand is at */
+    uint64_t hand_at;
 };
 
 static inline struct sb_vault *sb_vault_of(struct sb_store *store)
@@ -203,6 +221,12 @@ sabot_status sb_value_check(const struct sb_vault *vault,
                             const struct sb_state *state,
                             size_t size,
                             sabot_error *error);
+/* Forget a key for good: remove it, and with rows remember that there is none. */
+sabot_status sb_key_erase(struct sb_vault *vault,
+                          struct sb_state *state,
+                          struct sb_key key,
+                          sb_ref ref,
+                          sabot_error *error);
 /* Out of the index; its bytes stay readable until the callback has ended. */
 void sb_key_remove(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref);
 
@@ -217,6 +241,8 @@ void sb_vault_drop(struct sb_vault *vault,
                    uint32_t shard,
                    sb_ref ref,
                    uint32_t bytes);
+/* Free what was dropped. */
+void sb_vault_bury(struct sb_vault *vault);
 sabot_status sb_vault_no_memory(struct sb_vault *vault,
                                 const struct sb_state *state,
                                 sabot_error *error);
@@ -232,6 +258,9 @@ struct sb_list {
     uint64_t next;  /* number of the next one to come; first < next */
     sb_ref first_segment;
     sb_ref last_segment;
+    /* With rows: */
+    uint64_t memory_first; /* number of the first element in memory; those before are in rows */
+    uint64_t rows_first;   /* no row begins before this number */
 };
 
 struct sb_segment {
@@ -240,9 +269,12 @@ struct sb_segment {
     uint32_t count;      /* elements */
     uint32_t used;       /* bytes */
     sb_ref next;         /* segment; 0: the last */
-    uint32_t unused;
+    uint32_t written;    /* elements that are in its row */
 };
 
+/* No elements any more. In memory the cell goes with them; with rows it says that there are none,
+ * and keeps the next number, so that the rows of the old elements are told from new ones. */
+void sb_list_erase(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref);
 void sb_list_drop_segments(struct sb_vault *vault,
                            struct sb_state *state,
                            uint32_t shard,
@@ -315,6 +347,10 @@ void sb_entry_remove(struct sb_vault *vault,
                      struct sb_state *state,
                      uint64_t entry_hash,
                      sb_ref ref);
+sabot_status sb_map_clear(struct sb_vault *vault,
+                          struct sb_state *state,
+                          struct sb_key key,
+                          sabot_error *error);
 void sb_map_drop_entries(struct sb_vault *vault,
                          struct sb_state *state,
                          uint64_t key_hash,
@@ -332,20 +368,30 @@ struct sb_walk {
     uint32_t element;  /* of the segment */
     uint32_t offset;   /* of the element in the segment */
     sabot_text prefix; /* of a map's keys */
+    /* With rows: */
+    struct sb_key key;   /* of the map */
+    uint32_t rows;       /* 1 + place in the vault's walks; 0: none, or at the end */
+    uint32_t row_prefix; /* bytes of a row's key before the segment's number or the entry's key */
+    bool has_row;        /* row_key and row_value are the next row */
+    bool all;            /* expired entries, too */
+    sabot_text row_key;
+    sabot_text row_value;
 };
 
-void sb_list_scan(struct sb_vault *vault,
-                  struct sb_state *state,
-                  struct sb_key key,
-                  struct sb_walk *walk);
+sabot_status sb_list_scan(struct sb_vault *vault,
+                          struct sb_state *state,
+                          struct sb_key key,
+                          struct sb_walk *walk,
+                          sabot_error *error);
 bool sb_list_next(struct sb_vault *vault,
                   struct sb_state *state,
                   struct sb_walk *walk,
                   sabot_text *value_out);
-void sb_map_scan(struct sb_vault *vault,
-                 struct sb_state *state,
-                 struct sb_key key,
-                 struct sb_walk *walk);
+sabot_status sb_map_scan(struct sb_vault *vault,
+                         struct sb_state *state,
+                         struct sb_key key,
+                         struct sb_walk *walk,
+                         sabot_error *error);
 bool sb_map_next(struct sb_vault *vault,
                  struct sb_state *state,
                  struct sb_walk *walk,
@@ -366,6 +412,118 @@ struct sb_timer {
 SABOT_MUST_CHECK sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state);
 void sb_wheel_destroy(struct sb_vault *vault, struct sb_state *state);
 
+bool sb_timer_is_far(const struct sb_vault *vault,
+                     const struct sb_state *state,
+                     const struct sb_cell *cell,
+                     int64_t near_ms);
+/* Out of memory; its row is written. */
+void sb_timer_evict(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref);
+/* From its row; nothing happens when it is in memory: *new_out. */
+sabot_status sb_timer_load(struct sb_vault *vault,
+                           struct sb_state *state,
+                           uint32_t shard,
+                           sabot_text key,
+                           uint64_t time,
+                           bool *new_out,
+                           sabot_error *error);
+
+/* --- Rows behind the cells (spill.c) ------------------------------------------------------------
+ */
+
+sabot_status sb_spill_init(struct sb_vault *vault, sabot_error *error);
+void sb_spill_reset(struct sb_vault *vault);
+/* Make the cell of a key that isn't in memory, from its row; SB_CELL_ABSENT when there is none. */
+sabot_status sb_spill_load_key(struct sb_vault *vault,
+                               struct sb_state *state,
+                               struct sb_key key,
+                               struct sb_cell **cell_out,
+                               sb_ref *ref_out,
+                               sabot_error *error);
+/* The row of an entry that isn't in memory. data == NULL: there is none. */
+sabot_status sb_spill_get_entry(struct sb_vault *vault,
+                                struct sb_state *state,
+                                struct sb_key key,
+                                sabot_text entry,
+                                sabot_text *value_out,
+                                int64_t *time_out,
+                                sabot_error *error);
+/* Before a cell of a backed state is changed. */
+void sb_spill_mark(struct sb_vault *vault,
+                   struct sb_state *state,
+                   uint32_t shard,
+                   struct sb_cell *cell);
+/* Before a cell is removed from memory: one of the older generation is written as it was. */
+void sb_spill_settle(struct sb_vault *vault,
+                     struct sb_state *state,
+                     uint32_t shard,
+                     struct sb_cell *cell);
+/* A cell that says there is none: write that, when it is dirty and may be. True: it may go. */
+bool sb_spill_write_absent(struct sb_vault *vault,
+                           struct sb_state *state,
+                           uint32_t shard,
+                           struct sb_cell *cell);
+bool sb_spill_is_full(const struct sb_vault *vault);
+sabot_status sb_spill_tidy(struct sb_vault *vault, sabot_error *error);
+sabot_status sb_spill_write_all(struct sb_vault *vault, sabot_error *error);
+/* Walk the rows of a list's segments from a number on, or of a map's entries with walk->prefix. */
+sabot_status sb_spill_walk(struct sb_vault *vault,
+                           struct sb_state *state,
+                           struct sb_key key,
+                           uint64_t number,
+                           struct sb_walk *walk,
+                           sabot_error *error);
+/* The next row: its key without what all have. */
+bool sb_spill_next(struct sb_vault *vault,
+                   struct sb_walk *walk,
+                   sabot_text *key_out,
+                   sabot_text *value_out);
+void sb_spill_end_walks(struct sb_vault *vault);
+/* Load timers from a time on, some of each shard; *rest_out: where the others begin. */
+sabot_status sb_spill_load_timers(struct sb_vault *vault,
+                                  struct sb_state *state,
+                                  uint64_t from,
+                                  uint64_t *rest_out,
+                                  sabot_error *error);
+/* Every row of a shard of a state, in order; the key without operator, shard and state. */
+typedef sabot_status (*sb_spill_function)(void *context, sabot_text key, sabot_text value);
+sabot_status sb_spill_each(struct sb_vault *vault,
+                           const struct sb_state *state,
+                           uint32_t shard,
+                           sb_spill_function each,
+                           void *context,
+                           sabot_error *error);
+uint64_t sb_big_number(const uint8_t bytes[8]);
+
+/* The cell of a key, from its row when it isn't in memory; *ref_out 0: none. With rows it may be
+ * one that says there is none. */
+static inline sabot_status sb_key_locate(struct sb_vault *vault,
+                                         struct sb_state *state,
+                                         struct sb_key key,
+                                         struct sb_cell **cell_out,
+                                         sb_ref *ref_out,
+                                         sabot_error *error)
+{
+    *cell_out = NULL;
+    *ref_out = sb_key_find(vault, state, key, cell_out);
+    if (!state->backed)
+        return SABOT_OK;
+    if (*ref_out == 0)
+        return sb_spill_load_key(vault, state, key, cell_out, ref_out, error);
+    (*cell_out)->head |= SB_CELL_HOT;
+    return SABOT_OK;
+}
+/* Before any change of a cell of a key or entry. */
+static inline void sb_cell_touch(struct sb_vault *vault,
+                                 struct sb_state *state,
+                                 uint32_t shard,
+                                 sb_ref ref,
+                                 struct sb_cell *cell)
+{
+    sb_cell_change(&vault->cells[shard], ref);
+    if (__builtin_expect(state->backed, 0))
+        sb_spill_mark(vault, state, shard, cell);
+}
+
 /* --- Time to live (ttl.c) -----------------------------------------------------------------------
  */
 
@@ -374,7 +532,7 @@ bool sb_state_expired(const struct sb_vault *vault,
                       const struct sb_cell *cell);
 /* The cell is used now. */
 void sb_state_refresh(struct sb_vault *vault,
-                      const struct sb_state *state,
+                      struct sb_state *state,
                       uint32_t shard,
                       sb_ref ref,
                       struct sb_cell *cell);

@@ -14,10 +14,14 @@ struct state_backend {
     struct sb_rows *(*open)(struct sb_env *env);
     void (*close)(struct sb_env *env, struct sb_rows *rows);
     uint64_t memory; /* limit of the account of each test, bytes; 0: none */
+    uint64_t cache;  /* memory for cells in front of rows */
 };
 
 /* `second` is the backend that snapshots of the first are restored on, and back. */
 int state_suite_run(const struct state_backend *first, const struct state_backend *second);
+/* The cases with a million operations, and with a million keys. */
+int state_suite_run_operations(const struct state_backend *backend);
+int state_suite_run_keys(const struct state_backend *backend);
 
 /* --- For tests of one backend alone
  * --------------------------------------------------------------- */

@@ -6,5 +6,6 @@ int main(void)
 {
     static const struct state_backend memory = {.name = "memory"};
 
-    return state_suite_run(&memory, &memory);
+    return state_suite_run(&memory, &memory) + state_suite_run_operations(&memory) +
+           state_suite_run_keys(&memory);
 }
