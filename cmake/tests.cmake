@@ -122,6 +122,8 @@ foreach(script ${SCRIPTS})
     endif()
 endforeach()
 
+set_tests_properties(kafka.ledger PROPERTIES TIMEOUT 1800) # as long as SABOT_LONG=1 may need
+
 # One broker for all Kafka tests of a ctest run: started before the first, ended after the last.
 add_test(NAME kafka.broker_start COMMAND ${BROKER} start)
 add_test(NAME kafka.broker_stop COMMAND ${BROKER} stop)
