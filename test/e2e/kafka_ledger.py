@@ -62,15 +62,18 @@ class Schedule:
         self.chance = random.Random(f"{SEED} {name}")
 
     def run(self, bank):
-        """None, or what went wrong. What was over too soon is tried again with slower workers."""
+        """None, or what went wrong. What was over too soon is tried again by a slower worker with one thread: fewer
+        records lie before its barriers, so that it has more checkpoints."""
         try:
             return self.run_once(bank, self.name, 2)
         except TooFast:
-            return self.run_once(bank, f"{self.name}-slow", 20)
+            return self.run_once(bank, f"{self.name}-slow", 5)
 
     def run_once(self, bank, name, pause_ms):
         options = {"threads": self.chance.choice((1, 2, 2, 3)), "partitions": self.chance.choice((1, 1, 3)),
                    "options": ["-O", f"checkpoint.keep={self.chance.choice((1, 1, 3))}"], **self.options}
+        if pause_ms > 2:
+            options["threads"] = 1
         ledger = Ledger(bank, name, pause_ms=pause_ms, **options)
         try:
             self.act(ledger, self.chance)
@@ -115,7 +118,7 @@ class Exactly(unittest.TestCase):
         chance = random.Random(SEED)
         schedules = []
         for label in RUNNING:
-            hits = [1] if label in ONCE else [1, 2, 3, 4, 5, 6, 8] if LONG else [1, chance.randint(2, 4)]
+            hits = [1] if label in ONCE else [1, 2, 3, 4, 5] if LONG else [1, chance.randint(2, 4)]
             for hit in hits:
                 options = {"options": ["-O", "checkpoint.keep=1"]} if "remove" in label else {}
                 schedules.append(Schedule(f"{label}-{hit}", act_at(f"{label}:{hit}"), **options))
