@@ -264,12 +264,12 @@ sabot_aggregating_clear(sabot_context *context, const sabot_aggregating *aggrega
  * A function that is called for a key at a time. It may do all that the agent's function may, with
  * the state of that key. Timers are state: many per key, each once per time, in every checkpoint.
  *
- * In event time they fire when the watermark has reached their time, in order of time, after all
- * records before the watermark; what has expired by the timer's own time is not seen. When the
- * inputs have ended (sabot_watermark_ms() is then INT64_MAX), all that are left fire: a function
- * that always sets the next timer must stop then.
- * In processing time they fire when the machine's clock has come to their time, never before; at
- * the end of the inputs those that are not due are dropped. */
+ * In event time they fire when the watermark has passed their time, in order of time, after all
+ * records of that time that are not late; what has expired by the timer's own time is not seen.
+ * When the inputs have ended (sabot_watermark_ms() is then INT64_MAX), all that are left fire: a
+ * function that always sets the next timer must stop then. In processing time they fire when the
+ * machine's clock has come to their time, never before; at the end of the inputs those that are not
+ * due are dropped. */
 typedef sabot_status (*sabot_timer_function)(sabot_context *context, int64_t time_ms);
 
 /* Several timers of an agent have names and functions of their own. */

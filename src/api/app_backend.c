@@ -15,7 +15,7 @@ static bool names_state(const char *name,
                         const sabot_agent *agent,
                         const struct sb_state_spec *state)
 {
-    char full[2 * SABOT_NAME_MAX + sizeof "." + sizeof BACKEND];
+    char full[(size_t)2 * SABOT_NAME_MAX + sizeof "." + sizeof BACKEND];
 
     (void)snprintf(full, sizeof full, "%s.%s%s", agent->name, state->name, BACKEND);
     return strcmp(full, name) == 0;

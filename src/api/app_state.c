@@ -297,11 +297,13 @@ void sabot_agent_ttl(sabot_agent *agent,
     if (agent == NULL || sb_app_failed(agent->app) || !sb_app_check_name(agent->app, "state", name))
         return;
     state = find_state(agent, name);
-    if (state == NULL)
+    if (state == NULL) {
         (void)sabot_app_fail(agent->app, SABOT_ERR_NOT_FOUND,
                              "agent %s: a time to live for state %s, which is not declared",
                              agent->name, name);
-    else if (state->kind == SB_STATE_TIMERS)
+        return;
+    }
+    if (state->kind == SB_STATE_TIMERS)
         (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
                              "agent %s: timer %s can't have a time to live", agent->name, name);
     else if (ttl_ms < 1 || (clock != SABOT_EVENT_TIME && clock != SABOT_PROCESSING_TIME) ||

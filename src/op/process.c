@@ -243,6 +243,15 @@ static sabot_status call(struct sb_operator *self,
     return finish_call(self, status, error);
 }
 
+/* The time that has passed for good. Records of the watermark's own time may still come, and timers
+ * of that time come after them. */
+static int64_t passed_ms(const sabot_context *context)
+{
+    const int64_t watermark_ms = context->watermark_ms;
+
+    return watermark_ms == INT64_MIN || watermark_ms == INT64_MAX ? watermark_ms : watermark_ms - 1;
+}
+
 static sabot_status rows(struct sb_operator *self,
                          const struct sb_slice *slice,
                          uint32_t *cursor,
@@ -256,7 +265,7 @@ static sabot_status rows(struct sb_operator *self,
         sb_outlet_arrival(&context->outlets[i], origin->arrival_us);
     context->processing_ms = sb_wall_ms(self->env);
     if (context->store != NULL)
-        sb_store_time(context->store, context->watermark_ms, context->processing_ms);
+        sb_store_time(context->store, passed_ms(context), context->processing_ms);
     for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
         prefetch(self, slice, *cursor);
         SABOT_TRY(call(self, slice, *cursor, error));
@@ -323,10 +332,10 @@ static sabot_status fire_in_turn(struct sb_operator *self, sabot_error *error)
     for (uint32_t turns = 0; turns < FIRE_MAX; turns++) {
         const int64_t next_ms = sb_store_next_timer(store, SB_TIME_EVENT);
 
-        if (next_ms > context->watermark_ms || next_ms == INT64_MAX) {
+        if (next_ms > passed_ms(context) || next_ms == INT64_MAX) {
             /* The end of the inputs is no time by which anything expires. */
             if (context->watermark_ms != INT64_MAX)
-                sb_store_time(store, context->watermark_ms, context->processing_ms);
+                sb_store_time(store, passed_ms(context), context->processing_ms);
             return SABOT_OK;
         }
         sb_store_time(store, next_ms, context->processing_ms);
@@ -346,7 +355,7 @@ static sabot_status watermark(struct sb_operator *self, int64_t watermark_ms, sa
     begin_timers(self);
     if (self->has_event_ttl)
         return fire_in_turn(self, error);
-    sb_store_time(context->store, watermark_ms, context->processing_ms);
+    sb_store_time(context->store, passed_ms(context), context->processing_ms);
     return sb_store_fire(context->store, FIRE_MAX, on_timer, self, error);
 }
 

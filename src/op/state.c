@@ -10,7 +10,7 @@
  * Threads: the worker that owns the agent's instance. */
 #include "op/state.h"
 
-bool sb_state_refuse(sabot_context *context,
+void sb_state_refuse(sabot_context *context,
                      const char *call,
                      const struct sb_state_handle *state,
                      enum sb_state_kind kind)
@@ -25,7 +25,6 @@ bool sb_state_refuse(sabot_context *context,
         (void)sb_context_fail(context, SABOT_ERR_ARGUMENT,
                               "%s of state %s, which is a %s, not a %s", call, state->name,
                               sb_state_kind_name(state->kind), sb_state_kind_name(kind));
-    return false;
 }
 
 const char *sb_state_kind_name(enum sb_state_kind kind)

@@ -10,8 +10,8 @@
 
 #include "op/context.h"
 
-/* Fail the context and say which of these it was. False, always. */
-bool sb_state_refuse(sabot_context *context,
+/* Fail the context and say which of these it was. */
+void sb_state_refuse(sabot_context *context,
                      const char *call,
                      const struct sb_state_handle *state,
                      enum sb_state_kind kind);
@@ -26,7 +26,8 @@ static inline bool sb_state_usable(sabot_context *context,
                              state->kind == kind,
                          1))
         return true;
-    return sb_state_refuse(context, call, state, kind);
+    sb_state_refuse(context, call, state, kind);
+    return false;
 }
 
 /* "a list", in errors. */
