@@ -298,8 +298,7 @@ static void one_step(struct fixture *fixture, struct model *model)
     set_some(builder, model);
     if (random_below(8) == 0)
         sb_builder_drop(builder);
-    else if (random_below(50) !=
-             0) /* else it stays open, which the next drop, truncate or seal ends */
+    else if (random_below(50) != 0) /* else it stays open: the next drop, truncate or seal ends it */
         commit_row(builder, model);
     else if (random_below(2) == 0)
         seal_and_check(fixture, model);
@@ -619,7 +618,7 @@ static void batches_come_back_from_other_threads(void **state)
 
             (void)sb_batch_ref(batch);
             if (atomic_compare_exchange_strong(&holders[j].slot, &none, batch)) {
-                expected += 3 * (i + i % 11);
+                expected += 3UL * (i + i % 11);
                 sb_wake(env, holders[j].waker);
                 break;
             }

@@ -271,7 +271,7 @@ static void a_stepper_has_a_name_a_stack_and_no_signals(void **state)
     assert_string_equal(witness.name, "a name that is ");
     assert_true(witness.blocks_term);
     assert_false(witness.blocks_segv);
-    assert_true(witness.stack_size >= 1024 * 1024);
+    assert_true(witness.stack_size >= 1024UL * 1024);
     (void)pthread_sigmask(SIG_BLOCK, NULL, &mask);
     assert_int_equal(sigismember(&mask, SIGTERM), 0); /* ours is as it was */
 }
