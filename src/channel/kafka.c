@@ -187,10 +187,9 @@ static sabot_status resolve_some(struct sb_channel *channel,
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR && one->offset >= 0)
             rd_kafka_topic_partition_list_find(list, one->topic, one->partition)->offset =
                 one->offset;
-        else if (code == RD_KAFKA_RESP_ERR_NO_ERROR || sb_kafka_is_transient(code))
-            status = SABOT_AGAIN;
-        else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && !channel->ready)
-            status = SABOT_AGAIN; /* metadata know it, its leader has not heard yet */
+        else if (code == RD_KAFKA_RESP_ERR_NO_ERROR || sb_kafka_is_transient(code) ||
+                 (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && !channel->ready))
+            status = SABOT_AGAIN; /* unknown: metadata know it, its leader has not heard yet */
         else
             status = sabot_raise(
                 error, sb_kafka_status(code),
