@@ -109,7 +109,7 @@ static struct sb_step play(void *context)
     const uint64_t ball = atomic_load_explicit(player->ball, memory_order_relaxed);
 
     player->steps++;
-    if (ball >= 2 * ROUNDS) {
+    if (ball >= 2UL * ROUNDS) {
         sb_wake(player->env, player->other);
         return sb_step_done();
     }
@@ -172,7 +172,7 @@ static struct sb_step receive_all(void *context)
     struct crowd *crowd = context;
 
     crowd->seen = atomic_load_explicit(&crowd->sent, memory_order_relaxed);
-    return crowd->seen == SENDERS * SENDS ? sb_step_done() : sb_step_wait(INT64_MAX);
+    return crowd->seen == (uint64_t)SENDERS * SENDS ? sb_step_done() : sb_step_wait(INT64_MAX);
 }
 
 static void many_wakers_of_one_stepper_lose_nothing(void **state)
