@@ -8,7 +8,9 @@
  * GEO_IMPOSSIBLE  the last of them was in another city, less than ten minutes away in time
  *
  * A transaction is compared with its account as it was before it (account.h). Both channels are
- * keyed by account number. Without a file or a broker the transactions are made up (source.h). */
+ * keyed by account number. Without a file or a broker the transactions are made up (source.h).
+ * Option fraud.expire_ms: an account without a transaction for so long (event time) is forgotten.
+ */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -92,7 +94,6 @@ static bool velocity(const struct account *past, const struct transaction *now, 
     return true;
 }
 
-/* Related are none: it is all of the past that differs. */
 static bool amount(const struct account *past, const struct transaction *now, struct finding *out)
 {
     double mean, deviation, score;
@@ -112,7 +113,6 @@ static bool amount(const struct account *past, const struct transaction *now, st
     return true;
 }
 
-/* Related is the transaction before. */
 static bool geo(const struct account *past, const struct transaction *now, struct finding *out)
 {
     const int32_t last = account_slot(past, past->known - 1);
@@ -151,7 +151,6 @@ static sabot_status report(sabot_context *context,
     return sabot_emit(context, fraud->alerts, &alert);
 }
 
-/* The agent: called for each transaction, in the order of the channel for each account. */
 static sabot_status score(sabot_context *context, const void *record)
 {
     const struct fraud *fraud = sabot_user(context);
@@ -179,6 +178,8 @@ static sabot_status build(sabot_app *app)
     sabot_channel *input = sabot_channel_open(app, "bank-transactions", NULL, &transaction_schema);
     sabot_channel *alerts = sabot_channel_open(app, "fraud-alerts", NULL, &alert_schema);
     sabot_agent *agent = sabot_agent_create(app, "score", input, score, fraud);
+    const int64_t expire_ms = sabot_app_option_int64(
+        app, "expire_ms", 0, 0, INT64_MAX, "Forget an account idle for so long; 0: never.");
 
     if (fraud == NULL)
         return sabot_app_status(app);
@@ -190,6 +191,8 @@ static sabot_status build(sabot_app *app)
     sabot_agent_key(agent, "account_number");
     fraud->accounts = sabot_agent_value(agent, "account", &account_schema);
     fraud->alerts = sabot_agent_output(agent, alerts);
+    if (expire_ms > 0)
+        sabot_agent_ttl(agent, "account", expire_ms, SABOT_EVENT_TIME, SABOT_ON_WRITE);
     return sabot_app_status(app);
 }
 

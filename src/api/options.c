@@ -63,7 +63,10 @@ static const struct sb_option options[] = {
     {"states.*", SB_OPTION_TEXT, "", "", "", PASSED,
      "The same for one state: states.AGENT.STATE.backend=memory, or rocksdb."},
     {"memory", SB_OPTION_BYTES, "bytes", "0..", "0", PLAIN,
-     "Bound of the keyed state of a pipeline; 0: none. Past it the run ends with an error."},
+     "Bound of keyed state; 0: none, with RocksDB 512 MiB. In memory the run ends past it with an "
+     "error; RocksDB stays within it."},
+    {"rocksdb.dir", SB_OPTION_TEXT, "", "", "/var/tmp", PLAIN,
+     "Folder for the state that RocksDB keeps while the process runs."},
     {"kafka.start", SB_OPTION_ENUM, "", "earliest|latest", "earliest", PLAIN,
      "Where a topic is read from when no position of it is kept."},
     {"kafka.sasl.password", SB_OPTION_TEXT, "", "", "", SECRET,

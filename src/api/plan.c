@@ -6,6 +6,9 @@
 
 #include "api/catalog.h"
 
+/* Of memory for state, when states are kept in a database and `memory` isn't given. */
+static const uint64_t DB_MEMORY_DEFAULT = (uint64_t)512 * 1024 * 1024;
+
 /* --- Channels ------------------------------------------------------------------------------------
  */
 
@@ -169,23 +172,6 @@ static void group_agents(const struct sb_plan *plan, uint32_t groups[SB_APP_AGEN
     }
 }
 
-/* Sabot has one place for state so far. */
-static sabot_status check_backends(const struct sb_plan *plan, sabot_error *error)
-{
-    for (uint32_t i = 0; i < plan->app->agent_count; i++) {
-        const sabot_agent *agent = plan->app->agents[i];
-
-        for (uint32_t state = 0; state < agent->state_count; state++) {
-            if (!agent->states[state].in_memory)
-                return sabot_raise(error, SABOT_ERR_UNSUPPORTED,
-                                   "agent %s: state %s is to be kept in RocksDB, which this Sabot "
-                                   "doesn't have: use state=memory",
-                                   agent->name, agent->states[state].name);
-        }
-    }
-    return SABOT_OK;
-}
-
 /* --- Graphs --------------------------------------------------------------------------------------
  */
 
@@ -260,6 +246,8 @@ static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, s
         .state_count = agent->state_count,
         .timers = agent->timers,
         .account = grower->plan->account,
+        .rows = sb_agent_needs_db(agent) ? &grower->pipeline->db.source : NULL,
+        .id = (uint16_t)agent->index,
     };
     for (uint32_t i = 0; i < agent->output_count; i++) {
         node.outputs[i] = agent->outputs[i]->schema;
@@ -361,6 +349,44 @@ static sabot_status add_edges(struct grower *grower, sabot_error *error)
     return SABOT_OK;
 }
 
+/* Memory for the cells in front of a database, and as much for the database: what is given for
+ * state, in equal parts for the pipelines that have one. */
+static uint64_t db_memory(const struct sb_plan *plan, const uint32_t *groups)
+{
+    const int64_t memory = sb_config_int64(plan->app->config, "memory");
+    const uint64_t given = memory == 0 ? DB_MEMORY_DEFAULT : (uint64_t)memory;
+    bool has_db[SB_APP_AGENTS_MAX] = {false};
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < plan->app->agent_count; i++)
+        has_db[groups[i]] |= sb_agent_needs_db(plan->app->agents[i]);
+    for (uint32_t i = 0; i < plan->app->agent_count; i++)
+        count += has_db[i];
+    return count == 0 ? 0 : given / count / 2;
+}
+
+/* With a state that isn't kept in memory: a database, and memory for each instance's cells. */
+static sabot_status open_db(struct grower *grower, sabot_error *error)
+{
+    struct sb_plan *plan = grower->plan;
+    const uint64_t memory = db_memory(plan, grower->groups);
+    const uint64_t workers = (uint64_t)sb_config_int64(plan->app->config, "threads");
+    uint64_t stores = 0;
+
+    for (uint32_t i = 0; i < plan->app->agent_count; i++) {
+        if (grower->groups[i] == grower->group && sb_agent_needs_db(plan->app->agents[i]))
+            stores += workers;
+    }
+    if (stores == 0)
+        return SABOT_OK;
+    for (uint32_t i = 0; i < plan->app->agent_count; i++) {
+        if (grower->groups[i] == grower->group)
+            plan->settings[i].cache_bytes = memory / stores;
+    }
+    return sb_state_db_open(&grower->pipeline->db, plan->app, grower->pipeline->name, memory,
+                            error);
+}
+
 static sabot_status grow_pipeline(struct sb_plan *plan,
                                   const uint32_t *groups,
                                   uint32_t group,
@@ -379,6 +405,7 @@ static sabot_status grow_pipeline(struct sb_plan *plan,
         pipeline->nodes[i] = SB_PLAN_NO_NODE;
     }
     SABOT_TRY(add_nodes(&grower, error));
+    SABOT_TRY(open_db(&grower, error));
     SABOT_TRY(add_edges(&grower, error));
     return sb_graph_check(&pipeline->graph, error);
 }
@@ -394,7 +421,6 @@ static sabot_status fill(struct sb_plan *plan,
     const sabot_app *app = plan->app;
     uint32_t groups[SB_APP_AGENTS_MAX];
 
-    SABOT_TRY(check_backends(plan, error));
     SABOT_TRY(sb_account_create(plan->env, (uint64_t)sb_config_int64(app->config, "memory"),
                                 &plan->account, error));
     note_use(plan);
@@ -445,6 +471,7 @@ void sb_plan_reset(struct sb_plan *plan)
     for (uint32_t i = 0; i < plan->pipeline_count; i++) {
         struct sb_plan_pipeline *pipeline = &plan->pipelines[i];
 
+        sb_state_db_close(&pipeline->db);
         sb_graph_reset(&pipeline->graph);
         sb_free_array(plan->env, pipeline->nodes, plan->app->channel_count,
                       sizeof *pipeline->nodes);

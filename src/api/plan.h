@@ -16,6 +16,7 @@
 
 #include "api/app.h"
 #include "api/recovery.h"
+#include "api/state_db.h"
 #include "flow/flow.h"
 
 /* A channel of the app in this run. */
@@ -37,7 +38,8 @@ struct sb_plan_pipeline {
     bool is_made;
     struct sb_flow *flow; /* NULL: not made, or nothing was left to do */
     struct sb_recovery recovery;
-    uint32_t *nodes; /* by channel: its sink in the graph, or SB_PLAN_NO_NODE */
+    struct sb_state_db db; /* of states that aren't kept in memory */
+    uint32_t *nodes;       /* by channel: its sink in the graph, or SB_PLAN_NO_NODE */
 };
 
 struct sb_plan {

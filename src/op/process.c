@@ -34,6 +34,7 @@ struct sb_operator {
     bool has_event_ttl;                /* of a state, in event time */
     const struct sb_state_spec *timer; /* that is being called; NULL: a record is */
     int64_t timer_ms;
+    struct sb_rows *rows; /* behind the store; NULL: all is in memory */
     struct sabot_context context;
 };
 
@@ -45,6 +46,8 @@ static void destroy(struct sb_operator *self)
     if (self == NULL)
         return;
     sb_store_destroy(self->context.store);
+    if (self->rows != NULL)
+        self->settings->rows->close(self->rows);
     sb_free(self->env, self->record, self->record_size);
     sb_free(self->env, self, sizeof *self);
 }
@@ -72,17 +75,22 @@ static sabot_status create_store(struct sb_operator *self,
                                  sabot_error *error)
 {
     const struct sb_process_settings *settings = self->settings;
-    const struct sb_store_config store = {
+    struct sb_store_config store = {
         .env = self->env,
         .owner = self->name,
         .states = settings->states,
         .state_count = settings->state_count,
         .hash_seed = config->hash_seed,
         .account = settings->account,
+        .cache_bytes = settings->cache_bytes,
+        .operator_id = settings->id,
     };
 
     if (settings->state_count == 0)
         return SABOT_OK;
+    if (settings->rows != NULL)
+        SABOT_TRY(settings->rows->open(settings->rows->context, &self->rows, error));
+    store.rows = self->rows;
     return sb_store_create(&store, &self->context.store, error);
 }
 

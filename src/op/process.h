@@ -5,6 +5,7 @@
 
 #include "op/context.h"
 #include "op/operator.h"
+#include "state/rows.h"
 #include "state/store.h"
 
 /* What an app declared of an agent; read-only while it runs. */
@@ -16,6 +17,9 @@ struct sb_process_settings {
     uint32_t state_count;
     const sabot_timer_function *timers; /* by state; NULL where it is none */
     struct sb_account *account;         /* of all state of the process; NULL: not counted */
+    const struct sb_rows_source *rows; /* behind states that aren't kept in memory; NULL: all are */
+    uint64_t cache_bytes;              /* of each instance, in front of its rows */
+    uint16_t id;                       /* of the agent, in the keys of its rows */
 };
 
 extern const struct sb_operator_type sb_operator_process;

@@ -112,7 +112,7 @@ static sabot_status prepare(struct sb_vault *vault,
         return SABOT_OK;
     (*cell_out)->head &= ~(uint32_t)SB_CELL_ABSENT;
     if (state->keys_expire)
-        sb_cell_set_time(*cell_out, vault->store.now_ms[state->spec.ttl_time]);
+        sb_cell_set_time(*cell_out, vault->store.refresh_ms[state->spec.ttl_time]);
     return SABOT_OK;
 }
 

@@ -206,7 +206,7 @@ static sabot_status make(struct sb_vault *vault,
     if (state->backed)
         cell->head |= SB_CELL_DIRTY | SB_CELL_HOT | vault->parity;
     if (state->entries_expire)
-        sb_cell_set_time(cell, vault->store.now_ms[state->spec.ttl_time]);
+        sb_cell_set_time(cell, vault->store.refresh_ms[state->spec.ttl_time]);
     sb_entry_of(state, cell)->owner = place->owner_ref;
     if (entry.size > 0)
         memcpy(sb_entry_key(state, cell), entry.data, entry.size);

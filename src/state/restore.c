@@ -188,17 +188,17 @@ static sabot_status read_value(struct reader *reader)
     return SABOT_OK;
 }
 
-/* The time of the last refresh becomes "now" for what is written next; a state that got a time to
+/* The time of the last refresh becomes that of what is written next; a state that got a time to
  * live since counts from the restore on. */
 static sabot_status read_time(struct reader *reader)
 {
     struct sb_store *store = &reader->vault->store;
     const enum sb_state_time clock = reader->source->state->spec.ttl_time;
 
-    store->now_ms[clock] =
+    store->refresh_ms[clock] =
         clock == SB_TIME_EVENT ? store->watermark_ms : reader->vault->processing_ms;
     if (reader->source->has_time)
-        store->now_ms[clock] = (int64_t)sb_in_u64(&reader->in);
+        store->refresh_ms[clock] = (int64_t)sb_in_u64(&reader->in);
     return reader->in.status;
 }
 
@@ -340,6 +340,6 @@ sabot_status sb_store_restore(struct sb_store *store,
     if (status == SABOT_OK)
         status = read_rows(&reader);
     reader_reset(&reader);
-    store->now_ms[SB_TIME_PROCESSING] = vault->processing_ms;
+    store->refresh_ms[SB_TIME_PROCESSING] = vault->processing_ms;
     return status;
 }

@@ -53,6 +53,13 @@ struct sb_rows {
     const struct sb_rows_type *type;
 };
 
+/* Where a store gets its rows: each operator on each worker opens its own. */
+struct sb_rows_source {
+    sabot_status (*open)(void *context, struct sb_rows **rows_out, sabot_error *error);
+    void (*close)(struct sb_rows *rows);
+    void *context;
+};
+
 /* --- RocksDB (rocksdb.c) -------------------------------------------------------------------------
  *
  * One database per pipeline. Nothing is logged: after a crash the directory is worth nothing, and

@@ -55,6 +55,8 @@ static sabot_status vault_init(struct sb_vault *vault, const struct sb_store_con
     vault->store.watermark_ms = INT64_MIN;
     vault->store.now_ms[SB_TIME_EVENT] = INT64_MIN;
     vault->store.now_ms[SB_TIME_PROCESSING] = INT64_MIN;
+    vault->store.refresh_ms[SB_TIME_EVENT] = INT64_MIN;
+    vault->store.refresh_ms[SB_TIME_PROCESSING] = INT64_MIN;
     vault->processing_ms = INT64_MIN;
     vault->zeros_size = 16;
     sb_pool_init(&vault->pool, config->env, config->account);
@@ -168,6 +170,7 @@ void sb_store_time(struct sb_store *store, int64_t watermark_ms, int64_t process
     if (processing_ms > vault->processing_ms)
         vault->processing_ms = processing_ms;
     store->now_ms[SB_TIME_PROCESSING] = vault->processing_ms;
+    store->refresh_ms[SB_TIME_PROCESSING] = vault->processing_ms;
     if (vault->config.rows != NULL) {
         const struct sb_rows_type *type = vault->config.rows->type;
 
@@ -261,7 +264,7 @@ sabot_status sb_key_create(struct sb_vault *vault,
     if (sb_spill_is_full(vault))
         vault->store.has_work = true;
     if (state->keys_expire)
-        sb_cell_set_time(cell, vault->store.now_ms[state->spec.ttl_time]);
+        sb_cell_set_time(cell, vault->store.refresh_ms[state->spec.ttl_time]);
     if (key.text.size > 0)
         memcpy(sb_cell_key(state, cell), key.text.data, key.text.size);
     sb_index_insert(index, key.hash, ref);

@@ -65,8 +65,9 @@ struct sb_state_spec {
      * put. Timers have none. */
     const struct sb_schema *schema;
     /* Time to live: an entry is gone when the clock has come `ttl_ms` past its last refresh. 0:
-     * never. Per key; of a map: per entry. The clock of event time is the greater of the record's
-     * time and the watermark, so that what is seen doesn't depend on timing. */
+     * never. Per key; of a map: per entry. In event time a refresh is the record's time, if that is
+     * later, and the clock is the greater of the record's time and the watermark: so what a record
+     * that isn't late sees depends on the data alone, not on timing. */
     int64_t ttl_ms;
     enum sb_state_time ttl_time; /* timers: the clock that fires them */
     bool ttl_on_read;            /* refreshed by reads, too */
@@ -105,10 +106,11 @@ struct sb_store_config {
 
 /* The part of a store that the inline functions below need. */
 struct sb_store {
-    int64_t watermark_ms; /* of the task */
-    int64_t now_ms[2];    /* by enum sb_state_time: the clocks of time to live */
-    bool has_work;        /* sb_store_begin has something to do */
-    sabot_status failure; /* the first failure, which sticks */
+    int64_t watermark_ms;  /* of the task */
+    int64_t now_ms[2];     /* by enum sb_state_time: the clocks that entries expire by */
+    int64_t refresh_ms[2]; /* the time that an entry gets when it is refreshed now */
+    bool has_work;         /* sb_store_begin has something to do */
+    sabot_status failure;  /* the first failure, which sticks */
 };
 
 SABOT_MUST_CHECK sabot_status sb_store_create(const struct sb_store_config *config,
@@ -129,8 +131,10 @@ static inline SABOT_MUST_CHECK sabot_status sb_store_begin(struct sb_store *stor
                                                            int64_t event_time_ms,
                                                            sabot_error *error)
 {
-    store->now_ms[SB_TIME_EVENT] =
-        event_time_ms > store->watermark_ms ? event_time_ms : store->watermark_ms;
+    const int64_t watermark_ms = store->watermark_ms;
+
+    store->now_ms[SB_TIME_EVENT] = event_time_ms > watermark_ms ? event_time_ms : watermark_ms;
+    store->refresh_ms[SB_TIME_EVENT] = event_time_ms == INT64_MIN ? watermark_ms : event_time_ms;
     if (__builtin_expect(store->has_work, 0))
         return sb_store_tidy(store, error);
     return SABOT_OK;

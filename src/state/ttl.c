@@ -4,9 +4,10 @@
  * A cell of a state with a time to live has the time of its last refresh, on the clock of the
  * state:
  *
- *     event time        the greater of the record's time and the watermark. For a record that isn't
- *                       late that is the record's own time, so what it sees depends on the data
- *                       alone, not on how far other partitions have come.
+ *     event time        a refresh is the time of the record (or timer) that did it, if later than
+ *                       the one before. The clock is the greater of the record's time and the
+ *                       watermark; for a record that isn't late that is the record's own time. So
+ *                       what it sees depends on the data alone, not on how far others have come.
  *     processing time   the port layer's wall clock, read once per batch
  *
  * It is expired when the clock is ttl_ms or more past that time: every read checks. A sweep goes
@@ -33,12 +34,12 @@ void sb_state_refresh(struct sb_vault *vault,
                       sb_ref ref,
                       struct sb_cell *cell)
 {
-    const int64_t now_ms = vault->store.now_ms[state->spec.ttl_time];
+    const int64_t refresh_ms = vault->store.refresh_ms[state->spec.ttl_time];
 
-    if (now_ms <= sb_cell_time(cell))
+    if (refresh_ms <= sb_cell_time(cell))
         return;
     sb_cell_touch(vault, state, shard, ref, cell);
-    sb_cell_set_time(cell, now_ms);
+    sb_cell_set_time(cell, refresh_ms);
 }
 
 /* Remove a cell of a key, or of an entry, when no record that isn't late can see it any more. The

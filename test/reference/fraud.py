@@ -71,14 +71,17 @@ def alerts_of(transaction, known):
             yield "GEO_IMPOSSIBLE", "CRITICAL", str(last["transaction_id"]), distance_km(last["branch_city"], city)
 
 
-def score(lines):
-    """All alerts, in the order of the transactions. `distance_km` is given where the rule has one."""
+def score(lines, expire_ms=0):
+    """All alerts, in the order of the transactions. `distance_km` is given where the rule has one. An account without
+    a transaction for `expire_ms` or more is forgotten; 0: none is. (For transactions in order of time.)"""
     accounts = collections.defaultdict(lambda: collections.deque(maxlen=100))
     for line in lines:
         if not line.strip():
             continue
         transaction = json.loads(line)
         known = accounts[transaction["account_number"]]
+        if expire_ms > 0 and known and transaction["timestamp_ms"] - known[-1]["timestamp_ms"] >= expire_ms:
+            known.clear()
         for kind, severity, related, distance in alerts_of(transaction, known):
             alert = {
                 "alert_id": f"{transaction['transaction_id']}-{kind}",

@@ -307,10 +307,16 @@ static bool is_expired(const struct state_rig *rig, uint32_t state, int64_t time
     return specs[state].ttl_ms > 0 && now_of(rig, state) - time_ms >= specs[state].ttl_ms;
 }
 
+/* The time that what is written now gets. */
+static int64_t stamp_of(const struct state_rig *rig, uint32_t state)
+{
+    return specs[state].ttl_time == SB_TIME_PROCESSING ? rig->wall_ms : rig->event_ms;
+}
+
 static void refresh(const struct state_rig *rig, uint32_t state, int64_t *time_ms)
 {
-    if (now_of(rig, state) > *time_ms)
-        *time_ms = now_of(rig, state);
+    if (stamp_of(rig, state) > *time_ms)
+        *time_ms = stamp_of(rig, state);
 }
 
 /* A cell of the model as an operation now must see it. What has expired isn't there; a change
@@ -337,7 +343,7 @@ static void written(struct state_rig *rig, uint32_t state, struct blob *blob, sa
 
     blob_set(blob, bytes.data, bytes.size);
     if (fresh)
-        blob->time_ms = now_of(rig, state);
+        blob->time_ms = stamp_of(rig, state);
     else
         refresh(rig, state, &blob->time_ms);
 }
@@ -539,7 +545,7 @@ static void change_list(struct state_rig *rig, uint32_t state, uint32_t key)
             bytes = random_bytes(rig);
         expect_ok(sb_list_append(rig->store, state, KEY(rig, key), bytes, &error), &error);
         if (list->count == 0)
-            list->time_ms = now_of(rig, state);
+            list->time_ms = stamp_of(rig, state);
         refresh(rig, state, &list->time_ms);
         blob_set(&list->elements[list->count++], bytes.data, bytes.size);
     }
