@@ -184,7 +184,8 @@ struct rig {
     struct sabot_context context;
 };
 
-static const struct sabot_value value_handle = {.owner = &value_handle, .index = VALUE};
+static const struct sabot_value value_handle = {
+    .state = {.owner = &value_handle, .index = VALUE, .kind = SB_STATE_VALUE}};
 
 static void rig_open(struct rig *rig)
 {
