@@ -419,7 +419,7 @@ static sabot_status fill(struct sb_plan *plan,
                          sabot_error *error)
 {
     const sabot_app *app = plan->app;
-    uint32_t groups[SB_APP_AGENTS_MAX];
+    uint32_t groups[SB_APP_AGENTS_MAX] = {0};
 
     SABOT_TRY(sb_account_create(plan->env, (uint64_t)sb_config_int64(app->config, "memory"),
                                 &plan->account, error));

@@ -98,11 +98,12 @@ void sb_account_remove(struct sb_account *account, struct sb_account_line *line)
     if (account == NULL)
         return;
     sb_lock_take(&account->lock);
-    link = &account->lines;
-    while (*link != NULL && *link != line)
-        link = &(*link)->next;
-    if (*link == line)
-        *link = line->next;
+    for (link = &account->lines; *link != NULL; link = &(*link)->next) {
+        if (*link == line) {
+            *link = line->next;
+            break;
+        }
+    }
     sb_lock_drop(&account->lock);
 }
 
@@ -125,10 +126,12 @@ static uint64_t sum_of(const struct sb_account *account, const struct sb_account
 {
     uint64_t sum = 0;
 
-    for (const struct sb_account_line *first = account->lines; first != NULL && first != line;
-         first = first->next)
+    for (const struct sb_account_line *first = account->lines; first != NULL; first = first->next) {
+        if (first == line)
+            break;
         if (same_state(first, line))
             return 0;
+    }
     for (const struct sb_account_line *other = line; other != NULL; other = other->next)
         if (same_state(other, line))
             sum += atomic_load_explicit(&other->bytes, memory_order_relaxed);

@@ -304,7 +304,7 @@ static sabot_status locate(struct sb_vault *vault,
         place->cell->head |= SB_CELL_ABSENT;
     if (state->entries_expire)
         sb_cell_set_time(place->cell, time_ms);
-    if (value.size > 0)
+    if (value.data != NULL && value.size > 0)
         memcpy(sb_entry_value(state, place->cell), value.data, value.size);
     enter(vault, state, place);
     return SABOT_OK;
@@ -446,6 +446,7 @@ sabot_status sb_map_remove(struct sb_store *store,
     old = place.ref;
     if (state->backed) { /* a cell that says there is none */
         SABOT_TRY(make(vault, state, named, entry, 0, &place, error));
+        SB_ASSERT(place.cell != NULL);
         place.cell->head |= SB_CELL_ABSENT;
         replace(vault, state, &place, old);
     } else if (old != 0) {

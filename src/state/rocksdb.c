@@ -116,15 +116,16 @@ static bool same_kind(const struct sb_rows_ttl *ttl, const char *key, size_t siz
            memcmp(ttl->prefix + 3, key + 3, 2) == 0;
 }
 
-static unsigned char filter_row(void *state,
-                                int level,
-                                const char *key,
-                                size_t key_size,
-                                const char *value,
-                                size_t value_size,
-                                char **new_value,
-                                size_t *new_value_size,
-                                unsigned char *value_changed)
+static unsigned char filter_row(
+    void *state,
+    int level,
+    const char *key,
+    size_t key_size,
+    const char *value,
+    size_t value_size,
+    char **new_value,
+    size_t *new_value_size, /* NOLINT(readability-non-const-parameter) */
+    unsigned char *value_changed)
 {
     struct sb_rocksdb *db = state;
     unsigned char drop = 0;
@@ -449,12 +450,12 @@ sabot_status sb_rocksdb_rows(struct sb_rocksdb *db, struct sb_rows **rows_out, s
     return SABOT_OK;
 }
 
-void sb_rocksdb_rows_close(struct sb_rows *self)
+void sb_rocksdb_rows_close(struct sb_rows *rows_to_close)
 {
-    struct rocks_rows *rows = rocks_of(self);
+    struct rocks_rows *rows = rocks_of(rows_to_close);
     struct rocks_rows **link;
 
-    if (self == NULL)
+    if (rows_to_close == NULL)
         return;
     sb_lock_take(&rows->db->lock);
     link = &rows->db->rows;

@@ -32,9 +32,9 @@ sabot_status sb_rocksdb_rows(struct sb_rocksdb *db, struct sb_rows **rows_out, s
     return sabot_raise(error, SABOT_ERR_UNSUPPORTED, "this Sabot was built without RocksDB");
 }
 
-void sb_rocksdb_rows_close(struct sb_rows *rows)
+void sb_rocksdb_rows_close(struct sb_rows *rows_to_close)
 {
-    SB_ASSERT(rows == NULL);
+    SB_ASSERT(rows_to_close == NULL);
 }
 
 sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error)

@@ -78,7 +78,7 @@ void sb_rocksdb_close(struct sb_rocksdb *db);
 SABOT_MUST_CHECK sabot_status sb_rocksdb_rows(struct sb_rocksdb *db,
                                               struct sb_rows **rows_out,
                                               sabot_error *error);
-void sb_rocksdb_rows_close(struct sb_rows *rows);
+void sb_rocksdb_rows_close(struct sb_rows *rows_to_close);
 /* Write all that was committed into files; for tests, and before a checkpoint. */
 SABOT_MUST_CHECK sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error);
 

@@ -218,7 +218,7 @@ sabot_status sb_spill_load_key(struct sb_vault *vault,
         sb_cell_set_time(*cell_out, time_ms);
     if (is_list)
         *list_of(state, *cell_out) = list;
-    else if (value.size > 0)
+    else if (value.data != NULL && value.size > 0)
         memcpy(sb_cell_value(state, *cell_out), value.data, value.size);
     return SABOT_OK;
 }

@@ -318,6 +318,7 @@ sabot_status sb_key_erase(struct sb_vault *vault,
     if (!state->backed)
         return SABOT_OK;
     SABOT_TRY(sb_key_create(vault, state, key, 0, &cell, &tombstone, error));
+    SB_ASSERT(cell != NULL);
     cell->head |= SB_CELL_ABSENT;
     return SABOT_OK;
 }

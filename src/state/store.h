@@ -101,6 +101,7 @@ struct sb_store_config {
     struct sb_account *account; /* NULL: not counted */
     struct sb_rows *rows;       /* NULL: the memory backend */
     uint64_t cache_bytes;       /* with rows: memory for cells in front of them */
+    bool rows_are_old;          /* an earlier store has written some of them */
     uint16_t operator_id;       /* of the pipeline: where its rows begin */
 };
 

@@ -70,7 +70,7 @@ sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state)
     state->wheel = sb_alloc(vault->config.env, sizeof *state->wheel);
     if (state->wheel == NULL)
         return SABOT_ERR_MEMORY;
-    state->wheel->rows_from = UINT64_MAX;
+    state->wheel->rows_from = state->backed && vault->config.rows_are_old ? 0 : UINT64_MAX;
     return SABOT_OK;
 }
 
@@ -291,11 +291,14 @@ static sabot_status timer_end(struct sb_vault *vault,
                               uint64_t item,
                               sabot_error *error)
 {
-    const struct sb_timer *timer = timer_at(vault, item);
+    struct sb_timer *timer = timer_at(vault, item);
     const int64_t time_ms = timer->time_ms;
-    const bool has_row = (timer->cell.head & SB_CELL_ROW) != 0;
     uint64_t tombstone;
+    bool has_row;
 
+    if (state->backed)
+        sb_spill_settle(vault, state, (uint32_t)(item >> 32), &timer->cell);
+    has_row = (timer->cell.head & SB_CELL_ROW) != 0;
     wheel_remove(vault, state->wheel, item);
     timer_drop(vault, state, timer_hash(key.hash, time_ms), item);
     if (!state->backed || !has_row)
