@@ -18,7 +18,8 @@
  * at each later write and flush; in a transaction until the next one begins. Records that were
  * purged by aborting a transaction are no failures.
  *
- * No wake-up is lost: a writer says that it waits, then serves the reports once more, then returns.
+ * No wake-up is lost: a writer says that it waits, then empties the queue of reports, then returns;
+ * what comes to an empty queue wakes it.
  *
  * Threads: a writer has one; reports of it may be served by any other writer's thread, or by the
  * driver while it commits. Memory: a tally outlives its writer, for reports may still come: it is
@@ -553,16 +554,15 @@ sabot_status sb_kafka_flush(struct sb_writer *writer, sabot_error *error)
 {
     struct tally *tally = writer->tally;
 
-    if (is_under_way(tally)) {
+    if (is_under_way(tally) || writer->wave.size > 0) {
+        /* Whatever is in the queue goes out of it: only what comes to an empty one wakes us. */
         atomic_store(&tally->is_waiting, true);
         (void)rd_kafka_poll(writer->producer->client->handle, 0);
     }
     if (atomic_load_explicit(&tally->has_failed, memory_order_acquire))
         return forward_failure(writer, error);
-    if (!is_under_way(tally) && writer->wave.size > 0) {
-        atomic_store(&tally->is_waiting, true);
+    if (!is_under_way(tally) && writer->wave.size > 0)
         SABOT_TRY(send_earlier(writer, error));
-    }
     if (is_under_way(tally))
         return SABOT_AGAIN;
     atomic_store(&tally->is_waiting, false);

@@ -66,6 +66,7 @@ static void go_through(struct rig *rig, const char *goes, const char *comes)
     struct sb_channel *channel;
     struct sb_writer *writer;
     struct sb_reader *reader;
+    sabot_status status;
 
     rig_broker(rig, "start");
     rig->env->log_level = SABOT_LOG_ERROR;
@@ -74,7 +75,9 @@ static void go_through(struct rig *rig, const char *goes, const char *comes)
     reader = rig_reader(rig, channel, SB_OFFSET_BEGIN);
     for (uint64_t n = 0; n < COUNT; n += STEP) {
         if (n == COUNT / 3) {
-            rig_write(rig, writer, n, STEP); /* some of them are on their way */
+            rig_write(rig, writer, n, STEP);
+            status = kafka->flush(writer, &rig->error); /* they are on their way */
+            assert_true(status == SABOT_AGAIN || status == SABOT_OK);
             rig_broker(rig, goes);
             if (strcmp(goes, "kill") == 0)
                 await_connected(rig, channel, false);
@@ -84,8 +87,10 @@ static void go_through(struct rig *rig, const char *goes, const char *comes)
             continue;
         }
         rig_write(rig, writer, n, STEP);
-        if (n % (5 * (uint64_t)STEP) == 0)
+        if (n % (5 * (uint64_t)STEP) == 0) {
+            rig_ok(rig, rig_flush(rig, writer));
             rig_read(rig, reader, n / 2, &seen);
+        }
     }
     rig_ok(rig, rig_flush(rig, writer));
     rig_read(rig, reader, COUNT, &seen);
