@@ -356,10 +356,7 @@ sabot_status sabot_pipe_take(sabot_pipe *pipe,
                              sabot_record *record_out,
                              sabot_error *error)
 {
-    const int64_t now_us = sb_now_us(pipe->env);
-    const int64_t deadline_us = timeout_ms < 0 || timeout_ms > (INT64_MAX - now_us) / 1000
-                                    ? INT64_MAX
-                                    : now_us + timeout_ms * 1000;
+    const int64_t deadline_us = sb_deadline_us(pipe->env, timeout_ms);
     sabot_status status;
 
     if (pipe->reader == NULL)

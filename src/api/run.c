@@ -257,10 +257,7 @@ static sabot_status result_of(const sabot_run *run, sabot_error *error)
 
 sabot_status sabot_run_wait(sabot_run *run, int64_t timeout_ms, sabot_error *error)
 {
-    const int64_t now_us = sb_now_us(run->env);
-    const int64_t deadline_us = timeout_ms < 0 || timeout_ms > (INT64_MAX - now_us) / 1000
-                                    ? INT64_MAX
-                                    : now_us + timeout_ms * 1000;
+    const int64_t deadline_us = sb_deadline_us(run->env, timeout_ms);
 
     if (!run->has_threads)
         return sabot_raise(error, SABOT_ERR_STATE, "the run was not started");

@@ -201,6 +201,15 @@ static inline int64_t sb_wall_ms(const struct sb_env *env)
 {
     return env->type->wall_ms(env->self);
 }
+/* `timeout_ms` from now, as a deadline; negative: none. */
+static inline int64_t sb_deadline_us(const struct sb_env *env, int64_t timeout_ms)
+{
+    const int64_t now_us = sb_now_us(env);
+
+    if (timeout_ms < 0 || timeout_ms > (INT64_MAX - now_us) / 1000)
+        return INT64_MAX;
+    return now_us + timeout_ms * 1000;
+}
 static inline uint64_t sb_random(const struct sb_env *env)
 {
     return env->type->random(env->self);
