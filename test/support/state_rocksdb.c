@@ -43,7 +43,7 @@ void state_rocksdb_remove(struct sb_env *env, const char *path)
 
 static struct sb_rows *open_rows(struct sb_env *env)
 {
-    struct sb_rows *rows;
+    struct sb_rows *rows = NULL;
     sabot_error error;
 
     state_rocksdb_folder(directory);
