@@ -41,7 +41,8 @@ static sabot_status begin(struct sb_recovery *recovery,
     if (stages(graph))
         SABOT_TRY(sb_commit_create(&commit, &recovery->commit, error));
     recovery->phase = SB_RECOVERY_FENCING;
-    return SABOT_OK;
+    /* Before the fence: whoever is fenced by it must see that it was not the broker's doing. */
+    return sb_ckpt_take_owner(&recovery->folder, recovery->owner, error);
 }
 
 /* What can't be gone on from is for people to decide: the run must not be started again as it is.
@@ -66,9 +67,10 @@ static sabot_status find(struct sb_recovery *recovery, bool reset, sabot_error *
         SABOT_TRY(sb_commit_fence(recovery->commit, error));
     else if (recovery->commit != NULL)
         SABOT_TRY(sb_commit_recover(recovery->commit, &found, &mark, error));
-    if (reset)
+    if (reset) {
         SABOT_TRY(sb_ckpt_move_aside(&recovery->folder, error));
-    SABOT_TRY(sb_ckpt_take_owner(&recovery->folder, recovery->owner, error));
+        SABOT_TRY(sb_ckpt_take_owner(&recovery->folder, recovery->owner, error));
+    }
     if (recovery->commit == NULL)
         return sb_restore_find(restore, error);
     if (!found)
