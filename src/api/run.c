@@ -160,15 +160,6 @@ static void stop_flows(sabot_run *run)
     }
 }
 
-static struct sb_step merge_steps(struct sb_step a, struct sb_step b)
-{
-    if (a.state == SB_STEP_AGAIN || b.state == SB_STEP_DONE)
-        return a;
-    if (b.state == SB_STEP_AGAIN || a.state == SB_STEP_DONE)
-        return b;
-    return sb_step_wait(a.deadline_us < b.deadline_us ? a.deadline_us : b.deadline_us);
-}
-
 /* One pipeline a step further. SABOT_AGAIN: it goes on; SABOT_END; or its failure. */
 static sabot_status watch_pipeline(struct sb_plan_pipeline *pipeline,
                                    struct sb_step *step,
@@ -184,10 +175,10 @@ static sabot_status watch_pipeline(struct sb_plan_pipeline *pipeline,
         next = sb_coordinator_step(coordinator);
     if (coordinator->error.status != SABOT_OK)
         sb_control_break(&pipeline->flow->control, &coordinator->error);
-    *step = merge_steps(*step, next);
+    *step = sb_step_sooner(*step, next);
     status = sb_flow_status(pipeline->flow, error);
     if (status == SABOT_AGAIN && next.state == SB_STEP_DONE)
-        *step = merge_steps(*step, sb_step_wait(INT64_MAX));
+        *step = sb_step_sooner(*step, sb_step_wait(INT64_MAX));
     return next.state == SB_STEP_DONE ? status : SABOT_AGAIN;
 }
 
@@ -280,7 +271,7 @@ sabot_status sabot_run_step(sabot_run *run, int64_t *wait_us_out, sabot_error *e
     step = run_step(run);
     for (uint32_t i = 0; sb_run_phase(run) == SB_RUN_RUNNING && i < run->plan.pipeline_count; i++) {
         if (run->plan.pipelines[i].flow != NULL)
-            step = merge_steps(step, sb_flow_step(run->plan.pipelines[i].flow));
+            step = sb_step_sooner(step, sb_flow_step(run->plan.pipelines[i].flow));
     }
     if (sb_run_phase(run) == SB_RUN_ENDED)
         return result_of(run, error);

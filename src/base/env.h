@@ -51,6 +51,16 @@ static inline struct sb_step sb_step_wait(int64_t deadline_us)
     return (struct sb_step){SB_STEP_WAIT, deadline_us};
 }
 
+/* What two steppers that take turns on one thread need together: the sooner of both. */
+static inline struct sb_step sb_step_sooner(struct sb_step a, struct sb_step b)
+{
+    if (a.state == SB_STEP_AGAIN || b.state == SB_STEP_DONE)
+        return a;
+    if (b.state == SB_STEP_AGAIN || a.state == SB_STEP_DONE)
+        return b;
+    return sb_step_wait(a.deadline_us < b.deadline_us ? a.deadline_us : b.deadline_us);
+}
+
 /* --- Files ------------------------------------------------------------------------------------ */
 
 enum sb_open_mode {

@@ -470,17 +470,8 @@ struct sb_step sb_flow_step(struct sb_flow *flow)
 {
     struct sb_step together = sb_step_done();
 
-    for (uint32_t i = 0; i < flow->config.workers; i++) {
-        const struct sb_step step = sb_worker_step(&flow->workers[i]);
-
-        if (step.state == SB_STEP_AGAIN)
-            together = step;
-        else if (step.state == SB_STEP_WAIT && together.state == SB_STEP_DONE)
-            together = step;
-        else if (step.state == SB_STEP_WAIT && together.state == SB_STEP_WAIT &&
-                 step.deadline_us < together.deadline_us)
-            together = step;
-    }
+    for (uint32_t i = 0; i < flow->config.workers; i++)
+        together = sb_step_sooner(together, sb_worker_step(&flow->workers[i]));
     return together;
 }
 

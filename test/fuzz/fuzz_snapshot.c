@@ -94,7 +94,7 @@ static void restore(struct sb_env *env, const struct sb_schema *schema, struct t
     struct sb_store *store;
     sabot_error error;
 
-    if (sb_account_create(env, 64 * 1024 * 1024, &account, &error) != SABOT_OK)
+    if (sb_account_create(env, 64ULL * 1024 * 1024, &account, &error) != SABOT_OK)
         abort();
     config.account = account;
     if (sb_store_create(&config, &store, &error) != SABOT_OK)

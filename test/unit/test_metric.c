@@ -59,7 +59,7 @@ static void quantiles_are_those_of_the_sorted_values(void **state)
     for (uint64_t value = 1; value <= 1000; value++)
         sb_histogram_add(&histogram, value * 1000, 1);
     for (int per_mille = 1; per_mille <= 1000; per_mille++) {
-        const int64_t exact = per_mille * 1000;
+        const int64_t exact = (int64_t)per_mille * 1000;
         const int64_t found = sb_histogram_at(&histogram, per_mille / 1000.0);
 
         assert_true(found >= exact);

@@ -105,7 +105,7 @@ static void the_memory_of_freed_cells_comes_back(void **state)
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < CELLS; i++)
             make_cell(fixture, i, random_size(random = sb_hash_int64((int64_t)random, 3)));
-        assert_true(sb_account_used(fixture->account) > CELLS * 100);
+        assert_true(sb_account_used(fixture->account) > CELLS * 100UL);
         for (size_t i = 0; i < CELLS; i++)
             sb_cell_free(&fixture->cells, fixture->refs[(i * 7) % CELLS]);
         assert_int_equal(sb_account_used(fixture->account), 0);

@@ -149,7 +149,7 @@ static void at_the_limit_the_error_says_which_state_holds_what(void **state)
     struct fixture *fixture = *state;
     sabot_error error = {.status = SABOT_OK};
 
-    open_store(fixture, 4 * 1024 * 1024);
+    open_store(fixture, 4ULL * 1024 * 1024);
     for (int64_t i = 0; error.status == SABOT_OK; i++) {
         const sabot_text key = {(const char *)&i, sizeof i};
 
@@ -160,7 +160,7 @@ static void at_the_limit_the_error_says_which_state_holds_what(void **state)
     assert_non_null(strstr(error.text, "memory=4194304"));
     assert_non_null(strstr(error.text, "score.account 2."));
     assert_non_null(strstr(error.text, "state=rocksdb"));
-    assert_true(sb_account_used(fixture->account) <= 4 * 1024 * 1024);
+    assert_true(sb_account_used(fixture->account) <= 4ULL * 1024 * 1024);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, free_fixture)
