@@ -2,21 +2,28 @@
 /* state.c - keyed state through the public calls on a context, beside a bare open-addressing table
  * and, where it is built in, beside bare calls of RocksDB; all in one run.
  *
- *     build/bench/state [keys max, default 10000000]
+ *     build/bench/state [keys max in memory, default 10000000; 0: RocksDB alone]
  *
  * Keys are 8 bytes, values 32. Both tables get the same keys in batches of 1024, hash them with the
  * same hash and fetch ahead alike, as an agent's batches do. */
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include <sabot/context.h>
+#ifdef SB_HAVE_ROCKSDB
+#include <rocksdb/c.h>
+#endif
+
+#include <sabot/sabot.h>
 
 #include "base/mem.h"
 #include "base/metric.h"
 #include "op/context.h"
+#include "state/rows.h"
 #include "state/store.h"
 
 enum { BATCH = 1024, AHEAD_INDEX = 16, AHEAD_CELL = 8, OPERATIONS = 1 << 22 };
@@ -53,6 +60,14 @@ static int64_t cpu_us(void)
 
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static double seconds_since(int64_t start_us)
@@ -177,30 +192,49 @@ static double run_bare(const struct bare *bare, const uint32_t *numbers)
 /* --- Sabot --------------------------------------------------------------------------------------
  */
 
-enum { VALUE, STATES };
+enum { VALUE, MAP, LIST, TIMERS, STATES };
 
 struct rig {
     struct sb_account *account;
+    struct sb_rows *rows;
     struct sabot_context context;
 };
 
-static const struct sabot_value value_handle = {
-    .state = {.owner = &value_handle, .index = VALUE, .kind = SB_STATE_VALUE}};
+static const int owner;
 
-static void rig_open(struct rig *rig)
+#define HANDLE(number, of_kind, of_size)                                                          \
+    {                                                                                             \
+        .owner = &owner, .kind = (of_kind), .index = (number), .size = (of_size), .name = "bench" \
+    }
+
+static const struct sabot_value value_handle = {HANDLE(VALUE, SB_STATE_VALUE, 32)};
+static const struct sabot_map map_handle = {HANDLE(MAP, SB_STATE_MAP, 32)};
+static const struct sabot_list list_handle = {HANDLE(LIST, SB_STATE_LIST, 32)};
+static const struct sabot_timer timer_handle = {HANDLE(TIMERS, SB_STATE_TIMERS, 0)};
+
+static void rig_open(struct rig *rig, struct sb_rows *rows, uint64_t cache_bytes)
 {
     const struct sb_state_spec states[STATES] = {
         [VALUE] = {.name = "value", .kind = SB_STATE_VALUE, .schema = schema},
+        [MAP] = {.name = "map", .kind = SB_STATE_MAP, .schema = schema},
+        [LIST] = {.name = "list", .kind = SB_STATE_LIST, .schema = schema},
+        [TIMERS] = {.name = "timers", .kind = SB_STATE_TIMERS},
     };
-    struct sb_store_config config = {
-        .env = env, .owner = "bench", .states = states, .state_count = STATES, .hash_seed = 1};
+    struct sb_store_config config = {.env = env,
+                                     .owner = "bench",
+                                     .states = states,
+                                     .state_count = STATES,
+                                     .hash_seed = 1,
+                                     .rows = rows,
+                                     .cache_bytes = cache_bytes};
 
-    *rig = (struct rig){.context = {.env = env, .agent = "bench", .owner = &value_handle}};
+    *rig = (struct rig){.rows = rows, .context = {.env = env, .agent = "bench", .owner = &owner}};
     if (sb_account_create(env, 0, &rig->account, &error) != SABOT_OK)
         fail("account");
     config.account = rig->account;
     if (sb_store_create(&config, &rig->context.store, &error) != SABOT_OK)
         fail("store");
+    sb_store_time(rig->context.store, 0, 0);
     rig->context.active = true;
 }
 
@@ -214,115 +248,341 @@ static void begin(struct rig *rig, const struct batch *batch, uint32_t i)
 {
     struct sb_store *store = rig->context.store;
 
-    if (i + AHEAD_INDEX < BATCH)
-        sb_store_prefetch(store, VALUE, batch->hashes[i + AHEAD_INDEX]);
-    if (i + AHEAD_CELL < BATCH)
-        sb_store_prefetch_cell(store, VALUE, batch->hashes[i + AHEAD_CELL]);
+    sb_store_ahead(store, VALUE, batch->hashes[i + AHEAD_INDEX < BATCH ? i + AHEAD_INDEX : i],
+                   batch->hashes[i + AHEAD_CELL < BATCH ? i + AHEAD_CELL : i]);
     rig->context.key = (sabot_text){(const char *)&batch->keys[i], 8};
     rig->context.hash = batch->hashes[i];
     if (sb_store_begin(store, 0, &error) != SABOT_OK)
         fail("begin");
 }
 
-static double run_edit(struct rig *rig, const uint32_t *numbers)
+/* Millions per second of one operation on many keys. */
+typedef void (*operation)(struct rig *rig, uint32_t i);
+
+static double run(struct rig *rig, const uint32_t *numbers, uint32_t count, operation operate)
 {
     const int64_t start = cpu_us();
     struct batch batch;
 
-    for (uint32_t at = 0; at + BATCH <= OPERATIONS; at += BATCH) {
+    for (uint32_t at = 0; at + BATCH <= count; at += BATCH) {
         fill_batch(&batch, numbers + at);
         for (uint32_t i = 0; i < BATCH; i++) {
-            struct value *value;
-
             begin(rig, &batch, i);
-            value = sabot_value_edit(&rig->context, &value_handle);
-            if (value == NULL)
-                fail("edit");
-            value->count++;
-            value->sum += i;
+            operate(rig, at + i);
         }
     }
-    return OPERATIONS / seconds_since(start) / 1e6;
+    if (rig->context.error.status != SABOT_OK) {
+        error = rig->context.error;
+        fail("operation");
+    }
+    return count / seconds_since(start) / 1e6;
 }
 
-static double run_read(struct rig *rig, const uint32_t *numbers)
+static void edit(struct rig *rig, uint32_t i)
+{
+    struct value *value = sabot_value_edit(&rig->context, &value_handle);
+
+    if (value == NULL)
+        fail("edit");
+    value->count++;
+    value->sum += i;
+}
+
+static int64_t read_sum;
+
+static void look(struct rig *rig, uint32_t i)
+{
+    const struct value *value = sabot_value_read(&rig->context, &value_handle);
+
+    (void)i;
+    read_sum += value->count;
+}
+
+static sabot_text map_key(uint32_t *number, uint32_t i)
+{
+    *number = i % 16;
+    return (sabot_text){(const char *)number, sizeof *number};
+}
+
+static void map_put(struct rig *rig, uint32_t i)
+{
+    const struct value value = {.count = i};
+    uint32_t number;
+
+    if (sabot_map_put(&rig->context, &map_handle, map_key(&number, i), &value, sizeof value) !=
+        SABOT_OK)
+        fail("map put");
+}
+
+static void map_get(struct rig *rig, uint32_t i)
+{
+    uint32_t number;
+
+    read_sum += (int64_t)sabot_map_get(&rig->context, &map_handle, map_key(&number, i)).size;
+}
+
+static void list_append(struct rig *rig, uint32_t i)
+{
+    const struct value value = {.count = i};
+
+    if (sabot_list_append(&rig->context, &list_handle, &value, sizeof value) != SABOT_OK)
+        fail("append");
+}
+
+static void timer_set(struct rig *rig, uint32_t i)
+{
+    if (sabot_timer_set(&rig->context, &timer_handle, (int64_t)(i * 2654435761U % 10000000)) !=
+        SABOT_OK)
+        fail("timer");
+}
+
+static sabot_status timer_fired(void *context,
+                                uint32_t index,
+                                sabot_text key,
+                                uint64_t hash,
+                                int64_t time_ms,
+                                sabot_error *unused)
+{
+    uint64_t *fired = context;
+
+    (void)index;
+    (void)key;
+    (void)hash;
+    (void)time_ms;
+    (void)unused;
+    ++*fired;
+    return SABOT_OK;
+}
+
+/* Set, then fire as time goes on: millions of both together per second. */
+static void run_timers(struct rig *rig, const uint32_t *numbers, uint32_t count)
 {
     const int64_t start = cpu_us();
-    struct batch batch;
-    int64_t sum = 0;
+    uint64_t fired = 0;
 
-    for (uint32_t at = 0; at + BATCH <= OPERATIONS; at += BATCH) {
-        fill_batch(&batch, numbers + at);
-        for (uint32_t i = 0; i < BATCH; i++) {
-            const struct value *value;
-
-            begin(rig, &batch, i);
-            value = sabot_value_read(&rig->context, &value_handle);
-            sum += value->count;
-        }
+    (void)run(rig, numbers, count, timer_set);
+    for (int64_t time_ms = 0; time_ms <= 10000000; time_ms += 1000) {
+        sb_store_time(rig->context.store, time_ms, 0);
+        while (sb_store_fire(rig->context.store, 10000, timer_fired, &fired, &error) ==
+               SABOT_AGAIN) {}
     }
-    if (sum == 0)
-        printf("nothing read\n");
-    return OPERATIONS / seconds_since(start) / 1e6;
+    printf("  timers, set and fire: %6.2f M/s\n", (double)fired / seconds_since(start) / 1e6);
 }
 
-/* Every key once; and the slowest single call. */
-static int64_t fill(struct rig *rig, uint64_t keys)
+/* --- In memory ----------------------------------------------------------------------------------
+ */
+
+/* Every key once, each call measured on the monotonic clock. */
+static void fill(struct rig *rig, uint64_t keys, struct sb_histogram *took_ns)
 {
     struct batch batch;
     uint32_t numbers[BATCH];
-    int64_t slowest_us = 0;
 
     for (uint64_t at = 0; at < keys; at += BATCH) {
         for (uint32_t i = 0; i < BATCH; i++)
             numbers[i] = (uint32_t)((at + i) % keys);
         fill_batch(&batch, numbers);
         for (uint32_t i = 0; i < BATCH; i++) {
-            const int64_t start = cpu_us();
+            const int64_t start = now_ns();
 
             begin(rig, &batch, i);
-            if (sabot_value_edit(&rig->context, &value_handle) == NULL)
-                fail("edit");
-            const int64_t took_us = cpu_us() - start;
-            slowest_us = took_us > slowest_us ? took_us : slowest_us;
+            edit(rig, i);
+            sb_histogram_add(took_ns, (uint64_t)(now_ns() - start), 1);
         }
     }
-    return slowest_us;
 }
 
-static void compare(uint64_t keys)
+static void compare_memory(uint64_t keys)
 {
+    static struct sb_histogram took_ns;
     uint32_t *uniform = make_keys(keys, false);
     uint32_t *zipf = make_keys(keys, true);
     struct bare bare;
     struct rig rig;
-    int64_t slowest_us;
 
+    memset(&took_ns, 0, sizeof took_ns);
     bare_open(&bare, keys);
-    rig_open(&rig);
-    slowest_us = fill(&rig, keys);
-    printf("%9llu keys: %5.1f bytes/key, slowest insert %lld us\n", (unsigned long long)keys,
-           (double)sb_account_used(rig.account) / (double)keys, (long long)slowest_us);
+    rig_open(&rig, NULL, 0);
+    fill(&rig, keys, &took_ns);
+    printf(
+        "memory, %llu keys: %.1f bytes a key (%.2f of key + value + 16); a new key takes p50 %lld, "
+        "p99.9 %lld, p99.9999 %lld, max %lld ns\n",
+        (unsigned long long)keys, (double)sb_account_used(rig.account) / (double)keys,
+        (double)sb_account_used(rig.account) / (double)keys / 56,
+        (long long)sb_histogram_at(&took_ns, 0.5), (long long)sb_histogram_at(&took_ns, 0.999),
+        (long long)sb_histogram_at(&took_ns, 0.999999), (long long)sb_histogram_at(&took_ns, 1));
     (void)run_bare(&bare, uniform);
     (void)run_bare(&bare, zipf);
     for (int pass = 0; pass < 3; pass++) {
         const double bare_uniform = run_bare(&bare, uniform);
-        const double edit_uniform = run_edit(&rig, uniform);
-        const double read_uniform = run_read(&rig, uniform);
+        const double edit_uniform = run(&rig, uniform, OPERATIONS, edit);
         const double bare_zipf = run_bare(&bare, zipf);
-        const double edit_zipf = run_edit(&rig, zipf);
+        const double edit_zipf = run(&rig, zipf, OPERATIONS, edit);
 
         printf(
-            "          uniform: bare %6.1f M/s, edit %6.1f M/s (%.2f), read %6.1f M/s; zipf: bare "
-            "%6.1f, edit %6.1f (%.2f)\n",
-            bare_uniform, edit_uniform, edit_uniform / bare_uniform, read_uniform, bare_zipf,
-            edit_zipf, edit_zipf / bare_zipf);
+            "  edit: %6.1f M/s, bare %6.1f, ratio %.2f; Zipf 0.99: %6.1f, bare %6.1f, ratio %.2f; "
+            "read: %6.1f M/s\n",
+            edit_uniform, bare_uniform, edit_uniform / bare_uniform, edit_zipf, bare_zipf,
+            edit_zipf / bare_zipf, run(&rig, uniform, OPERATIONS, look));
+    }
+    if (keys <= 1000000) {
+        printf("  map put: %6.2f M/s (16 entries a key)", run(&rig, uniform, OPERATIONS, map_put));
+        printf(", get: %6.2f M/s; ", run(&rig, uniform, OPERATIONS, map_get));
+        printf("list append: %6.2f M/s\n", run(&rig, uniform, OPERATIONS, list_append));
+        run_timers(&rig, uniform, OPERATIONS);
     }
     rig_close(&rig);
     sb_free_array(env, bare.slots, bare.mask + 1, sizeof *bare.slots);
     free(uniform);
     free(zipf);
 }
+
+/* --- In RocksDB ---------------------------------------------------------------------------------
+ */
+
+#ifdef SB_HAVE_ROCKSDB
+
+enum { ROCKS_OPERATIONS = 1 << 17 };
+
+static void remove_folder(const char *path)
+{
+    char command[300];
+
+    snprintf(command, sizeof command, "%s/", path);
+    DIR *folder = opendir(command);
+    for (struct dirent *entry = folder == NULL ? NULL : readdir(folder); entry != NULL;
+         entry = readdir(folder)) {
+        char file[600];
+
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        (void)unlink(file);
+    }
+    if (folder != NULL)
+        closedir(folder);
+    (void)rmdir(path);
+}
+
+static void fail_rocksdb(const char *reason)
+{
+    fprintf(stderr, "bench/state: rocksdb: %s\n", reason);
+    exit(1);
+}
+
+/* Read, change and write each key by bare calls, no log. */
+static double run_bare_rocksdb(rocksdb_t *db, const uint32_t *numbers, uint32_t count)
+{
+    rocksdb_readoptions_t *reading = rocksdb_readoptions_create();
+    rocksdb_writeoptions_t *writing = rocksdb_writeoptions_create();
+    const int64_t start = cpu_us();
+    double rate;
+
+    rocksdb_writeoptions_disable_WAL(writing, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t key = __builtin_bswap64(numbers[i]);
+        struct value value = {0};
+        char *reason = NULL;
+        size_t size = 0;
+        char *found = rocksdb_get(db, reading, (const char *)&key, 8, &size, &reason);
+
+        if (reason != NULL)
+            fail_rocksdb(reason);
+        if (found != NULL)
+            memcpy(&value, found, sizeof value);
+        free(found);
+        value.count++;
+        rocksdb_put(db, writing, (const char *)&key, 8, (const char *)&value, sizeof value,
+                    &reason);
+        if (reason != NULL)
+            fail_rocksdb(reason);
+    }
+    rate = count / seconds_since(start) / 1e6;
+    rocksdb_readoptions_destroy(reading);
+    rocksdb_writeoptions_destroy(writing);
+    return rate;
+}
+
+/* As rocksdb.c opens it, with twice the memory, for there are no cells in front of it. */
+static rocksdb_t *open_bare_rocksdb(const char *path, uint64_t memory)
+{
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_cache_t *cache = rocksdb_cache_create_lru((size_t)(memory / 2));
+    char *reason = NULL;
+    rocksdb_t *db;
+
+    rocksdb_options_set_create_if_missing(options, 1);
+    rocksdb_options_set_write_buffer_size(options, (size_t)(memory / 6));
+    rocksdb_options_set_max_write_buffer_number(options, 3);
+    rocksdb_options_set_compression(options, rocksdb_no_compression);
+    rocksdb_block_based_options_set_block_cache(table, cache);
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_options_set_block_based_table_factory(options, table);
+    db = rocksdb_open(options, path, &reason);
+    if (reason != NULL)
+        fail_rocksdb(reason);
+    rocksdb_options_destroy(options);
+    rocksdb_block_based_options_destroy(table);
+    rocksdb_cache_destroy(cache);
+    return db;
+}
+
+/* Every key once in both. */
+static void fill_rocksdb(rocksdb_t *bare, struct rig *rig, uint64_t keys)
+{
+    uint32_t *numbers = malloc(keys * sizeof *numbers);
+
+    if (numbers == NULL)
+        exit(1);
+    for (uint64_t i = 0; i < keys; i++)
+        numbers[i] = (uint32_t)(i * 7919 % keys);
+    (void)run_bare_rocksdb(bare, numbers, (uint32_t)keys);
+    (void)run(rig, numbers, (uint32_t)keys, edit);
+    free(numbers);
+}
+
+static void compare_rocksdb(uint64_t keys, uint64_t memory)
+{
+    char ours_path[] = "/var/tmp/sabot-bench-XXXXXX";
+    char bare_path[] = "/var/tmp/sabot-bench-XXXXXX";
+    struct sb_rocksdb *db;
+    struct sb_rows *rows;
+    rocksdb_t *bare;
+    struct rig rig;
+
+    if (mkdtemp(ours_path) == NULL || mkdtemp(bare_path) == NULL)
+        fail_rocksdb("no folder");
+    bare = open_bare_rocksdb(bare_path, memory);
+    if (sb_rocksdb_open(env, ours_path, memory / 2, &db, &error) != SABOT_OK ||
+        sb_rocksdb_rows(db, &rows, &error) != SABOT_OK)
+        fail("rocksdb");
+    rig_open(&rig, rows, memory / 2);
+    printf("rocksdb, %llu keys, %llu MiB:\n", (unsigned long long)keys,
+           (unsigned long long)memory >> 20);
+    fill_rocksdb(bare, &rig, keys);
+    for (int is_zipf = 0; is_zipf <= 1; is_zipf++) {
+        uint32_t *numbers = make_keys(keys, is_zipf == 1);
+
+        (void)run(&rig, numbers, ROCKS_OPERATIONS, edit);
+        for (int pass = 0; pass < 3; pass++) {
+            const uint32_t *next = numbers + (size_t)(pass + 1) * (ROCKS_OPERATIONS / 2);
+            const double bare_rate = run_bare_rocksdb(bare, next, ROCKS_OPERATIONS);
+            const double rate = run(&rig, next, ROCKS_OPERATIONS, edit);
+
+            printf("  edit, %s: %6.3f M/s, bare %6.3f, ratio %.2f\n",
+                   is_zipf == 1 ? "Zipf 0.99" : "uniform", rate, bare_rate, rate / bare_rate);
+        }
+        free(numbers);
+    }
+    rig_close(&rig);
+    sb_rocksdb_rows_close(rows);
+    sb_rocksdb_close(db);
+    rocksdb_close(bare);
+    remove_folder(ours_path);
+    remove_folder(bare_path);
+}
+
+#endif
 
 int main(int argc, char **argv)
 {
@@ -332,7 +592,13 @@ int main(int argc, char **argv)
         sb_schema_create(env, &value_table, SB_SCHEMA_STATE, &schema, &error) != SABOT_OK)
         fail("start");
     for (uint64_t keys = 1000; keys <= max; keys *= keys < 1000000 ? 1000 : 10)
-        compare(keys);
+        compare_memory(keys);
+#ifdef SB_HAVE_ROCKSDB
+    compare_rocksdb(1000000, (uint64_t)256 << 20);
+    compare_rocksdb(1000000, (uint64_t)32 << 20);
+#endif
+    if (read_sum == 0)
+        printf("nothing was read\n");
     sb_schema_destroy(schema);
     sb_os_env_destroy(env);
     return 0;

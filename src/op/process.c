@@ -152,14 +152,11 @@ static bool has_sealed(const sabot_context *context)
 
 static void prefetch(const struct sb_operator *self, const struct sb_slice *slice, uint32_t at)
 {
-    struct sb_store *store = self->context.store;
+    const uint32_t far = at + PREFETCH_INDEX < slice->count ? at + PREFETCH_INDEX : at;
+    const uint32_t near = at + PREFETCH_CELL < slice->count ? at + PREFETCH_CELL : at;
 
-    if (self->ahead == NO_STATE)
-        return;
-    if (at + PREFETCH_INDEX < slice->count)
-        sb_store_prefetch(store, self->ahead, slice->hashes[at + PREFETCH_INDEX]);
-    if (at + PREFETCH_CELL < slice->count)
-        sb_store_prefetch_cell(store, self->ahead, slice->hashes[at + PREFETCH_CELL]);
+    if (self->ahead != NO_STATE)
+        sb_store_ahead(self->context.store, self->ahead, slice->hashes[far], slice->hashes[near]);
 }
 
 /* A key as an error shows it: short, on one line. */

@@ -491,8 +491,10 @@ sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t size)
 
     if (size > SB_CELL_SMALL_MAX) {
         lead = run_take(arena, chunks_of(size), CLASS_RUN);
-        if (lead != 0)
-            memset(arena->chunks[lead].memory, 0, size);
+        if (lead == 0)
+            return 0;
+        memset(arena->chunks[lead].memory, 0, size);
+        arena->pool->live += sb_cell_size(size);
         return lead << 8;
     }
     class = class_of(size);
@@ -504,6 +506,7 @@ sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t size)
         slab_link(arena, lead);
     }
     ref = slab_take(arena, lead);
+    arena->pool->live += classes[class].size;
     sb_cell_change(arena, ref);
     memset(sb_cell_at(arena, ref), 0, classes[class].size);
     return ref;
@@ -515,9 +518,11 @@ void sb_cell_free(struct sb_cells *arena, sb_ref ref)
 
     SB_ASSERT(arena->chunks[lead].memory != NULL);
     if (arena->slabs[lead].class == CLASS_RUN) {
+        arena->pool->live -= (uint64_t)arena->slabs[lead].chunks * SB_CHUNK_SIZE;
         run_give(arena, lead);
         return;
     }
+    arena->pool->live -= classes[arena->slabs[lead].class].size;
     sb_cell_change(arena, ref);
     slab_give(arena, lead, ref);
 }

@@ -42,6 +42,7 @@ struct sb_pool {
     struct sb_account *account;
     struct sb_region *regions; /* those with a free chunk */
     uint64_t bytes;            /* given out */
+    uint64_t live;             /* of cells in use */
 };
 
 void sb_pool_init(struct sb_pool *pool, const struct sb_env *env, struct sb_account *account);

@@ -188,7 +188,15 @@ static void set_options(struct sb_rocksdb *db, uint64_t memory)
     db->table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(db->table, db->cache);
     rocksdb_block_based_options_set_block_size(db->table, BLOCK_SIZE);
+    /* Index and filters are in the cache, too, so that they don't grow past the limit; in parts of
+     * a block's size, for a filter of a whole file would put everything else out. */
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(db->table, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(db->table, 1);
+    rocksdb_block_based_options_set_index_type(
+        db->table, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(db->table, 1);
+    rocksdb_block_based_options_set_metadata_block_size(db->table, BLOCK_SIZE);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(db->table, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(db->table, 1);
     rocksdb_block_based_options_set_filter_policy(
         db->table, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));

@@ -31,7 +31,10 @@ enum {
     LIST_HEAD = 0,
     LIST_SEGMENT = 1,
     BATCH_BYTES = 1024 * 1024, /* of rows collected before they are written */
+    ROOM = 16 * 1024,          /* bytes of cells that leave together */
+    LOOKS_AT_ONCE = 64,        /* slots looked at before memory is looked at again */
     LOOKS = 8192,              /* slots a tidying looks at, unless memory is far over */
+    TURNS_MAX = 64,            /* as many times as much, then */
     TIMERS_PER_SHARD = 256,    /* loaded at once */
     TIMER_NEAR_MS = 60000,     /* timers closer than this stay in memory */
 };
@@ -635,26 +638,45 @@ static sabot_status turn(struct sb_vault *vault, uint32_t looks, sabot_error *er
     return SABOT_OK;
 }
 
+/* What cells take, of what they may take: a chunk whose cells have left in part takes new ones, so
+ * free cells don't count, unless they become many. */
+static uint64_t used_bytes(const struct sb_vault *vault)
+{
+    const uint64_t chunks = vault->pool.bytes / 3 * 2;
+
+    return vault->pool.live > chunks ? vault->pool.live : chunks;
+}
+
 bool sb_spill_is_full(const struct sb_vault *vault)
 {
-    return vault->config.rows != NULL && vault->pool.bytes > vault->config.cache_bytes;
+    return vault->config.rows != NULL && used_bytes(vault) > vault->config.cache_bytes;
+}
+
+/* Some cells at once, so that their rows are written together; not many, for records wait. */
+static sabot_status make_room(struct sb_vault *vault, sabot_error *error)
+{
+    const uint64_t most = vault->config.cache_bytes;
+    const uint64_t goal = most > ROOM ? most - ROOM : 0;
+    uint32_t turns = used_bytes(vault) > most + most / 4 ? TURNS_MAX : 1;
+
+    while (used_bytes(vault) > goal && turns-- > 0) {
+        for (uint32_t looks = 0; looks < LOOKS && used_bytes(vault) > goal;
+             looks += LOOKS_AT_ONCE) {
+            SABOT_TRY(turn(vault, LOOKS_AT_ONCE, error));
+            sb_vault_bury(vault);
+        }
+    }
+    return SABOT_OK;
 }
 
 sabot_status sb_spill_tidy(struct sb_vault *vault, sabot_error *error)
 {
-    const uint64_t most = vault->config.cache_bytes;
-    uint32_t turns = 0;
-
     if (vault->config.rows == NULL)
         return SABOT_OK;
     sb_spill_end_walks(vault);
     sb_arena_reset(&vault->scratch);
-    while (vault->pool.bytes > most - most / 16 && turns++ < 64) {
-        SABOT_TRY(turn(vault, LOOKS, error));
-        sb_vault_bury(vault);
-        if (vault->pool.bytes <= most + most / 4)
-            break;
-    }
+    if (sb_spill_is_full(vault))
+        SABOT_TRY(make_room(vault, error));
     return vault->config.rows->type->commit(vault->config.rows, error);
 }
 

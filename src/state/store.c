@@ -336,27 +336,27 @@ sabot_status sb_value_check(const struct sb_vault *vault,
                        state->spec.name, vault->config.owner, size, SB_STATE_VALUE_MAX);
 }
 
-void sb_store_prefetch(const struct sb_store *store, uint32_t index, uint64_t hash)
-{
-    const struct sb_vault *vault = sb_vault_of_const(store);
-
-    sb_index_prefetch(&vault->states[index].tables[sb_hash_shard(hash)].keys, hash);
-}
-
-void sb_store_prefetch_cell(struct sb_store *store, uint32_t index, uint64_t hash)
+void sb_store_ahead(struct sb_store *store, uint32_t index, uint64_t far_hash, uint64_t near_hash)
 {
     struct sb_vault *vault = sb_vault_of(store);
     const struct sb_state *state = &vault->states[index];
-    const uint32_t shard = sb_hash_shard(hash);
-    struct sb_probe probe = sb_index_probe(&state->tables[shard].keys, hash);
-    const sb_ref ref = sb_index_match(&probe);
-    struct sb_hint *hint = &vault->hints[hash % SB_HINTS];
+    const uint32_t shard = sb_hash_shard(near_hash);
+    const struct sb_index *near = &state->tables[shard].keys;
+    struct sb_hint *hint = &vault->hints[near_hash % SB_HINTS];
+    struct sb_probe probe;
     uint8_t *cell;
+    sb_ref ref;
 
+    sb_index_prefetch(&state->tables[sb_hash_shard(far_hash)].keys, far_hash);
+    probe = sb_index_probe(near, near_hash);
+    ref = sb_index_match(&probe);
     if (ref == 0 || state->wheel != NULL)
         return;
     cell = sb_cell_at(&vault->cells[shard], ref);
     __builtin_prefetch(cell, 1, 3);
     __builtin_prefetch(cell + CELL_AHEAD, 1, 3);
-    *hint = (struct sb_hint){.hash = hash, .cell = (void *)cell, .ref = ref, .state = index};
+    hint->hash = near_hash;
+    hint->cell = (void *)cell;
+    hint->ref = ref;
+    hint->state = index;
 }

@@ -9,8 +9,7 @@
  * already.
  *
  *     process.c, per batch     sb_store_time(store, watermark, processing time)
- *     some rows ahead          sb_store_prefetch(store, state, hash of row + 16)
- *                              sb_store_prefetch_cell(store, state, hash of row + 8)
+ *     some rows ahead          sb_store_ahead(store, state, hash of row + 16, hash of row + 8)
  *     before each callback     sb_store_begin(store, event time of the record)
  *     in the callback          sb_store_read, sb_store_edit, sb_store_put, sb_map_..., sb_timer_...
  *     after it                 sb_store_status(store, error)
@@ -151,9 +150,9 @@ static inline SABOT_MUST_CHECK sabot_status sb_store_status(const struct sb_stor
     return SABOT_OK;
 }
 
-/* Hints: fetch the slot of the index; later, the cell that the slot names. */
-void sb_store_prefetch(const struct sb_store *store, uint32_t index, uint64_t hash);
-void sb_store_prefetch_cell(struct sb_store *store, uint32_t index, uint64_t hash);
+/* A hint: of keys that come soon, fetch the slot of the index for the farther one, and the cell
+ * that the slot names for the nearer one. */
+void sb_store_ahead(struct sb_store *store, uint32_t index, uint64_t far_hash, uint64_t near_hash);
 
 /* --- Values -------------------------------------------------------------------------------------
  */

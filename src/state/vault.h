@@ -66,7 +66,7 @@ struct sb_state {
     struct sb_wheel *wheel; /* timers only */
 };
 
-/* Where the cell of a key is that will soon be used: found by sb_store_prefetch_cell(). It lies at
+/* Where the cell of a key is that will soon be used: found by sb_store_ahead(). It lies at
  * the lowest bits of the hash, and is forgotten when the cell is removed. */
 struct sb_hint {
     uint64_t hash;
