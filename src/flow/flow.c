@@ -238,7 +238,7 @@ static sabot_status init_task(struct sb_flow *flow,
         .node = instance->node,
         .control = &flow->control,
         .metrics = &flow->metrics[worker],
-        .input_count = input_count(flow, (uint32_t)(instance->node - flow->graph->nodes), worker),
+        .input_count = input_count(flow, instance->node->index, worker),
         .worker = worker,
         .worker_count = flow->config.workers,
         .hash_seed = flow->config.hash_seed,
@@ -259,7 +259,7 @@ static sabot_status init_sink(struct sb_flow *flow,
         .metrics = &flow->metrics[worker],
         .waker = flow->wakers[worker],
         .worker = worker,
-        .input_count = input_count(flow, (uint32_t)(instance->node - flow->graph->nodes), worker),
+        .input_count = input_count(flow, instance->node->index, worker),
     };
 
     return sb_sink_init(&instance->sink, &config, error);

@@ -74,6 +74,7 @@ static sabot_status encode(struct sb_sink *sink, uint32_t row, sabot_error *erro
 static sabot_status stage(struct sb_sink *sink, const struct sb_record *record, sabot_error *error)
 {
     const size_t before = sink->stage.size;
+    bool presses;
 
     if (sb_stage_append(&sink->stage, record) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY,
@@ -82,9 +83,10 @@ static sabot_status stage(struct sb_sink *sink, const struct sb_record *record, 
                            before);
     sink->staged++;
     (void)atomic_fetch_add(&sink->control->staged, sink->stage.size - before);
-    if (sb_control_presses(sink->control) && !sink->has_pressed)
+    presses = sb_control_presses(sink->control);
+    if (presses && !sink->has_pressed)
         sb_wake(sink->env, sink->control->owner);
-    sink->has_pressed = sb_control_presses(sink->control);
+    sink->has_pressed = presses;
     return SABOT_OK;
 }
 
