@@ -24,8 +24,8 @@ static const char usage[] =
     "  --count N     how many (1000000)\n"
     "  --rate N      how many a second; 0: as fast as possible (0)\n"
     "  --accounts N  of how many accounts (20000)\n"
-    "  --start MS    time of the first, in ms since 1970 (1740787200000, 2025-03-01); a broker\n"
-    "                deletes what is older than its retention: for a topic use $(date +%s000)\n"
+    "  --start MS    time of the first, in ms since 1970 (1740787200000, 2025-03-01; with --to a\n"
+    "                broker: now, for it deletes what is older than its topic keeps)\n"
     "  --to URL      a channel to send them to: file:PATH, kafka://HOST:PORT/TOPIC (stdout)\n"
     "  --help        this text\n";
 
@@ -169,6 +169,14 @@ static uint64_t number(const char *option, const char *text, uint64_t min, uint6
     return value;
 }
 
+/* A broker deletes what is older than its topic keeps, and looks at the time of the record. */
+static int64_t default_start_ms(const char *url)
+{
+    const bool is_broker = url != NULL && strncmp(url, "kafka:", strlen("kafka:")) == 0;
+
+    return is_broker ? (int64_t)time(NULL) * 1000 : BANK_START_MS;
+}
+
 static struct arguments parse(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -177,8 +185,7 @@ static struct arguments parse(int argc, char **argv)
         {"start", required_argument, NULL, 'S'}, {"to", required_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
     };
-    struct arguments arguments = {
-        .seed = 1, .count = 1000000, .accounts = 20000, .start_ms = BANK_START_MS};
+    struct arguments arguments = {.seed = 1, .count = 1000000, .accounts = 20000, .start_ms = -1};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -199,6 +206,8 @@ static struct arguments parse(int argc, char **argv)
         fprintf(stderr, "sabot-bank: %s: there are options only\n%s", argv[optind], usage);
         exit(2);
     }
+    if (arguments.start_ms < 0)
+        arguments.start_ms = default_start_ms(arguments.url);
     return arguments;
 }
 

@@ -34,8 +34,11 @@ static const struct sb_option options[] = {
      "End when every input has been read to where it ended at the start (--until-end)."},
     {"state.dir", SB_OPTION_TEXT, "", "", "", PLAIN,
      "Folder for what must outlive the process; without one nothing is kept (--state-dir)."},
-    {"checkpoint.interval_ms", SB_OPTION_INT, "ms", "1..3600000", "1000", PLAIN,
-     "Time between two checkpoints, with a state directory; longer when writing them is slow."},
+    {"checkpoint.interval_ms", SB_OPTION_INT, "ms", "0..3600000", "0", PLAIN,
+     "Time between two checkpoints, with a state directory; longer when writing them is slow. "
+     "0: 100 where output waits for them (Kafka, exactly-once), else 1000."},
+    {"checkpoint.refresh_ms", SB_OPTION_INT, "ms", "1..2147483647", "3600000", PLAIN,
+     "An idle pipeline commits its offsets in Kafka again so often: brokers forget old ones."},
     {"checkpoint.staged_bytes", SB_OPTION_BYTES, "bytes", "64KiB..64GiB", "64MiB", PLAIN,
      "Output that may wait for the transaction of its checkpoint; past it inputs wait as well."},
     {"checkpoint.reset", SB_OPTION_BOOL, "", "", "false", PLAIN,

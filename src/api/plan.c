@@ -431,7 +431,7 @@ static sabot_status fill(struct sb_plan *plan,
         if (groups[i] == i)
             SABOT_TRY(grow_pipeline(plan, groups, i, error));
     }
-    return SABOT_OK;
+    return sb_plan_check_circles(plan, error);
 }
 
 sabot_status sb_plan_init(struct sb_plan *plan,

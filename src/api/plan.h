@@ -75,6 +75,10 @@ void sb_plan_drop_flows(struct sb_plan *plan);
 /* With checkpoints, and where there are transactions, records wait for theirs. */
 bool sb_plan_stages(const struct sb_plan_channel *channel);
 
+/* Do embedded channels lead from an agent back to itself? A bounded log may then stand still for
+ * ever: SABOT_ERR_ARGUMENT names the agents. (A circle without a log is the graph's to refuse.) */
+SABOT_MUST_CHECK sabot_status sb_plan_check_circles(const struct sb_plan *plan, sabot_error *error);
+
 /* How the channel of an app is opened in this run (open.c). `append`: what it holds stays. */
 SABOT_MUST_CHECK sabot_status sb_open_channel(const sabot_app *app,
                                               const sabot_channel *declared,

@@ -4,7 +4,12 @@
 
 #include <stdio.h>
 
-enum { TXN_TIMEOUT_MS = 10 * 1000 };
+enum {
+    TXN_TIMEOUT_MS = 10 * 1000,
+    /* Between two checkpoints: short where readers of the output wait for them. */
+    INTERVAL_STAGING_MS = 100,
+    INTERVAL_MS = 1000,
+};
 
 static bool stages(const struct sb_graph *graph)
 {
@@ -108,6 +113,15 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
     return SABOT_OK;
 }
 
+static int64_t interval_us(const struct sb_recovery *recovery, const sabot_config *config)
+{
+    int64_t interval_ms = sb_config_int64(config, "checkpoint.interval_ms");
+
+    if (interval_ms == 0)
+        interval_ms = recovery->commit != NULL ? INTERVAL_STAGING_MS : INTERVAL_MS;
+    return interval_ms * 1000;
+}
+
 sabot_status sb_recovery_attach(struct sb_recovery *recovery,
                                 const sabot_config *config,
                                 struct sb_flow *flow,
@@ -122,7 +136,8 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
         .owner = recovery->owner,
         .hash_seed = flow->config.hash_seed,
         .last_id = recovery->restore.found ? recovery->restore.manifest.id : 0,
-        .interval_us = sb_config_int64(config, "checkpoint.interval_ms") * 1000,
+        .interval_us = interval_us(recovery, config),
+        .refresh_us = sb_config_int64(config, "checkpoint.refresh_ms") * 1000,
         .keep = (uint32_t)sb_config_int64(config, "checkpoint.keep"),
     };
 

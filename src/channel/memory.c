@@ -79,21 +79,6 @@ void sb_log_destroy(struct sb_log *log)
     sb_free(log->env, log, sizeof *log);
 }
 
-bool sb_memory_has_writers(const struct sb_channel *channel)
-{
-    return atomic_load(&channel->topic->writer_count) > 0;
-}
-
-bool sb_log_has_writers(struct sb_log *log, const char *topic_name)
-{
-    const struct sb_log_topic *topic;
-
-    sb_lock_take(&log->lock);
-    topic = sb_log_find_topic(log, topic_name);
-    sb_lock_drop(&log->lock);
-    return topic != NULL && atomic_load(&topic->writer_count) > 0;
-}
-
 /* --- Topics; the log's lock is held ----------------------------------------------------------- */
 
 static sabot_status find_topic(struct sb_log *log,

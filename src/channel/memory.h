@@ -38,9 +38,4 @@ SABOT_MUST_CHECK sabot_status sb_log_create(const struct sb_env *env,
                                             sabot_error *error);
 void sb_log_destroy(struct sb_log *log); /* all of its channels are closed */
 
-/* Has a topic open writers? False when there is no such topic. The second takes a channel of
- * sb_channel_memory. */
-bool sb_log_has_writers(struct sb_log *log, const char *topic);
-bool sb_memory_has_writers(const struct sb_channel *channel);
-
 #endif

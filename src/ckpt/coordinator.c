@@ -15,6 +15,12 @@ static struct sb_control *control_of(const struct sb_coordinator *coordinator)
     return &coordinator->config.flow->control;
 }
 
+/* Offsets that no transaction commits are not forgotten by anybody. */
+static int64_t refresh_due_us(const struct sb_coordinator *coordinator, int64_t now_us)
+{
+    return coordinator->config.commit == NULL ? INT64_MAX : now_us + coordinator->config.refresh_us;
+}
+
 sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
                                  const struct sb_coordinator_config *config,
                                  sabot_error *error)
@@ -26,6 +32,7 @@ sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
         .next_id = config->last_id + 1,
         .next_us = sb_now_us(config->env) + config->interval_us,
     };
+    coordinator->refresh_due_us = refresh_due_us(coordinator, sb_now_us(config->env));
     coordinator->texts = sb_alloc_array(config->env, texts, sizeof *coordinator->texts);
     if (coordinator->texts == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for checkpoints");
@@ -117,8 +124,11 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
         return begin(coordinator, true);
     if (now_us < coordinator->next_us && !sb_control_presses(control))
         return sb_step_wait(coordinator->next_us);
-    if (count_changes(coordinator) == coordinator->changes) {
+    if (count_changes(coordinator) == coordinator->changes &&
+        now_us < coordinator->refresh_due_us) {
         coordinator->next_us = now_us + config->interval_us;
+        if (coordinator->next_us > coordinator->refresh_due_us)
+            coordinator->next_us = coordinator->refresh_due_us;
         return sb_step_wait(coordinator->next_us);
     }
     return begin(coordinator, false);
@@ -401,6 +411,7 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
         return over(coordinator);
     coordinator->tries = 0;
     coordinator->state = SB_COORDINATOR_IDLE;
+    coordinator->refresh_due_us = refresh_due_us(coordinator, now_us);
     coordinator->next_us = coordinator->begun_us + config->interval_us;
     if (coordinator->next_us < now_us + busy_us * (SHARE - 1))
         coordinator->next_us = now_us + busy_us * (SHARE - 1);

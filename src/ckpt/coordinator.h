@@ -10,6 +10,9 @@
  * A checkpoint that fails is not fatal: what was staged stays, and goes out with the next one. The
  * last one, which a run ends with, is written again a few times before the run fails.
  *
+ * Nothing has changed: there is no checkpoint and no transaction, but for one in a long while that
+ * keeps the offsets of a group from being forgotten.
+ *
  * Pace: the next barrier is not before the last commit has ended and the interval has passed, and
  * writing takes at most a fifth of the time: after a slow one the interval is longer.
  *
@@ -41,18 +44,20 @@ struct sb_coordinator_config {
     uint64_t hash_seed;
     int64_t last_id; /* of the checkpoint that was restored; 0: none */
     int64_t interval_us;
-    uint32_t keep; /* checkpoints that stay */
+    int64_t refresh_us; /* with `commit`: offsets are committed again so often, though idle */
+    uint32_t keep;      /* checkpoints that stay */
 };
 
 struct sb_coordinator {
     struct sb_coordinator_config config;
     enum sb_coordinator_state state;
     int64_t next_id;
-    int64_t begun_us; /* the one in the making */
-    int64_t write_us; /* how long writing it took */
-    int64_t next_us;  /* not before */
-    uint64_t changes; /* counted when the last one began */
-    uint32_t tries;   /* of the last one */
+    int64_t begun_us;       /* the one in the making */
+    int64_t write_us;       /* how long writing it took */
+    int64_t next_us;        /* not before */
+    int64_t refresh_due_us; /* then, even when nothing has changed */
+    uint64_t changes;       /* counted when the last one began */
+    uint32_t tries;         /* of the last one */
     struct sb_checkpoint *checkpoint;
     struct sb_manifest manifest;
     bool has_manifest;

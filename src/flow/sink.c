@@ -136,10 +136,12 @@ static bool write_slice(struct sb_sink *sink)
         status = write_row(sink, sink->slice->rows[sink->cursor], &error);
         if (status == SABOT_AGAIN)
             break;
-        if (status != SABOT_OK)
-            fail(sink, status, error.text);
-        else
+        if (status == SABOT_OK) {
             sink->cursor++;
+            continue;
+        }
+        sb_counter_add(&sink->metrics->records_failed, 1);
+        fail(sink, status, error.text);
     }
     sb_crash_point(sink->env, "sink.written");
     if (sink->cursor > before) {

@@ -12,6 +12,7 @@ from _fraud import APP, FraudTest, reference
 
 BROKER = os.environ.get("SABOT_TEST_BROKER", "localhost:9092")
 COUNT = 200_000
+START_MS = 1_740_787_200_000  # where it is written to must not matter
 INPUT = f"fraud-transactions-{os.getpid()}"
 
 
@@ -27,9 +28,9 @@ class Kafka(FraudTest):
         return [json.loads(line) for line in done.out.splitlines()]
 
     def test_topic_to_topic_with_any_number_of_threads(self):
-        self.bank("--count", COUNT, "--to", url(INPUT))
+        self.bank("--count", COUNT, "--start", START_MS, "--to", url(INPUT))
         with open(self.folder / "transactions.jsonl", "wb") as file:
-            self.bank("--count", COUNT, stdout=file)
+            self.bank("--count", COUNT, "--start", START_MS, stdout=file)
         with open(self.folder / "transactions.jsonl", encoding="utf-8") as lines:
             expected = list(reference.score(lines))
         for threads in (1, 2, 4):

@@ -262,6 +262,19 @@ static void a_circle(sabot_app *app)
     (void)sabot_agent_output(sabot_agent_create(app, "ping", there, ignore, NULL), back);
     (void)sabot_agent_output(sabot_agent_create(app, "pong", back, ignore, NULL), there);
 }
+static void a_circle_of_aliases(sabot_app *app)
+{
+    sabot_channel *in[2] = {sabot_channel_open(app, "x", "memory:one", &number_schema),
+                            sabot_channel_open(app, "y", "memory:two", &number_schema)};
+    sabot_channel *out[2] = {sabot_channel_open(app, "to-x", "memory:one", &number_schema),
+                             sabot_channel_open(app, "to-y", "memory:two", &number_schema)};
+    sabot_channel *aside = sabot_channel_open(app, "aside", "memory:three", &number_schema);
+    sabot_agent *ping = sabot_agent_create(app, "ping", in[0], ignore, NULL);
+
+    (void)sabot_agent_output(ping, out[1]);
+    (void)sabot_agent_output(ping, aside);
+    (void)sabot_agent_output(sabot_agent_create(app, "pong", in[1], ignore, NULL), out[0]);
+}
 static void no_agent(sabot_app *app)
 {
     (void)input(app);
@@ -311,6 +324,7 @@ static const struct misuse misuses[] = {
     {no_reason_at_all, SABOT_ERR_USER, "it failed well"},
     {source_and_writers, SABOT_ERR_STATE, "channel both has a source"},
     {a_circle, SABOT_ERR_ARGUMENT, "ping, pong"},
+    {a_circle_of_aliases, SABOT_ERR_ARGUMENT, "in a circle: ping, pong;"},
     {no_agent, SABOT_ERR_STATE, "no agent"},
 };
 
