@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sabot.h - everything: declaring an app (app.h, schema.h), handling records (context.h,
- * state.h), running (run.h), looking at what a run has kept (inspect.h). */
+ * state.h), windows (window.h), running (run.h), looking at what a run has kept (inspect.h). */
 #ifndef SABOT_H
 #define SABOT_H
 
@@ -11,5 +11,6 @@
 #include <sabot/schema.h>
 #include <sabot/state.h>
 #include <sabot/status.h>
+#include <sabot/window.h>
 
 #endif
