@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* state.h - an agent's memory: keyed state of every kind, and timers.
  *
- * A state is declared while the app is built and belongs to one agent; inside of the agent's
- * function (and of its timers) each call means the state of the record's key. Fixed-size structs
- * are kept as cells that are read and edited in place; where a state takes a schema, NULL instead
- * of one means bytes of any size. The same app gives the same results wherever state is kept.
+ * A state is declared while the app is built and belongs to one agent (another may use it, too);
+ * inside of the agent's function (and of its timers) each call means the state of the record's key.
+ * Fixed-size structs are kept as cells that are read and edited in place; where a state takes a
+ * schema, NULL instead of one means bytes of any size. The same app gives the same results wherever
+ * state is kept.
  *
  *     value       sabot_agent_value(): one struct         sabot_value_read, _edit, _clear
  *     blob        sabot_agent_blob(): bytes of any size   sabot_blob_get, _put, _clear
@@ -18,7 +19,8 @@
  * else is read, changed or removed meanwhile.
  *
  * Errors stick to the context: after a call that failed, the record fails with that error whatever
- * the function returns. A call outside of the callback, or with a state of another agent, is such
+ * the function returns. A call outside of the callback, or with a state of another agent
+ * that this one does not use, is such
  * an error; so reads need no checks.
  *
  * Threads: declare while building; call on the thread that called the function. */
@@ -42,6 +44,7 @@ enum {
     SABOT_STATE_VALUE_MAX = 16 * 1024 * 1024, /* bytes of a value, an element, a map's value */
     SABOT_STATE_KEY_MAX = 64 * 1024,          /* bytes of a key, and of a map's key */
     SABOT_AGENT_STATES_MAX = 256,             /* of one agent, timers included */
+    SABOT_AGENT_USES_MAX = 64,                /* states of others that one agent may use */
 };
 
 /* A value of any size. data == NULL: there is none; an empty one has data != NULL and size 0. */
@@ -75,6 +78,15 @@ SABOT_API void sabot_agent_ttl(sabot_agent *agent,
                                int64_t ttl_ms,
                                sabot_clock clock,
                                sabot_refresh refresh);
+
+/* --- Shared state --------------------------------------------------------------------------------
+ *
+ * `agent` may use a state that `owner` has declared, of any kind but timers, by the owner's handle
+ * and as if it were its own. Both must be keyed by fields of the same type; what they read may
+ * differ. All calls of a key then run on one thread, in the order in which their records arrive,
+ * and each sees what the others wrote. The state keeps the owner's name and time: in event time it
+ * expires by the owner's watermark, or by the time of the record that looks. */
+SABOT_API void sabot_agent_use(sabot_agent *agent, sabot_agent *owner, const char *name);
 
 /* --- Blobs ---------------------------------------------------------------------------------------
  */

@@ -418,6 +418,8 @@ static void check_whole(sabot_app *app)
                                  "agent %s has state %s, but no key: see sabot_agent_key()",
                                  agent->name, agent->states[0].name);
     }
+    if (!sb_app_failed(app))
+        sb_app_check_uses(app);
     for (size_t i = 0; !sb_app_failed(app) && sb_config_bind_at(app->config, i, &channel, &url);
          i++) {
         if (sb_app_find_channel(app, channel) == NULL)

@@ -42,6 +42,10 @@ struct sabot_agent {
     struct sb_state_spec states[SB_STATES_MAX];
     struct sb_schema *state_schemas[SB_STATES_MAX]; /* NULL: none */
     sabot_timer_function timers[SB_STATES_MAX];     /* by state; NULL: it is none */
+    uint32_t lender_count;
+    sabot_agent *lenders[SB_LENDERS_MAX]; /* whose state it uses, by number of the loan */
+    uint32_t use_count;
+    struct sb_state_use uses[SB_STATE_USES_MAX];
     uint32_t output_count;
     sabot_channel *outputs[SB_AGENT_OUTPUTS_MAX];
 };

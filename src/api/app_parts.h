@@ -24,6 +24,15 @@ struct sb_schema *sb_app_schema(sabot_app *app,
                                 const sabot_schema *table,
                                 enum sb_schema_use use);
 
+/* The state of this name; NULL: none. */
+struct sb_state_spec *sb_app_find_state(sabot_agent *agent, const char *name);
+
+/* `agent` may use this state of `owner`; too many fail the app. */
+void sb_app_use(sabot_agent *agent, sabot_agent *owner, uint32_t index);
+
+/* Are agents that share state keyed alike? Otherwise the app fails. */
+void sb_app_check_uses(sabot_app *app);
+
 /* The words of the option `state`. */
 enum { SB_STATE_IN_MEMORY = 0, SB_STATE_IN_ROCKSDB = 1 };
 

@@ -10,13 +10,13 @@
 
 _Static_assert((int)SABOT_STATE_VALUE_MAX == (int)SB_STATE_VALUE_MAX, "the public limits are ours");
 _Static_assert((int)SABOT_STATE_KEY_MAX == (int)SB_STATE_KEY_MAX, "the public limits are ours");
+_Static_assert((int)SABOT_AGENT_USES_MAX == (int)SB_STATE_USES_MAX, "the public limits are ours");
 _Static_assert((int)SABOT_AGENT_STATES_MAX == (int)SB_STATES_MAX, "the public limits are ours");
 _Static_assert((int)SABOT_EVENT_TIME == (int)SB_TIME_EVENT &&
                    (int)SABOT_PROCESSING_TIME == (int)SB_TIME_PROCESSING,
                "the public clocks are ours");
 
-/* The state of this name; NULL: none. */
-static struct sb_state_spec *find_state(sabot_agent *agent, const char *name)
+struct sb_state_spec *sb_app_find_state(sabot_agent *agent, const char *name)
 {
     for (uint32_t i = 0; i < agent->state_count; i++) {
         if (strcmp(agent->states[i].name, name) == 0)
@@ -29,7 +29,7 @@ static bool check_new_state(sabot_agent *agent, const char *name)
 {
     if (!sb_app_check_name(agent->app, "state", name))
         return false;
-    if (find_state(agent, name) != NULL) {
+    if (sb_app_find_state(agent, name) != NULL) {
         (void)sabot_app_fail(agent->app, SABOT_ERR_EXISTS, "agent %s: state %s is declared twice",
                              agent->name, name);
         return false;
@@ -66,6 +66,7 @@ static void *add_state(sabot_agent *agent,
         return NULL;
     *handle = (struct sb_state_handle){
         .owner = agent,
+        .agent = agent->name,
         .kind = kind,
         .index = agent->state_count,
         .size = schema == NULL ? 0 : schema->record_size,
@@ -296,7 +297,7 @@ void sabot_agent_ttl(sabot_agent *agent,
 
     if (agent == NULL || sb_app_failed(agent->app) || !sb_app_check_name(agent->app, "state", name))
         return;
-    state = find_state(agent, name);
+    state = sb_app_find_state(agent, name);
     if (state == NULL) {
         (void)sabot_app_fail(agent->app, SABOT_ERR_NOT_FOUND,
                              "agent %s: a time to live for state %s, which is not declared",

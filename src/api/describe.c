@@ -106,6 +106,12 @@ static sabot_status write_agent(const sabot_agent *agent, struct sb_buffer *line
     if (agent->key_field != SB_NO_FIELD)
         SABOT_TRY(sb_buffer_format(lines, ", by %s",
                                    agent->channel->schema->fields[agent->key_field].path));
+    for (uint32_t i = 0; i < agent->use_count; i++) {
+        const sabot_agent *owner = agent->lenders[agent->uses[i].lender];
+
+        SABOT_TRY(sb_buffer_format(lines, "%s %s of %s", i == 0 ? ", uses" : ",",
+                                   owner->states[agent->uses[i].index].name, owner->name));
+    }
     for (uint32_t i = 0; i < agent->output_count; i++)
         SABOT_TRY(sb_buffer_format(lines, "%s %s", i == 0 ? ", to" : ",", agent->outputs[i]->name));
     return end_line(lines);

@@ -135,9 +135,18 @@ static bool writes(const sabot_agent *agent, const sabot_channel *channel)
     return false;
 }
 
+static bool uses(const sabot_agent *agent, const sabot_agent *owner)
+{
+    for (uint32_t i = 0; i < agent->lender_count; i++) {
+        if (agent->lenders[i] == owner)
+            return true;
+    }
+    return false;
+}
+
 static bool belong_together(const struct sb_plan *plan, const sabot_agent *a, const sabot_agent *b)
 {
-    if (a->channel == b->channel)
+    if (a->channel == b->channel || uses(a, b) || uses(b, a))
         return true;
     if (plan->channels[a->channel->index].is_inside && writes(b, a->channel))
         return true;
@@ -245,6 +254,8 @@ static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, s
         .states = agent->states,
         .state_count = agent->state_count,
         .timers = agent->timers,
+        .uses = agent->uses,
+        .use_count = agent->use_count,
         .account = grower->plan->account,
         .rows = sb_agent_needs_db(agent) ? &grower->pipeline->db.source : NULL,
         .id = (uint16_t)agent->index,
@@ -332,6 +343,19 @@ static sabot_status add_output_edge(struct grower *grower,
     return sb_graph_edge(&grower->pipeline->graph, &edge, error);
 }
 
+static sabot_status add_loans(struct grower *grower, const sabot_agent *agent, sabot_error *error)
+{
+    for (uint32_t i = 0; i < agent->lender_count; i++) {
+        const struct sb_loan loan = {
+            .from = grower->tasks[agent->lenders[i]->index],
+            .to = grower->tasks[agent->index],
+        };
+
+        SABOT_TRY(sb_graph_loan(&grower->pipeline->graph, &loan, error));
+    }
+    return SABOT_OK;
+}
+
 static sabot_status add_edges(struct grower *grower, sabot_error *error)
 {
     const sabot_app *app = grower->plan->app;
@@ -343,6 +367,7 @@ static sabot_status add_edges(struct grower *grower, sabot_error *error)
     for (uint32_t i = 0; i < app->agent_count; i++) {
         if (grower->groups[i] != grower->group)
             continue;
+        SABOT_TRY(add_loans(grower, app->agents[i], error));
         for (uint32_t output = 0; output < app->agents[i]->output_count; output++)
             SABOT_TRY(add_output_edge(grower, app->agents[i], output, error));
     }

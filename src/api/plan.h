@@ -5,10 +5,11 @@
  * pipeline: batches pass by reference, and no channel is opened for it. Every other channel is
  * opened once for the run.
  *
- * Agents are in one pipeline when they read the same channel, write the same channel, or one reads
- * such an exchange that the other writes. So a channel has one reader per worker and is decoded
- * once, and a pipeline is what can be kept consistent as a whole (design: "the unit of
- * consistency"). Agents that only meet at a topic or a file are pipelines of their own.
+ * Agents are in one pipeline when they read the same channel, write the same channel, one reads
+ * such an exchange that the other writes, or one uses the other's state. So a channel has one
+ * reader per worker and is decoded once, and a pipeline is what can be kept consistent as a whole
+ * (design: "the unit of consistency"). Agents that only meet at a topic or a file are pipelines of
+ * their own.
  *
  * Ownership: the plan owns channels and graphs; the app outlives it. Threads: the run's control. */
 #ifndef SB_API_PLAN_H

@@ -285,6 +285,30 @@ static sabot_status init_kind(struct sb_flow *flow, enum sb_node_kind kind, sabo
     return SABOT_OK;
 }
 
+/* Tasks that use others' keyed state get at it, and join in units. */
+static void lend_state(struct sb_flow *flow, uint32_t worker)
+{
+    const struct sb_graph *graph = flow->graph;
+    uint32_t numbers[SB_GRAPH_NODES_MAX] = {0}; /* of the next loan of a task */
+
+    for (uint32_t i = 0; i < graph->loan_count; i++) {
+        const struct sb_loan *loan = &graph->loans[i];
+        struct sb_task *from = &instance_of(flow, worker, loan->from)->task;
+        struct sb_task *to = &instance_of(flow, worker, loan->to)->task;
+        struct sb_store *store = from->node->type->store(from->instance);
+
+        SB_ASSERT(store != NULL);
+        to->node->type->borrow(to->instance, numbers[loan->to]++, store);
+    }
+    for (uint32_t node = 0; node < node_count(flow); node++) {
+        struct sb_instance *instance = instance_of(flow, worker, node);
+
+        if (graph->nodes[node].kind == SB_NODE_TASK && graph->nodes[node].unit != node)
+            sb_task_join(&instance->task,
+                         &instance_of(flow, worker, graph->nodes[node].unit)->task);
+    }
+}
+
 static sabot_status init_workers(struct sb_flow *flow, sabot_error *error)
 {
     const uint32_t nodes = node_count(flow);
@@ -331,6 +355,8 @@ static sabot_status build(struct sb_flow *flow, sabot_error *error)
     flow->control.staged_max = flow->config.staged_max;
     SABOT_TRY(init_kind(flow, SB_NODE_SINK, error));
     SABOT_TRY(init_kind(flow, SB_NODE_TASK, error));
+    for (uint32_t worker = 0; worker < flow->config.workers; worker++)
+        lend_state(flow, worker);
     SABOT_TRY(init_kind(flow, SB_NODE_SOURCE, error));
     order_instances(flow);
     return wire(flow, error);

@@ -11,8 +11,10 @@ sabot_status sb_graph_init(struct sb_graph *graph, const struct sb_env *env)
     *graph = (struct sb_graph){.env = env};
     graph->nodes = sb_alloc_array(env, SB_GRAPH_NODES_MAX, sizeof *graph->nodes);
     graph->edges = sb_alloc_array(env, SB_GRAPH_EDGES_MAX, sizeof *graph->edges);
+    graph->loans = sb_alloc_array(env, SB_GRAPH_LOANS_MAX, sizeof *graph->loans);
     graph->order = sb_alloc_array(env, SB_GRAPH_NODES_MAX, sizeof *graph->order);
-    if (graph->nodes == NULL || graph->edges == NULL || graph->order == NULL)
+    if (graph->nodes == NULL || graph->edges == NULL || graph->loans == NULL ||
+        graph->order == NULL)
         return SABOT_ERR_MEMORY;
     return SABOT_OK;
 }
@@ -23,6 +25,7 @@ void sb_graph_reset(struct sb_graph *graph)
         return;
     sb_free_array(graph->env, graph->nodes, SB_GRAPH_NODES_MAX, sizeof *graph->nodes);
     sb_free_array(graph->env, graph->edges, SB_GRAPH_EDGES_MAX, sizeof *graph->edges);
+    sb_free_array(graph->env, graph->loans, SB_GRAPH_LOANS_MAX, sizeof *graph->loans);
     sb_free_array(graph->env, graph->order, SB_GRAPH_NODES_MAX, sizeof *graph->order);
     *graph = (struct sb_graph){.env = NULL};
 }
@@ -38,6 +41,7 @@ sabot_status sb_graph_node(struct sb_graph *graph,
     SB_ASSERT(node->output_count <= SB_NODE_OUTPUTS_MAX);
     graph->nodes[graph->node_count] = *node;
     graph->nodes[graph->node_count].index = graph->node_count;
+    graph->nodes[graph->node_count].unit = graph->node_count;
     *index_out = graph->node_count++;
     return SABOT_OK;
 }
@@ -51,6 +55,29 @@ sabot_status sb_graph_edge(struct sb_graph *graph, const struct sb_edge *edge, s
     SB_ASSERT(edge->to < graph->node_count);
     SB_ASSERT(edge->output < graph->nodes[edge->from].output_count);
     graph->edges[graph->edge_count++] = *edge;
+    return SABOT_OK;
+}
+
+sabot_status sb_graph_loan(struct sb_graph *graph, const struct sb_loan *loan, sabot_error *error)
+{
+    uint32_t one;
+    uint32_t other;
+
+    SB_ASSERT(loan->from < graph->node_count);
+    SB_ASSERT(loan->to < graph->node_count);
+    SB_ASSERT(graph->nodes[loan->from].kind == SB_NODE_TASK);
+    SB_ASSERT(graph->nodes[loan->to].kind == SB_NODE_TASK);
+    if (graph->loan_count == SB_GRAPH_LOANS_MAX)
+        return sabot_raise(error, SABOT_ERR_LIMIT,
+                           "%s: more than %d uses of others' state together",
+                           graph->nodes[loan->to].name, SB_GRAPH_LOANS_MAX);
+    graph->loans[graph->loan_count++] = *loan;
+    one = graph->nodes[loan->from].unit;
+    other = graph->nodes[loan->to].unit;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        if (graph->nodes[i].unit == (one > other ? one : other))
+            graph->nodes[i].unit = one > other ? other : one;
+    }
     return SABOT_OK;
 }
 

@@ -4,6 +4,9 @@
  *   source --edge--> task --edge--> task --edge--> sink
  *   (channel in)     (operator)                    (channel out)
  *
+ * A loan is no edge: it says that one task uses keyed state of another. Tasks joined by loans are a
+ * unit: on each worker one thread calls them all, and they are snapshotted at one moment (task.h).
+ *
  * The caller (api/plan.c) adds nodes in any order, then edges; sb_graph_check() sorts the nodes so
  * that data flows from lower to higher and refuses a circle: with bounded rings it could stand
  * still for ever. A flow (flow.h) makes one instance of every node for each worker.
@@ -18,7 +21,12 @@
 #include "format/codec.h"
 #include "op/operator.h"
 
-enum { SB_GRAPH_NODES_MAX = 256, SB_GRAPH_EDGES_MAX = 1024, SB_NODE_OUTPUTS_MAX = 16 };
+enum {
+    SB_GRAPH_NODES_MAX = 256,
+    SB_GRAPH_EDGES_MAX = 1024,
+    SB_GRAPH_LOANS_MAX = 1024,
+    SB_NODE_OUTPUTS_MAX = 16,
+};
 
 enum sb_node_kind { SB_NODE_SOURCE, SB_NODE_TASK, SB_NODE_SINK };
 
@@ -35,6 +43,7 @@ struct sb_port {
 
 struct sb_node {
     uint32_t index; /* in the graph; set by sb_graph_node() */
+    uint32_t unit;  /* task: the first node of its unit; set by sb_graph_loan() */
     enum sb_node_kind kind;
     const char *name;                                     /* of the channel or the agent */
     struct sb_port port;                                  /* source, sink */
@@ -62,12 +71,19 @@ struct sb_edge {
     int32_t key_field; /* with SB_ROUTE_KEY */
 };
 
+struct sb_loan {
+    uint32_t from; /* task that has the state */
+    uint32_t to;   /* task that uses it; its loans are numbered in the order they were added */
+};
+
 struct sb_graph {
     const struct sb_env *env;
     struct sb_node *nodes;
     uint32_t node_count;
     struct sb_edge *edges;
     uint32_t edge_count;
+    struct sb_loan *loans;
+    uint32_t loan_count;
     uint32_t *order; /* nodes as data flows; after the check */
 };
 
@@ -81,6 +97,11 @@ SABOT_MUST_CHECK sabot_status sb_graph_node(struct sb_graph *graph,
                                             sabot_error *error);
 SABOT_MUST_CHECK sabot_status sb_graph_edge(struct sb_graph *graph,
                                             const struct sb_edge *edge,
+                                            sabot_error *error);
+
+/* The two tasks are keyed alike. */
+SABOT_MUST_CHECK sabot_status sb_graph_loan(struct sb_graph *graph,
+                                            const struct sb_loan *loan,
                                             sabot_error *error);
 
 /* SABOT_ERR_ARGUMENT names the nodes of a circle. */

@@ -48,6 +48,8 @@ sabot_status sb_task_init(struct sb_task *task,
     };
     if (sb_inbox_init(&task->inbox, config->env, config->input_count) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its inputs", node->name);
+    task->own_unit = (struct sb_unit){.first = task, .live = 1};
+    task->unit = &task->own_unit;
     SABOT_TRY(init_outputs(task, error));
     operator_config.outlets = task->outlets;
     return node->type->create(&operator_config, &task->instance, error);
@@ -68,6 +70,16 @@ void sb_task_reset(struct sb_task *task)
     sb_free_array(task->env, task->outputs, task->node->output_count, sizeof *task->outputs);
     sb_inbox_reset(&task->inbox);
     *task = (struct sb_task){.env = NULL};
+}
+
+void sb_task_join(struct sb_task *task, struct sb_task *first)
+{
+    SB_ASSERT(task->unit == &task->own_unit);
+    SB_ASSERT(task->next_in_unit == NULL);
+    task->unit = first->unit;
+    task->next_in_unit = first->next_in_unit;
+    first->next_in_unit = task;
+    first->unit->live++;
 }
 
 /* What was kept leaves, what was emitted by a call that failed does not; from now on everything
@@ -215,8 +227,8 @@ static sabot_status write_shard(void *context, const void *bytes, size_t size, s
     return SABOT_OK;
 }
 
-/* All inputs have delivered the barrier: what the task holds now is its part of the checkpoint. */
-static void handle_barrier(struct sb_task *task, int64_t barrier)
+/* What the task holds now is its part of the checkpoint; its inputs go on. */
+static void write_part(struct sb_task *task, int64_t barrier)
 {
     struct sb_checkpoint *checkpoint = sb_control_checkpoint(task->control, barrier);
     struct snapshot snapshot = {
@@ -238,8 +250,31 @@ static void handle_barrier(struct sb_task *task, int64_t barrier)
         (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
     sb_crash_point(task->env, "task.snapshot");
     sb_checkpoint_report(task->control);
-    send_mark(task, SB_MESSAGE_BARRIER, barrier);
     sb_inbox_reopen(&task->inbox);
+}
+
+/* Have all tasks of the unit come to the barrier? Then all are snapshotted. */
+static void try_unit(struct sb_unit *unit)
+{
+    if (unit->waiting == 0 || unit->waiting < unit->live)
+        return;
+    unit->waiting = 0;
+    for (struct sb_task *task = unit->first; task != NULL; task = task->next_in_unit) {
+        if (!task->waits)
+            continue; /* it has ended */
+        task->waits = false;
+        write_part(task, task->inbox.gate.epoch);
+    }
+}
+
+/* All inputs have delivered the barrier. The mark goes on before the snapshot: another task of the
+ * unit may wait for it. */
+static void handle_barrier(struct sb_task *task, int64_t barrier)
+{
+    send_mark(task, SB_MESSAGE_BARRIER, barrier);
+    task->waits = true;
+    task->unit->waiting++;
+    try_unit(task->unit);
 }
 
 static void note_first_record(struct sb_task *task)
@@ -269,6 +304,8 @@ static void handle(struct sb_task *task, const struct sb_message *message)
     case SB_MESSAGE_END:
         send_mark(task, SB_MESSAGE_END, 0);
         task->state = SB_TASK_ENDED;
+        task->unit->live--;
+        try_unit(task->unit);
         break;
     }
 }
@@ -278,6 +315,8 @@ static bool handle_next(struct sb_task *task)
 {
     struct sb_message message;
 
+    if (task->waits)
+        return false; /* until the unit is snapshotted, by a step of another task */
     if (!task->clock_had_turn && is_due(task)) {
         task->clock_had_turn = true;
         handle_clock(task);
@@ -327,7 +366,7 @@ int64_t sb_task_deadline_us(const struct sb_task *task)
     int64_t wall_ms;
 
     /* With something to send it is a ring that wakes it. */
-    if (time_ms == INT64_MAX || !has_sent_all(task))
+    if (time_ms == INT64_MAX || task->waits || !has_sent_all(task))
         return INT64_MAX;
     wall_ms = sb_wall_ms(task->env);
     if (time_ms < wall_ms + CLOCK_LOOK_MS)

@@ -16,6 +16,19 @@ enum sb_task_state {
     SB_TASK_ENDED,  /* the end is on its way out */
 };
 
+struct sb_task;
+
+/* The tasks of one worker that use each other's keyed state (graph.h: loans). Each lines up the
+ * barrier at its own inputs, passes it on, and then takes nothing more; when all of them have come
+ * so far, all are snapshotted in one go. So what one has written into the state of another is in
+ * the snapshot exactly when the record that caused it is, and a task may also feed another of its
+ * unit. A task that shares nothing is a unit of its own. */
+struct sb_unit {
+    struct sb_task *first; /* linked by next_in_unit */
+    uint32_t live;         /* have not ended */
+    uint32_t waiting;      /* have the barrier */
+};
+
 struct sb_task {
     const struct sb_env *env;
     const struct sb_node *node;
@@ -34,6 +47,10 @@ struct sb_task {
     int64_t watermark_ms;           /* that one, or the last */
     _Atomic int64_t watermark_seen; /* the same, for whoever looks */
     enum sb_task_state state;
+    struct sb_unit own_unit;
+    struct sb_unit *unit; /* its own, or that of the first task of several */
+    struct sb_task *next_in_unit;
+    bool waits; /* has the barrier, and waits for the rest of its unit */
 };
 
 /* What a task must know of its place. */
@@ -52,6 +69,9 @@ SABOT_MUST_CHECK sabot_status sb_task_init(struct sb_task *task,
                                            const struct sb_task_config *config,
                                            sabot_error *error);
 void sb_task_reset(struct sb_task *task);
+
+/* Before the first step: `task`, a unit of its own as yet, joins that of `first`. */
+void sb_task_join(struct sb_task *task, struct sb_task *first);
 
 /* A bounded piece of work. False: nothing to do until woken. */
 bool sb_task_step(struct sb_task *task);

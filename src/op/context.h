@@ -21,9 +21,22 @@ struct sabot_output {
     uint32_t index; /* of the outlet */
 };
 
+enum {
+    SB_LENDERS_MAX = 32,    /* agents and tables whose state one agent may use */
+    SB_STATE_USES_MAX = 64, /* states of others that one agent may use */
+};
+
+/* A state of another agent that this agent may use. */
+struct sb_state_use {
+    const void *owner; /* the other agent */
+    uint32_t index;    /* of the state there */
+    uint32_t lender;   /* number of the loan that brings its store */
+};
+
 /* What the handles of all kinds of state begin with. */
 struct sb_state_handle {
     const void *owner;
+    const char *agent; /* the owner's name */
     enum sb_state_kind kind;
     uint32_t index; /* of the state in the agent's store */
     uint32_t size;  /* of its struct; 0: bytes of any size */
@@ -64,7 +77,11 @@ struct sabot_context {
     const char *agent; /* its name */
     const void *owner; /* its identity, as in the handles */
     void *user;
-    struct sb_store *store; /* NULL: no key, no state */
+    struct sb_store *store; /* NULL: no key, no state of its own */
+    const struct sb_state_use *uses;
+    uint32_t use_count;
+    uint32_t lent_count;
+    struct sb_store *lent[SB_LENDERS_MAX]; /* of other agents; by number of the loan */
     struct sb_outlet *outlets;
     uint32_t outlet_count;
 

@@ -67,6 +67,12 @@ struct sb_operator_type {
     int64_t (*due_ms)(const struct sb_operator *self);
     SABOT_MUST_CHECK sabot_status (*clock)(struct sb_operator *self, sabot_error *error);
 
+    /* Keyed state that other operators of this worker may use; NULL: there is none. */
+    struct sb_store *(*store)(struct sb_operator *self);
+    /* Before the first row: the store that loan number `index` of this operator names. It stays the
+     * lender's, whose task is stepped by the same thread and snapshotted at the same moment. */
+    void (*borrow)(struct sb_operator *self, uint32_t index, struct sb_store *store);
+
     /* At a barrier: write the shards of this instance that hold something, one by one, each begun
      * by sinks->begin. The state is as it was at the barrier, for no row comes between. */
     SABOT_MUST_CHECK sabot_status (*snapshot)(struct sb_operator *self,

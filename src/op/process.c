@@ -28,8 +28,9 @@ struct sb_operator {
     uint32_t worker; /* owns the shards s with s % worker_count == worker */
     uint32_t worker_count;
     uint32_t record_size;
-    void *record;   /* the struct that the function sees */
-    uint32_t ahead; /* the state that is prefetched, or NO_STATE */
+    void *record;                 /* the struct that the function sees */
+    uint32_t ahead;               /* the state that is prefetched, or NO_STATE */
+    struct sb_store *ahead_store; /* that has it */
     bool has_timers;
     bool has_event_ttl;                /* of a state, in event time */
     const struct sb_state_spec *timer; /* that is being called; NULL: a record is */
@@ -91,7 +92,9 @@ static sabot_status create_store(struct sb_operator *self,
     if (settings->rows != NULL)
         SABOT_TRY(settings->rows->open(settings->rows->context, &self->rows, error));
     store.rows = self->rows;
-    return sb_store_create(&store, &self->context.store, error);
+    SABOT_TRY(sb_store_create(&store, &self->context.store, error));
+    self->ahead_store = self->context.store;
+    return SABOT_OK;
 }
 
 static sabot_status create(const struct sb_operator_config *config,
@@ -121,6 +124,8 @@ static sabot_status create(const struct sb_operator_config *config,
                 .user = settings->user,
                 .outlets = config->outlets,
                 .outlet_count = config->outlet_count,
+                .uses = settings->uses,
+                .use_count = settings->use_count,
                 .watermark_ms = INT64_MIN,
             },
     };
@@ -135,6 +140,49 @@ static sabot_status create(const struct sb_operator_config *config,
         return status;
     }
     *operator_out = self;
+    return SABOT_OK;
+}
+
+/* --- State of others -----------------------------------------------------------------------------
+ */
+
+static struct sb_store *store_of(struct sb_operator *self)
+{
+    return self->context.store;
+}
+
+/* What is looked up for every row is fetched ahead: the agent's own state, or else another's. */
+static void borrow(struct sb_operator *self, uint32_t index, struct sb_store *store)
+{
+    sabot_context *context = &self->context;
+
+    SB_ASSERT(index == context->lent_count);
+    SB_ASSERT(index < SB_LENDERS_MAX);
+    context->lent[context->lent_count++] = store;
+    for (uint32_t i = 0; i < context->use_count && self->ahead == NO_STATE; i++) {
+        if (context->uses[i].lender != index)
+            continue;
+        self->ahead = context->uses[i].index;
+        self->ahead_store = store;
+    }
+}
+
+/* The wall clock, in each store that the next calls may use. The watermark of a store is that of
+ * its own task. */
+static void pass_time(struct sb_operator *self)
+{
+    sabot_context *context = &self->context;
+
+    context->processing_ms = sb_wall_ms(self->env);
+    for (uint32_t i = 0; i < context->lent_count; i++)
+        sb_store_time(context->lent[i], context->lent[i]->watermark_ms, context->processing_ms);
+}
+
+/* Between two calls of the app: what others' stores gave is of no more use. */
+static sabot_status begin_lent(sabot_context *context, sabot_error *error)
+{
+    for (uint32_t i = 0; i < context->lent_count; i++)
+        SABOT_TRY(sb_store_begin(context->lent[i], context->event_time_ms, error));
     return SABOT_OK;
 }
 
@@ -156,7 +204,7 @@ static void prefetch(const struct sb_operator *self, const struct sb_slice *slic
     const uint32_t near = at + PREFETCH_CELL < slice->count ? at + PREFETCH_CELL : at;
 
     if (self->ahead != NO_STATE)
-        sb_store_ahead(self->context.store, self->ahead, slice->hashes[far], slice->hashes[near]);
+        sb_store_ahead(self->ahead_store, self->ahead, slice->hashes[far], slice->hashes[near]);
 }
 
 /* A key as an error shows it: short, on one line. */
@@ -193,19 +241,33 @@ static sabot_status raise_place(const struct sb_operator *self,
                        (int)context->partition, (long long)context->offset, text);
 }
 
+/* The first failure of a store that sticks, as one of the call. */
+static sabot_status check_store(sabot_context *context, const struct sb_store *store)
+{
+    sabot_error error;
+    const sabot_status status = sb_store_status(store, &error);
+
+    return status == SABOT_OK ? SABOT_OK : sb_context_fail(context, status, "%s", error.text);
+}
+
+static sabot_status check_stores(sabot_context *context)
+{
+    if (context->store != NULL)
+        SABOT_TRY(check_store(context, context->store));
+    for (uint32_t i = 0; i < context->lent_count; i++)
+        SABOT_TRY(check_store(context, context->lent[i]));
+    return SABOT_OK;
+}
+
 /* After the function: keep what it emitted, or undo it and say why. */
 static sabot_status finish_call(struct sb_operator *self, sabot_status status, sabot_error *error)
 {
     sabot_context *context = &self->context;
-    sabot_error store_error;
 
     if (status == SABOT_OK)
         status = context->error.status;
-    if (status == SABOT_OK && context->store != NULL) {
-        status = sb_store_status(context->store, &store_error);
-        if (status != SABOT_OK)
-            (void)sb_context_fail(context, status, "%s", store_error.text);
-    }
+    if (status == SABOT_OK)
+        status = check_stores(context);
     if (__builtin_expect(status == SABOT_OK, 1)) {
         for (uint32_t i = 0; i < context->outlet_count; i++)
             sb_outlet_keep(&context->outlets[i]);
@@ -241,6 +303,7 @@ static sabot_status call(struct sb_operator *self,
     context->error.status = SABOT_OK;
     if (context->store != NULL)
         SABOT_TRY(sb_store_begin(context->store, context->event_time_ms, error));
+    SABOT_TRY(begin_lent(context, error));
     context->call++;
     context->active = true;
     status = self->settings->function(context, self->record);
@@ -268,7 +331,7 @@ static sabot_status rows(struct sb_operator *self,
     context->partition = origin->partition;
     for (uint32_t i = 0; i < context->outlet_count; i++)
         sb_outlet_arrival(&context->outlets[i], origin->arrival_us);
-    context->processing_ms = sb_wall_ms(self->env);
+    pass_time(self);
     if (context->store != NULL)
         sb_store_time(context->store, passed_ms(context), context->processing_ms);
     for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
@@ -304,6 +367,7 @@ static sabot_status on_timer(void *argument,
     else if (context->watermark_ms != INT64_MAX)
         context->event_time_ms = context->watermark_ms;
     context->error.status = SABOT_OK;
+    SABOT_TRY(begin_lent(context, error));
     context->call++;
     context->active = true;
     status = self->settings->timers[index](context, time_ms);
@@ -322,7 +386,7 @@ static void begin_timers(struct sb_operator *self)
 
     context->partition = -1;
     context->offset = -1;
-    context->processing_ms = sb_wall_ms(self->env);
+    pass_time(self);
     for (uint32_t i = 0; i < context->outlet_count; i++)
         sb_outlet_arrival(&context->outlets[i], now_us);
 }
@@ -413,6 +477,8 @@ const struct sb_operator_type sb_operator_process = {
     .watermark = watermark,
     .due_ms = due_ms,
     .clock = on_clock,
+    .store = store_of,
+    .borrow = borrow,
     .snapshot = snapshot,
     .restore = restore,
 };

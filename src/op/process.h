@@ -16,7 +16,9 @@ struct sb_process_settings {
     const struct sb_state_spec *states; /* none without a key */
     uint32_t state_count;
     const sabot_timer_function *timers; /* by state; NULL where it is none */
-    struct sb_account *account;         /* of all state of the process; NULL: not counted */
+    const struct sb_state_use *uses;    /* states of others; their loans are numbered as here */
+    uint32_t use_count;
+    struct sb_account *account;        /* of all state of the process; NULL: not counted */
     const struct sb_rows_source *rows; /* behind states that aren't kept in memory; NULL: all are */
     uint64_t cache_bytes;              /* of each instance, in front of its rows */
     uint16_t id;                       /* of the agent, in the keys of its rows */

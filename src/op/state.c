@@ -10,21 +10,48 @@
  * Threads: the worker that owns the agent's instance. */
 #include "op/state.h"
 
-void sb_state_refuse(sabot_context *context,
-                     const char *call,
-                     const struct sb_state_handle *state,
-                     enum sb_state_kind kind)
+struct sb_store *sb_state_lent(const sabot_context *context, const struct sb_state_handle *state)
+{
+    for (uint32_t i = 0; i < context->use_count; i++) {
+        const struct sb_state_use *use = &context->uses[i];
+
+        if (use->owner == state->owner && use->index == state->index)
+            return context->lent[use->lender];
+    }
+    return NULL;
+}
+
+static void refuse(sabot_context *context,
+                   const char *call,
+                   const struct sb_state_handle *state,
+                   enum sb_state_kind kind)
 {
     if (!context->active)
         (void)sb_context_fail(context, SABOT_ERR_STATE,
                               "%s outside of the call that the context was given to", call);
-    else if (state == NULL || state->owner != context->owner)
+    else if (state == NULL)
+        (void)sb_context_fail(context, SABOT_ERR_ARGUMENT, "%s of no state", call);
+    else if (state->owner != context->owner && sb_state_lent(context, state) == NULL)
         (void)sb_context_fail(context, SABOT_ERR_ARGUMENT,
-                              "%s of a state that is not one of agent %s", call, context->agent);
+                              "%s of state %s, which is agent %s's and not one that agent %s uses: "
+                              "see sabot_agent_use()",
+                              call, state->name, state->agent, context->agent);
     else
         (void)sb_context_fail(context, SABOT_ERR_ARGUMENT,
                               "%s of state %s, which is a %s, not a %s", call, state->name,
                               sb_state_kind_name(state->kind), sb_state_kind_name(kind));
+}
+
+bool sb_state_usable_lent(sabot_context *context,
+                          const char *call,
+                          const struct sb_state_handle *state,
+                          enum sb_state_kind kind)
+{
+    if (state != NULL && context->active && state->kind == kind &&
+        sb_state_store(context, state) != NULL)
+        return true;
+    refuse(context, call, state, kind);
+    return false;
 }
 
 const char *sb_state_kind_name(enum sb_state_kind kind)
@@ -47,13 +74,13 @@ sabot_status sb_state_take(sabot_context *context, sabot_status status, const sa
     return status;
 }
 
-sabot_status sb_state_check_store(sabot_context *context)
+sabot_status sb_state_check_store(sabot_context *context, const struct sb_store *store)
 {
     sabot_error error;
 
-    if (__builtin_expect(context->store->failure == SABOT_OK, 1))
+    if (__builtin_expect(store->failure == SABOT_OK, 1))
         return SABOT_OK;
-    return sb_state_take(context, sb_store_failure(context->store, &error), &error);
+    return sb_state_take(context, sb_store_failure(store, &error), &error);
 }
 
 sabot_status sb_state_check_size(sabot_context *context,
@@ -75,8 +102,8 @@ sabot_status sb_state_check_size(sabot_context *context,
 sabot_status sb_state_clear(sabot_context *context, const struct sb_state_handle *state)
 {
     sabot_error error;
-    const sabot_status status =
-        sb_store_clear(context->store, state->index, context->key, context->hash, &error);
+    const sabot_status status = sb_store_clear(sb_state_store(context, state), state->index,
+                                               context->key, context->hash, &error);
 
     return sb_state_take(context, status, &error);
 }
@@ -107,8 +134,9 @@ const void *sabot_value_read(sabot_context *context, const sabot_value *value)
 
     if (!sb_state_usable(context, "read", value_state(value), SB_STATE_VALUE))
         return &nothing;
-    cell = sb_store_read(context->store, value->state.index, context->key, context->hash);
-    (void)sb_state_check_store(context);
+    cell = sb_store_read(sb_state_store(context, &value->state), value->state.index, context->key,
+                         context->hash);
+    (void)sb_state_check_store(context, sb_state_store(context, &value->state));
     return cell;
 }
 
@@ -119,7 +147,8 @@ void *sabot_value_edit(sabot_context *context, const sabot_value *value)
 
     if (!sb_state_usable(context, "edit", value_state(value), SB_STATE_VALUE))
         return NULL;
-    cell = sb_store_edit(context->store, value->state.index, context->key, context->hash, &error);
+    cell = sb_store_edit(sb_state_store(context, &value->state), value->state.index, context->key,
+                         context->hash, &error);
     if (cell == NULL)
         (void)sb_context_fail(context, error.status, "%s", error.text);
     return cell;
@@ -146,8 +175,9 @@ sabot_bytes sabot_blob_get(sabot_context *context, const sabot_blob *blob)
 
     if (!blob_usable(context, "get", blob))
         return (sabot_bytes){NULL, 0};
-    value = sb_store_get(context->store, blob->state.index, context->key, context->hash);
-    (void)sb_state_check_store(context);
+    value = sb_store_get(sb_state_store(context, &blob->state), blob->state.index, context->key,
+                         context->hash);
+    (void)sb_state_check_store(context, sb_state_store(context, &blob->state));
     return (sabot_bytes){value.data, value.size};
 }
 
@@ -162,8 +192,8 @@ sabot_status sabot_blob_put(sabot_context *context,
     if (!blob_usable(context, "put", blob))
         return context->error.status;
     SABOT_TRY(sb_state_check_size(context, "put", &blob->state, data, size));
-    status = sb_store_put(context->store, blob->state.index, context->key, context->hash,
-                          (sabot_text){data, size}, &error);
+    status = sb_store_put(sb_state_store(context, &blob->state), blob->state.index, context->key,
+                          context->hash, (sabot_text){data, size}, &error);
     return sb_state_take(context, status, &error);
 }
 

@@ -9,7 +9,8 @@
 
 /* What a sabot_cursor holds. */
 struct walk {
-    const void *owner; /* the agent; NULL: nothing to walk over */
+    const void *owner; /* the agent that walks; NULL: nothing to walk over */
+    struct sb_store *store;
     uint64_t call;
     enum sb_state_kind kind;
     struct sb_cursor cursor;
@@ -21,13 +22,19 @@ static void scan(sabot_context *context,
                  sabot_text prefix,
                  sabot_cursor *cursor)
 {
-    struct walk walk = {.owner = context->owner, .call = context->call, .kind = state->kind};
+    struct walk walk = {
+        .owner = context->owner,
+        .store = sb_state_store(context, state),
+        .call = context->call,
+        .kind = state->kind,
+    };
     sabot_error error;
-    const sabot_status status = sb_store_scan(context->store, state->index, context->key,
-                                              context->hash, prefix, &walk.cursor, &error);
+    const sabot_status status =
+        sb_store_scan(sb_state_store(context, state), state->index, context->key, context->hash,
+                      prefix, &walk.cursor, &error);
 
     if (sb_state_take(context, status, &error) == SABOT_OK &&
-        sb_state_check_store(context) == SABOT_OK)
+        sb_state_check_store(context, walk.store) == SABOT_OK)
         memcpy(cursor, &walk, sizeof walk);
 }
 
@@ -50,9 +57,9 @@ static bool next(sabot_context *context,
                               sb_state_kind_name(kind));
         return false;
     }
-    found = sb_store_next(context->store, &walk.cursor, key_out, value_out);
+    found = sb_store_next(walk.store, &walk.cursor, key_out, value_out);
     memcpy(cursor, &walk, sizeof walk);
-    return sb_state_check_store(context) == SABOT_OK && found;
+    return sb_state_check_store(context, walk.store) == SABOT_OK && found;
 }
 
 /* --- Lists ---------------------------------------------------------------------------------------
@@ -74,8 +81,8 @@ sabot_status sabot_list_append(sabot_context *context,
     if (!list_usable(context, "append", list))
         return context->error.status;
     SABOT_TRY(sb_state_check_size(context, "append", &list->state, data, size));
-    status = sb_list_append(context->store, list->state.index, context->key, context->hash,
-                            (sabot_text){data, size}, &error);
+    status = sb_list_append(sb_state_store(context, &list->state), list->state.index, context->key,
+                            context->hash, (sabot_text){data, size}, &error);
     return sb_state_take(context, status, &error);
 }
 
@@ -85,8 +92,9 @@ uint64_t sabot_list_count(sabot_context *context, const sabot_list *list)
 
     if (!list_usable(context, "count", list))
         return 0;
-    count = sb_list_count(context->store, list->state.index, context->key, context->hash);
-    (void)sb_state_check_store(context);
+    count = sb_list_count(sb_state_store(context, &list->state), list->state.index, context->key,
+                          context->hash);
+    (void)sb_state_check_store(context, sb_state_store(context, &list->state));
     return count;
 }
 
@@ -97,8 +105,8 @@ sabot_status sabot_list_trim(sabot_context *context, const sabot_list *list, uin
 
     if (!list_usable(context, "trim", list))
         return context->error.status;
-    status =
-        sb_list_trim(context->store, list->state.index, context->key, context->hash, keep, &error);
+    status = sb_list_trim(sb_state_store(context, &list->state), list->state.index, context->key,
+                          context->hash, keep, &error);
     return sb_state_take(context, status, &error);
 }
 
@@ -154,9 +162,9 @@ sabot_bytes sabot_map_get(sabot_context *context, const sabot_map *map, sabot_te
 
     if (!map_usable(context, "get", map, key))
         return (sabot_bytes){NULL, 0};
-    value =
-        sb_map_get(context->store, map->state.index, context->key, context->hash, entry_of(key));
-    (void)sb_state_check_store(context);
+    value = sb_map_get(sb_state_store(context, &map->state), map->state.index, context->key,
+                       context->hash, entry_of(key));
+    (void)sb_state_check_store(context, sb_state_store(context, &map->state));
     return (sabot_bytes){value.data, value.size};
 }
 
@@ -172,8 +180,8 @@ void *sabot_map_edit(sabot_context *context, const sabot_map *map, sabot_text ke
                               "edit of state %s, which has no schema: use put", map->state.name);
         return NULL;
     }
-    cell = sb_map_edit(context->store, map->state.index, context->key, context->hash, entry_of(key),
-                       &error);
+    cell = sb_map_edit(sb_state_store(context, &map->state), map->state.index, context->key,
+                       context->hash, entry_of(key), &error);
     if (cell == NULL)
         (void)sb_context_fail(context, error.status, "%s", error.text);
     return cell;
@@ -191,8 +199,8 @@ sabot_status sabot_map_put(sabot_context *context,
     if (!map_usable(context, "put", map, key))
         return context->error.status;
     SABOT_TRY(sb_state_check_size(context, "put", &map->state, data, size));
-    status = sb_map_put(context->store, map->state.index, context->key, context->hash,
-                        entry_of(key), (sabot_text){data, size}, &error);
+    status = sb_map_put(sb_state_store(context, &map->state), map->state.index, context->key,
+                        context->hash, entry_of(key), (sabot_text){data, size}, &error);
     return sb_state_take(context, status, &error);
 }
 
@@ -203,8 +211,8 @@ sabot_status sabot_map_remove(sabot_context *context, const sabot_map *map, sabo
 
     if (!map_usable(context, "remove", map, key))
         return context->error.status;
-    status = sb_map_remove(context->store, map->state.index, context->key, context->hash,
-                           entry_of(key), &error);
+    status = sb_map_remove(sb_state_store(context, &map->state), map->state.index, context->key,
+                           context->hash, entry_of(key), &error);
     return sb_state_take(context, status, &error);
 }
 

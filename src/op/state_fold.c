@@ -83,15 +83,17 @@ sabot_reduce sb_state_fold(sabot_builtin builtin, bool is_float64)
 
 static const void *read_cell(sabot_context *context, const struct sb_state_handle *state)
 {
-    const void *cell = sb_store_get(context->store, state->index, context->key, context->hash).data;
+    struct sb_store *store = sb_state_store(context, state);
+    const void *cell = sb_store_get(store, state->index, context->key, context->hash).data;
 
-    return sb_state_check_store(context) == SABOT_OK ? cell : NULL;
+    return sb_state_check_store(context, store) == SABOT_OK ? cell : NULL;
 }
 
 static void *edit_cell(sabot_context *context, const struct sb_state_handle *state)
 {
     sabot_error error;
-    void *cell = sb_store_edit(context->store, state->index, context->key, context->hash, &error);
+    void *cell = sb_store_edit(sb_state_store(context, state), state->index, context->key,
+                               context->hash, &error);
 
     if (cell == NULL)
         (void)sb_context_fail(context, error.status, "%s", error.text);

@@ -16,8 +16,8 @@ sabot_status sabot_timer_set(sabot_context *context, const sabot_timer *timer, i
 
     if (!timer_usable(context, "set", timer))
         return context->error.status;
-    status = sb_timer_set(context->store, timer->state.index, context->key, context->hash, time_ms,
-                          &error);
+    status = sb_timer_set(sb_state_store(context, &timer->state), timer->state.index, context->key,
+                          context->hash, time_ms, &error);
     return sb_state_take(context, status, &error);
 }
 
@@ -28,8 +28,8 @@ sabot_status sabot_timer_delete(sabot_context *context, const sabot_timer *timer
 
     if (!timer_usable(context, "delete", timer))
         return context->error.status;
-    status = sb_timer_delete(context->store, timer->state.index, context->key, context->hash,
-                             time_ms, &error);
+    status = sb_timer_delete(sb_state_store(context, &timer->state), timer->state.index,
+                             context->key, context->hash, time_ms, &error);
     return sb_state_take(context, status, &error);
 }
 

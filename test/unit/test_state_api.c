@@ -777,7 +777,8 @@ static const struct {
     sabot_status status;
     const char *text;
 } misuses[] = {
-    {of_a_stranger, SABOT_ERR_ARGUMENT, "read of a state that is not one of agent worker"},
+    {of_a_stranger, SABOT_ERR_ARGUMENT,
+     "read of state theirs, which is agent stranger's and not one that agent worker uses"},
     {wrong_kind, SABOT_ERR_ARGUMENT, "count of state map, which is a map, not a list"},
     {wrong_size, SABOT_ERR_ARGUMENT, "append of state list: 3 bytes, but its struct has 8"},
     {value_too_large, SABOT_ERR_LIMIT, "blob"},
