@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sabot.h - everything: declaring an app (app.h, schema.h), handling records (context.h,
- * state.h), windows (window.h), running (run.h), looking at what a run has kept (inspect.h). */
+ * state.h), windows (window.h), running (run.h), asking a run (control.h), looking at what it has
+ * kept (inspect.h). */
 #ifndef SABOT_H
 #define SABOT_H
 
 #include <sabot/app.h>
 #include <sabot/context.h>
+#include <sabot/control.h>
 #include <sabot/inspect.h>
 #include <sabot/run.h>
 #include <sabot/schema.h>

@@ -2,6 +2,7 @@
 /* run.c - the life of a run: prepare, run, end; run.h has the picture. */
 #include "api/run.h"
 
+#include "api/control.h"
 #include "channel/memory.h"
 
 /* --- Making --------------------------------------------------------------------------------------
@@ -90,6 +91,7 @@ void sabot_run_destroy(sabot_run *run)
         sb_wake(run->env, run->waker);
         run->env->type->join(run->env->self, run->thread);
     }
+    sb_control_server_close(run->control);
     sb_plan_reset(&run->plan);
     sb_app_destroy(run->app);
     if (run->log != NULL)
@@ -110,6 +112,7 @@ void sabot_run_destroy(sabot_run *run)
 static struct sb_step end(sabot_run *run, sabot_status result)
 {
     run->result = result;
+    sb_control_server_stop(run->control);
     atomic_store(&run->end_us, sb_now_us(run->env));
     atomic_store_explicit(&run->phase, SB_RUN_ENDED, memory_order_release);
     sb_wake(run->env, run->caller);
@@ -143,6 +146,7 @@ static struct sb_step prepare(sabot_run *run)
         sb_plan_drop_flows(&run->plan); /* some of them may run already */
         return end(run, status);
     }
+    sb_run_listen(run);
     atomic_store(&run->started, true);
     atomic_store_explicit(&run->phase, SB_RUN_RUNNING, memory_order_release);
     sb_wake(run->env, run->caller);
@@ -205,6 +209,8 @@ static struct sb_step watch(sabot_run *run)
             }
         }
     }
+    if (sb_control_server_serve(run->control))
+        step = sb_step_again(); /* what was asked for begins at once */
     return at_rest ? end(run, result) : step;
 }
 

@@ -14,6 +14,7 @@
 #define SB_API_RUN_H
 
 #include "api/plan.h"
+#include "run/control_server.h"
 
 enum sb_run_phase { SB_RUN_PREPARING, SB_RUN_RUNNING, SB_RUN_ENDED };
 
@@ -31,13 +32,14 @@ struct sabot_run {
     _Atomic int phase;        /* enum sb_run_phase */
     _Atomic bool started;     /* RUNNING was reached */
     _Atomic bool stopping;
-    _Atomic bool aborting;  /* destroyed while it runs: the stepper returns at once */
-    bool flows_told;        /* the flows know that they shall stop */
-    sabot_status result;    /* SABOT_END: ended well */
-    sabot_error error;      /* when it did not */
-    int64_t created_us;     /* monotonic clock */
-    _Atomic int64_t end_us; /* when it came to rest; 0: not yet */
-    struct sb_buffer lines; /* what it does, each with a NUL (describe.c) */
+    _Atomic bool aborting;             /* destroyed while it runs: the stepper returns at once */
+    bool flows_told;                   /* the flows know that they shall stop */
+    sabot_status result;               /* SABOT_END: ended well */
+    sabot_error error;                 /* when it did not */
+    int64_t created_us;                /* monotonic clock */
+    _Atomic int64_t end_us;            /* when it came to rest; 0: not yet */
+    struct sb_control_server *control; /* NULL: no command reaches it. The stepper's */
+    struct sb_buffer lines;            /* what it does, each with a NUL (describe.c) */
 };
 
 /* The same as sabot_run_create() in a given environment, which must outlive it. */

@@ -22,6 +22,7 @@ struct sb_env;
 struct sb_thread;
 struct sb_waker;
 struct sb_file;
+struct sb_socket_type;
 
 /* --- Steppers --------------------------------------------------------------------------------- */
 
@@ -184,6 +185,8 @@ struct sb_env_type {
     void (*log)(void *self, sabot_log_level level, const char *line);
     /* Peak resident memory of the process, bytes. */
     uint64_t (*memory_peak)(void *self);
+    /* Connections to other processes (socket.h); NULL: there are none. */
+    const struct sb_socket_type *sockets;
 };
 
 /* The handle. The hash seed is drawn once, or fixed by whoever makes the environment. */

@@ -243,6 +243,7 @@ static const struct sb_env_type os_type = {
     .trace = os_trace,
     .log = os_log,
     .memory_peak = os_memory_peak,
+    .sockets = &sb_os_sockets,
 };
 
 /* SABOT_CRASH_AT=label:hit, or SABOT_STOP_AT for a process that freezes there. */

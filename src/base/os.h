@@ -2,7 +2,8 @@
 /* os.h - the parts of the POSIX environment to each other; nobody else includes it.
  *
  * os.c holds clock, memory, random, log and crash points; os_thread.c steppers and wakers;
- * os_file.c files. `self` of every function of the environment is a struct sb_os. */
+ * os_file.c files; os_socket.c sockets. `self` of every function of the environment is a struct
+ * sb_os. */
 #ifndef SB_BASE_OS_H
 #define SB_BASE_OS_H
 
@@ -22,6 +23,8 @@ struct sb_os {
     uint32_t spinners_max;     /* threads that may spin at once: never all processors */
     _Atomic uint32_t spinners; /* that do now */
 };
+
+extern const struct sb_socket_type sb_os_sockets; /* os_socket.c */
 
 int64_t sb_os_now_us(void *self);
 

@@ -122,6 +122,8 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
         return over(coordinator);
     if (last)
         return begin(coordinator, true);
+    if (coordinator->wanted_id == coordinator->next_id)
+        return begin(coordinator, false);
     if (now_us < coordinator->next_us && !sb_control_presses(control))
         return sb_step_wait(coordinator->next_us);
     if (count_changes(coordinator) == coordinator->changes &&
@@ -285,6 +287,8 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
     const bool last = coordinator->checkpoint->last;
 
     (void)atomic_fetch_add(&coordinator->failed, 1);
+    coordinator->failed_id = coordinator->checkpoint->id;
+    coordinator->failure = *why;
     sb_log(config->env, SABOT_LOG_WARN, config->folder->pipeline,
            "checkpoint %lld failed, nothing is lost: %s", (long long)coordinator->checkpoint->id,
            why->text);
@@ -462,4 +466,25 @@ struct sb_step sb_coordinator_step(struct sb_coordinator *coordinator)
     case SB_COORDINATOR_OVER: break;
     }
     return sb_step_done();
+}
+
+int64_t sb_coordinator_ask(struct sb_coordinator *coordinator)
+{
+    coordinator->wanted_id = coordinator->next_id;
+    return coordinator->wanted_id;
+}
+
+sabot_status sb_coordinator_asked(const struct sb_coordinator *coordinator,
+                                  int64_t id,
+                                  sabot_error *error)
+{
+    if (atomic_load(&coordinator->completed_id) >= id)
+        return SABOT_OK;
+    if (coordinator->failed_id >= id)
+        return sabot_raise(error, coordinator->failure.status, "checkpoint %lld failed: %s",
+                           (long long)coordinator->failed_id, coordinator->failure.text);
+    if (coordinator->state == SB_COORDINATOR_OVER)
+        return sabot_raise(error, SABOT_ERR_CLOSED, "pipeline %s has ended",
+                           coordinator->config.folder->pipeline);
+    return SABOT_AGAIN;
 }

@@ -58,6 +58,9 @@ struct sb_coordinator {
     int64_t refresh_due_us; /* then, even when nothing has changed */
     uint64_t changes;       /* counted when the last one began */
     uint32_t tries;         /* of the last one */
+    int64_t wanted_id;      /* asked for: at once, and also when nothing has changed */
+    int64_t failed_id;      /* of the last that failed, and why */
+    sabot_error failure;
     struct sb_checkpoint *checkpoint;
     struct sb_manifest manifest;
     bool has_manifest;
@@ -78,5 +81,13 @@ SABOT_MUST_CHECK sabot_status sb_coordinator_init(struct sb_coordinator *coordin
 void sb_coordinator_reset(struct sb_coordinator *coordinator);
 
 struct sb_step sb_coordinator_step(struct sb_coordinator *coordinator);
+
+/* Take a checkpoint that begins after this call, as soon as can be; returns its id. */
+int64_t sb_coordinator_ask(struct sb_coordinator *coordinator);
+/* What has become of it: SABOT_OK, it counts; SABOT_AGAIN; SABOT_ERR_CLOSED, there will be none;
+ * else why it failed. */
+SABOT_MUST_CHECK sabot_status sb_coordinator_asked(const struct sb_coordinator *coordinator,
+                                                   int64_t id,
+                                                   sabot_error *error);
 
 #endif

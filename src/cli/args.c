@@ -15,8 +15,9 @@ static const struct cli_command_info commands[] = {
     {CLI_WORKER, "worker", NULL, 0, "run the app"},
     {CLI_SEND, "send", "CHANNEL", 1, "write JSON lines from stdin to a channel of the app"},
     {CLI_TAP, "tap", "CHANNEL", 1, "print the records of a channel of the app, one a line"},
-    {CLI_CHECKPOINT, "checkpoint", "ls|verify [ID]", 2,
-     "list the checkpoints below a state directory, or check every byte of them"},
+    {CLI_CHECKPOINT, "checkpoint", "ls|verify [ID]|create", 2,
+     "list the checkpoints below a state directory, check every byte of them, or let the worker "
+     "that runs there take one"},
     {CLI_STATE, "state", "ls|get AGENT STATE KEY|dump [AGENT [STATE]]", 4,
      "list the states in the newest whole checkpoint, or print keys and values"},
     {CLI_OPTIONS, "options", NULL, 0,
@@ -24,7 +25,7 @@ static const struct cli_command_info commands[] = {
 };
 
 enum {
-    WITH_APP = CLI_APP_COMMANDS | CLI_OPTIONS,
+    WITH_APP = CLI_APP_COMMANDS | CLI_OPTIONS | CLI_CHECKPOINT,
     WITH_STATE = CLI_APP_COMMANDS | CLI_LOOK_COMMANDS,
     ALL = WITH_APP | WITH_STATE,
 };

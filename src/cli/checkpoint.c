@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checkpoint.c - `sabot checkpoint ls` and `verify`: what lies in a state directory, and is it
- * whole. */
+ * whole; and `create`, by the worker that runs there. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -190,22 +190,43 @@ static int verify(const sabot_inspection *inspection,
     return cli_fail(CLI_NOT_STARTED, "no whole checkpoint below %s", state_dir);
 }
 
+/* --- create ----------------------------------------------------------------------------------- */
+
+static int create(const struct cli_setup *setup, bool as_json)
+{
+    int code;
+    sabot_answer *answer = cli_ask(setup, "checkpoint.now", NULL, 0, &code);
+
+    if (answer == NULL)
+        return code;
+    if (as_json)
+        printf("%s\n", sabot_answer_json(answer));
+    else
+        (void)fprintf(stderr, "%s\n", sabot_answer_get(answer, "text"));
+    sabot_answer_destroy(answer);
+    return cli_flush_output() ? CLI_DONE : CLI_FAILED;
+}
+
 /* --- The command ------------------------------------------------------------------------------ */
 
 int cli_checkpoint(const struct cli_setup *setup, const struct cli_args *args)
 {
     const bool as_json = cli_args_value(args, "json") != NULL;
     const bool is_list = strcmp(args->operands[0], "ls") == 0;
+    const bool is_create = strcmp(args->operands[0], "create") == 0;
     sabot_inspection *inspection;
     const char *state_dir;
     int64_t id = 0; /* all */
     int code;
 
-    if (!is_list && strcmp(args->operands[0], "verify") != 0)
-        return cli_fail(CLI_NOT_STARTED, "checkpoint %s: expected ls or verify", args->operands[0]);
-    if (is_list && args->operand_count > 1)
-        return cli_fail(CLI_NOT_STARTED, "checkpoint ls: \"%s\" is one word too many",
-                        args->operands[1]);
+    if (!is_list && !is_create && strcmp(args->operands[0], "verify") != 0)
+        return cli_fail(CLI_NOT_STARTED, "checkpoint %s: expected ls, verify or create",
+                        args->operands[0]);
+    if ((is_list || is_create) && args->operand_count > 1)
+        return cli_fail(CLI_NOT_STARTED, "checkpoint %s: \"%s\" is one word too many",
+                        args->operands[0], args->operands[1]);
+    if (is_create)
+        return create(setup, as_json);
     if (args->operand_count > 1 && !cli_read_number("checkpoint verify", args->operands[1], &id))
         return CLI_NOT_STARTED;
     inspection = cli_inspect(setup, &state_dir);

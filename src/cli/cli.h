@@ -10,6 +10,7 @@
 #ifndef SABOT_CLI_H
 #define SABOT_CLI_H
 
+#include <sabot/control.h>
 #include <sabot/inspect.h>
 #include <sabot/run.h>
 
@@ -127,6 +128,15 @@ bool cli_flush_output(void);
 /* The state directory of a command that looks at one. NULL: it has said that none is named, or why
  * it can't be looked at. */
 sabot_inspection *cli_inspect(const struct cli_setup *setup, const char **state_dir_out);
+
+/* Ask the worker that runs with the state directory, as long as it takes: the one of the app, if
+ * one is named. NULL: it has said why there is no answer, and *code_out is how to end.
+ * sabot_answer_destroy() frees. */
+sabot_answer *cli_ask(const struct cli_setup *setup,
+                      const char *request,
+                      const char *const *arguments,
+                      size_t argument_count,
+                      int *code_out);
 
 /* "" or "s" */
 static inline const char *cli_plural(uint64_t count)

@@ -31,10 +31,14 @@ bool cli_flush_output(void)
 static int run_command(const struct cli_args *args)
 {
     const bool only_looks = (args->command->command & CLI_LOOK_COMMANDS) != 0;
+    const bool asks = only_looks && strcmp(args->operands[0], "create") == 0;
     struct cli_setup setup;
     int code;
 
-    if (!cli_setup_init(&setup, args, only_looks ? CLI_APP_UNUSED : CLI_APP_NEEDED))
+    if (!cli_setup_init(&setup, args,
+                        asks         ? CLI_APP_OPTIONAL
+                        : only_looks ? CLI_APP_UNUSED
+                                     : CLI_APP_NEEDED))
         return CLI_NOT_STARTED;
     switch (args->command->command) {
     case CLI_WORKER: code = cli_worker(&setup, args); break;

@@ -147,15 +147,50 @@ void cli_setup_reset(struct cli_setup *setup)
     *setup = (struct cli_setup){.config = NULL};
 }
 
+/* NULL: it has said that none is named. */
+static const char *state_dir_of(const struct cli_setup *setup)
+{
+    const char *state_dir = sabot_config_get(setup->config, "state.dir");
+
+    if (state_dir != NULL && *state_dir != '\0')
+        return state_dir;
+    (void)cli_fail(0, "which state directory? Name it by --state-dir, or in SABOT_STATE_DIR");
+    return NULL;
+}
+
+sabot_answer *cli_ask(const struct cli_setup *setup,
+                      const char *request,
+                      const char *const *arguments,
+                      size_t argument_count,
+                      int *code_out)
+{
+    const char *state_dir = state_dir_of(setup);
+    const char *app = setup->entry == NULL ? NULL : setup->entry->name;
+    sabot_error error = {.status = SABOT_OK};
+    sabot_answer *answer;
+    sabot_status status;
+
+    *code_out = CLI_NOT_STARTED;
+    if (state_dir == NULL)
+        return NULL;
+    status =
+        sabot_control_ask(state_dir, app, request, arguments, argument_count, -1, &answer, &error);
+    if (status == SABOT_OK)
+        return answer;
+    *code_out = status == SABOT_ERR_NOT_FOUND || status == SABOT_ERR_ARGUMENT ? CLI_NOT_STARTED
+                                                                              : CLI_FAILED;
+    (void)cli_fail(0, "%s", error.text);
+    return NULL;
+}
+
 sabot_inspection *cli_inspect(const struct cli_setup *setup, const char **state_dir_out)
 {
     sabot_error error = {.status = SABOT_OK};
     sabot_inspection *inspection = NULL;
 
-    *state_dir_out = sabot_config_get(setup->config, "state.dir");
-    if (*state_dir_out == NULL || **state_dir_out == '\0')
-        (void)cli_fail(0, "which state directory? Name it by --state-dir, or in SABOT_STATE_DIR");
-    else if (sabot_inspection_open(*state_dir_out, &inspection, &error) != SABOT_OK)
+    *state_dir_out = state_dir_of(setup);
+    if (*state_dir_out != NULL &&
+        sabot_inspection_open(*state_dir_out, &inspection, &error) != SABOT_OK)
         (void)cli_fail(0, "%s", error.text);
     return inspection;
 }
