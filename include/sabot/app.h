@@ -124,6 +124,46 @@ SABOT_API void sabot_channel_key(sabot_channel *channel, const char *path);
  * timestamp the channel keeps for each record. */
 SABOT_API void sabot_channel_event_time(sabot_channel *channel, const char *path);
 
+/* --- Event time ----------------------------------------------------------------------------------
+ *
+ * The watermark of a channel that is read says: no record before this time is expected any more. It
+ * is the newest event time of a partition, less the lateness; the least of all partitions counts
+ * that are not idle (docs/event-time.md). What is set here is the app's choice, which the options
+ * channels.NAME.lateness_ms and the like override; without it time.lateness_ms and the like count.
+ */
+
+/* How much older than the newest a record may be and still be on time: 0 or more. */
+SABOT_API void sabot_channel_lateness(sabot_channel *channel, int64_t lateness_ms);
+
+/* A partition that is read to its end and had no record for so long holds no watermark back, until
+ * the next comes. 0: it always does. */
+SABOT_API void sabot_channel_idle_after(sabot_channel *channel, int64_t idle_after_ms);
+
+/* Records whose time is further ahead of the machine's clock (0: no bound). They never move the
+ * watermark; what becomes of themselves: */
+typedef enum sabot_future {
+    SABOT_FUTURE_PASS = 0, /* they are handled like others */
+    SABOT_FUTURE_SKIP = 1, /* they are left out and counted as skipped */
+    SABOT_FUTURE_FAIL = 2, /* the run fails */
+} sabot_future;
+
+SABOT_API void sabot_channel_max_future(sabot_channel *channel,
+                                        int64_t max_future_ms,
+                                        sabot_future policy);
+
+/* Instead of a field and a lateness: a function that says when a record happened, and how far time
+ * has come by it. It is called for every record, in the order of its partition, by several threads
+ * at once for several partitions; `record` is the struct of the channel's schema. */
+typedef struct sabot_event_time {
+    int32_t partition;
+    int64_t time_ms;      /* in: of the field, or the channel's timestamp; out: of the record */
+    int64_t watermark_ms; /* in: of the partition (INT64_MIN: none yet); out: as it is, or higher */
+} sabot_event_time;
+
+typedef void (*sabot_time_function)(const void *record, sabot_event_time *time, void *user);
+
+SABOT_API void sabot_channel_time(sabot_channel *channel, sabot_time_function function, void *user);
+
 /* --- Sources -------------------------------------------------------------------------------------
  *
  * A function of the app that makes the records of a channel. It is used when the channel's

@@ -438,6 +438,8 @@ static sabot_status build(sabot_app *app, const sabot_app_entry *entry, sabot_er
                              sabot_status_name(status));
     check_whole(app);
     if (!sb_app_failed(app))
+        sb_app_set_time(app);
+    if (!sb_app_failed(app))
         sb_app_place_states(app);
     if (sb_app_failed(app))
         return sabot_raise(error, app->error.status, "app %s: %s", app->name, app->error.text);

@@ -10,6 +10,7 @@
 
 #include "api/config.h"
 #include "data/schema.h"
+#include "flow/clock.h"
 #include "op/process.h"
 
 enum {
@@ -26,6 +27,10 @@ struct sabot_channel {
     struct sb_schema *schema;
     int32_t key_field;        /* or SB_NO_FIELD */
     int32_t event_time_field; /* or SB_NO_FIELD */
+    struct sb_clock_rules time;
+    struct {
+        bool lateness, idle_after, max_future, future;
+    } time_set;               /* by the app */
     sabot_source_fill source; /* NULL: none */
     void *source_user;
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app_parts.h - what the files that build an app share (app.c, app_state.c, app_backend.c).
+/* app_parts.h - what the files that build an app share (app.c, app_state.c, app_time.c,
+ * app_backend.c).
  *
  * Threads: the one that builds the app. Memory: the app's arena. */
 #ifndef SB_API_APP_PARTS_H
@@ -35,6 +36,10 @@ void sb_app_check_uses(sabot_app *app);
 
 /* The words of the option `state`. */
 enum { SB_STATE_IN_MEMORY = 0, SB_STATE_IN_ROCKSDB = 1 };
+
+/* Decide for every channel how its records move event time; an option for no channel fails the app.
+ */
+void sb_app_set_time(sabot_app *app);
 
 /* Decide for every state where it is kept; an option for no state fails the app. */
 void sb_app_place_states(sabot_app *app);

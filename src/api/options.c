@@ -49,6 +49,19 @@ static const struct sb_option options[] = {
      "Checkpoints that stay; older ones are removed when a newer one is complete."},
     {"log.level", SB_OPTION_ENUM, "", "error|warn|info|debug", "info", PLAIN,
      "The least important lines that are still logged (-l)."},
+    {"time.lateness_ms", SB_OPTION_INT, "ms", "0..", "0", PLAIN,
+     "How much older than the newest a record may be and still be on time."},
+    {"time.idle_after_ms", SB_OPTION_INT, "ms", "0..", "5000", PLAIN,
+     "A partition that is read to its end and had no record for so long holds no watermark back; "
+     "0: it always does."},
+    {"time.max_future_ms", SB_OPTION_INT, "ms", "0..", "86400000", PLAIN,
+     "A record further ahead of the machine's clock never moves the watermark; 0: no bound."},
+    {"time.future", SB_OPTION_ENUM, "", "pass|skip|fail", "pass", PLAIN,
+     "What such a record does itself: be handled like others, be counted and left out, end the "
+     "run."},
+    {"channels.*", SB_OPTION_TEXT, "", "", "", PASSED,
+     "The same for one channel: channels.CHANNEL.lateness_ms, idle_after_ms, max_future_ms, "
+     "future."},
     {"errors.decode", SB_OPTION_ENUM, "", "fail|skip", "fail", PLAIN,
      "What a record does that can't be decoded: end the run, or be counted and left out."},
     {"record.bytes_max", SB_OPTION_BYTES, "bytes", "1KiB..64MiB", "1MiB", PLAIN,

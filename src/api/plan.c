@@ -211,6 +211,7 @@ static struct sb_port port_of(const struct sb_plan_channel *channel)
         .codec = sb_catalog_json(),
         .schema = channel->declared->schema,
         .event_time_field = channel->declared->event_time_field,
+        .time = channel->declared->time,
         .key_field = channel->declared->key_field,
         .stages = sb_plan_stages(channel),
     };

@@ -47,6 +47,8 @@ enum {
     SB_OFFSET_BEGIN = -2,
     SB_OFFSET_END = -1,
     SB_OFFSET_METADATA_MAX = 4096, /* bytes of text beside a committed offset (Kafka's limit) */
+    SB_LAG_UNKNOWN = -1,           /* nobody can know */
+    SB_LAG_NOT_YET = -2,           /* it will be known: the reader still looks where things stand */
 };
 
 struct sb_channel;
@@ -198,7 +200,7 @@ struct sb_channel_type {
                   int64_t offset,
                   char *text_out,
                   size_t size);
-    /* Records not taken yet, as far as known; -1: unknown. */
+    /* Records not taken yet, as far as known; or SB_LAG_UNKNOWN, SB_LAG_NOT_YET. */
     int64_t (*lag)(const struct sb_reader *reader, uint32_t index);
     /* Take no more input: poll returns SABOT_END from now on. The position stays behind the last
      * record taken. */

@@ -734,13 +734,13 @@ int64_t sb_kafka_lag(const struct sb_reader *reader, uint32_t index)
 
     SB_ASSERT(index < reader->part_count);
     if (reader->is_opening || reader->failed != SABOT_OK)
-        return -1;
+        return SB_LAG_NOT_YET;
     /* As the last fetch said it: no request. */
     if (high == INT64_MAX && (rd_kafka_get_watermark_offsets(
                                   reader->client->handle, reader->channel->topic, part->partition,
                                   &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
                               high < 0))
-        return -1;
+        return SB_LAG_NOT_YET;
     return high > part->position ? high - part->position : 0;
 }
 

@@ -18,6 +18,7 @@
 
 #include "channel/channel.h"
 #include "data/schema.h"
+#include "flow/clock.h"
 #include "format/codec.h"
 #include "op/operator.h"
 
@@ -36,9 +37,10 @@ struct sb_port {
     struct sb_channel *channel; /* open; ready before the flow is made */
     const struct sb_codec_type *codec;
     const struct sb_schema *schema;
-    int32_t event_time_field; /* source: or SB_NO_FIELD for the channel's timestamp */
-    int32_t key_field;        /* sink: or SB_NO_FIELD for records without a key */
-    bool stages;              /* sink: a transaction writes what it has gathered */
+    int32_t event_time_field;   /* source: or SB_NO_FIELD for the channel's timestamp */
+    struct sb_clock_rules time; /* source: how its records move event time */
+    int32_t key_field;          /* sink: or SB_NO_FIELD for records without a key */
+    bool stages;                /* sink: a transaction writes what it has gathered */
 };
 
 struct sb_node {

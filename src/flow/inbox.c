@@ -32,17 +32,28 @@ void sb_inbox_reset(struct sb_inbox *inbox)
     *inbox = (struct sb_inbox){.env = NULL};
 }
 
+/* Time as input `index` sees it, merged with the others. True: the message is to be shown, as
+ * changed here: the task's own time has moved, or nothing holds it back any more, or again. */
+static bool merge_time(struct sb_inbox *inbox, uint32_t index, struct sb_message *message)
+{
+    struct sb_watermark *watermark = &inbox->watermark;
+    const bool was_idle = sb_watermark_is_idle(watermark);
+    const bool moved = message->kind == SB_MESSAGE_IDLE
+                           ? sb_watermark_idle(watermark, index)
+                           : sb_watermark_advance(watermark, index, message->value);
+    const bool is_idle = sb_watermark_is_idle(watermark);
+
+    *message = sb_message_mark(is_idle ? SB_MESSAGE_IDLE : SB_MESSAGE_WATERMARK, watermark->now);
+    return moved || is_idle != was_idle;
+}
+
 /* Merge a message of input `index` with the others. True: it is to be shown, as changed here. */
 static bool merge(struct sb_inbox *inbox, uint32_t index, struct sb_message *message)
 {
-    bool moved;
-
     switch (message->kind) {
     case SB_MESSAGE_ROWS: return true;
     case SB_MESSAGE_WATERMARK:
-        moved = sb_watermark_advance(&inbox->watermark, index, message->value);
-        message->value = inbox->watermark.now;
-        return moved;
+    case SB_MESSAGE_IDLE: return merge_time(inbox, index, message);
     case SB_MESSAGE_BARRIER:
         (void)sb_gate_barrier(&inbox->gate, index, message->value);
         return false; /* shown by sb_inbox_take() when it is aligned */

@@ -6,9 +6,10 @@
  *   ring of another edge-+
  *
  * Rows come in the order of their ring, the rings in turn. Marks are merged: a watermark is shown
- * when the minimum over inputs went forward, a barrier when the gate is aligned, the end when all
- * inputs have ended. So a task sees each mark once and knows nothing of its inputs. An input that
- * ended without having said INT64_MAX was stopped: it holds time where it was.
+ * when the minimum over active inputs went forward, and when one is active again after all were
+ * idle; IDLE when all have become so; a barrier when the gate is aligned, the end when all inputs
+ * have ended. So a task sees each mark once and knows nothing of its inputs. An input that ended
+ * without having said INT64_MAX was stopped: it holds time where it was.
  *
  * Thread: the receiving worker. */
 #ifndef SB_FLOW_INBOX_H

@@ -5,6 +5,8 @@
  *
  *   ROWS       a slice of a batch
  *   WATERMARK  no event before `value` (ms) will follow, but for late ones; it never goes back
+ *   IDLE       nothing may follow for long: don't wait for this input. The next watermark, which
+ *              comes before the next rows and may be the same as the last, takes it back
  *   BARRIER    snapshot here, for checkpoint `value` (Chandy, Lamport 1985)
  *   END        nothing will follow; whether the input has ended or the run was stopped is told
  *              apart by the watermark INT64_MAX that comes before it in the first case only
@@ -16,7 +18,13 @@
 #include "base/ring.h"
 #include "data/slice.h"
 
-enum sb_message_kind { SB_MESSAGE_ROWS, SB_MESSAGE_WATERMARK, SB_MESSAGE_BARRIER, SB_MESSAGE_END };
+enum sb_message_kind {
+    SB_MESSAGE_ROWS,
+    SB_MESSAGE_WATERMARK,
+    SB_MESSAGE_IDLE,
+    SB_MESSAGE_BARRIER,
+    SB_MESSAGE_END,
+};
 
 struct sb_message {
     enum sb_message_kind kind;

@@ -215,7 +215,8 @@ static void handle(struct sb_sink *sink, const struct sb_message *message)
         sink->cursor = 0;
         (void)write_slice(sink);
         break;
-    case SB_MESSAGE_WATERMARK: break;
+    case SB_MESSAGE_WATERMARK:
+    case SB_MESSAGE_IDLE: break;
     case SB_MESSAGE_BARRIER: sink->barrier = message->value; break;
     case SB_MESSAGE_END:
         sink->dirty = sink->writer !=

@@ -7,6 +7,20 @@ enum { LAG_BATCHES = 16 /* the lag is looked at once in so many batches, and whe
 /* --- Making --------------------------------------------------------------------------------------
  */
 
+/* What whoever looks sees of a partition's time. */
+static void show_time(struct sb_source *source, uint32_t index)
+{
+    const struct sb_watermark_input *input = &source->watermark.inputs[index];
+    const struct sb_clock *clock = &source->partitions[index].clock;
+    struct sb_source_view *view = &source->partitions[index].view;
+
+    atomic_store_explicit(&view->state, (int)input->state, memory_order_relaxed);
+    atomic_store_explicit(&view->watermark_ms, input->time_ms, memory_order_relaxed);
+    atomic_store_explicit(&view->quiet_us,
+                          clock->quiet_us == 0 ? 0 : clock->quiet_us + source->held_us,
+                          memory_order_relaxed);
+}
+
 /* Go on where the checkpoint says, if it knows the partition. */
 static void restore_position(struct sb_source *source,
                              const struct sb_source_config *config,
@@ -21,7 +35,9 @@ static void restore_position(struct sb_source *source,
             continue;
         position->offset = at->offset;
         position->opaque = at->opaque;
+        source->partitions[index].clock.told_ms = at->watermark_ms;
         (void)sb_watermark_advance(&source->watermark, index, at->watermark_ms);
+        show_time(source, index);
         return;
     }
 }
@@ -40,6 +56,8 @@ static sabot_status open_reader(struct sb_source *source,
     for (size_t i = 0; i < count; i++) {
         positions[i].partition = (int32_t)(config->worker + i * config->worker_count);
         positions[i].offset = SB_OFFSET_NONE;
+        atomic_store_explicit(&source->partitions[i].view.partition, positions[i].partition,
+                              memory_order_relaxed);
         restore_position(source, config, (uint32_t)i, &positions[i]);
     }
     status = port->type->reader_open(port->channel, positions, (uint32_t)count, config->waker,
@@ -63,8 +81,16 @@ static sabot_status init_partitions(struct sb_source *source,
     if (source->partitions == NULL ||
         sb_watermark_init(&source->watermark, source->env, source->partition_count) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory", source->node->name);
-    for (uint32_t i = 0; i < source->partition_count; i++)
+    if (port->time.function != NULL) {
+        source->record = sb_alloc(source->env, port->schema->record_size);
+        if (source->record == NULL)
+            return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory",
+                               source->node->name);
+    }
+    for (uint32_t i = 0; i < source->partition_count; i++) {
+        sb_clock_init(&source->partitions[i].clock, &port->time);
         SABOT_TRY(sb_builder_init(&source->partitions[i].builder, source->pool));
+    }
     return SABOT_OK;
 }
 
@@ -82,6 +108,7 @@ sabot_status sb_source_init(struct sb_source *source,
         .worker = config->worker,
         .rows_max = config->rows_max,
         .decode_skip = config->decode_skip,
+        .watermark_sent = INT64_MIN,
     };
     SABOT_TRY(
         sb_batch_pool_create(source->env, port->schema, config->rows_max, &source->pool, error));
@@ -108,6 +135,7 @@ void sb_source_reset(struct sb_source *source)
     sb_free_array(source->env, source->partitions, source->partition_count,
                   sizeof *source->partitions);
     sb_watermark_reset(&source->watermark);
+    sb_free(source->env, source->record, port->schema->record_size);
     if (source->decoder != NULL)
         port->codec->decoder_destroy(source->decoder);
     if (source->pool != NULL)
@@ -125,11 +153,8 @@ static void note_lag(struct sb_source *source)
     for (uint32_t i = 0; i < source->partition_count; i++) {
         const int64_t lag = source->node->port.type->lag(source->reader, i);
 
-        if (lag < 0) {
-            total = -1;
-            break;
-        }
-        total += lag;
+        atomic_store_explicit(&source->partitions[i].view.lag, lag, memory_order_relaxed);
+        total = lag < 0 || total < 0 ? SB_LAG_UNKNOWN : total + lag;
     }
     atomic_store_explicit(&source->lag, total, memory_order_relaxed);
 }
@@ -215,12 +240,13 @@ static void begin_batch(struct sb_source_partition *partition, const struct sb_r
 /* A record was refused: pass over it, or stop here with where and why in `error`. */
 static sabot_status refuse(struct sb_source *source,
                            const struct sb_record *record,
+                           bool skip,
                            const sabot_error *why,
                            sabot_error *error)
 {
     char place[SB_PLACE_MAX];
 
-    if (!source->decode_skip) {
+    if (!skip) {
         source->refused_offset = record->offset;
         *error = *why;
         return why->status;
@@ -243,6 +269,41 @@ static bool is_full(const struct sb_source *source, const struct sb_source_parti
     return sb_builder_full(&partition->builder) ||
            partition->origin.bytes >= SB_SOURCE_BATCH_BYTES ||
            partition->origin.skipped >= source->rows_max;
+}
+
+/* The record just decoded is dated in the future: it stays, goes, or ends the run. */
+static sabot_status judge_future(const struct decoding *decoding,
+                                 const struct sb_record *record,
+                                 int64_t time_ms)
+{
+    struct sb_source *source = decoding->source;
+    struct sb_builder *builder = &decoding->partition->builder;
+    const struct sb_clock_rules *rules = &source->node->port.time;
+    sabot_error why;
+
+    if (rules->future == SABOT_FUTURE_PASS)
+        return SABOT_OK;
+    sb_builder_truncate(builder, sb_builder_rows(builder) - 1);
+    (void)sabot_raise(&why, SABOT_ERR_SCHEMA,
+                      "its event time %lld ms is more than %lld ms ahead of the clock "
+                      "(time.max_future_ms)",
+                      (long long)time_ms, (long long)rules->max_future_ms);
+    return refuse(source, record, rules->future == SABOT_FUTURE_SKIP, &why, decoding->error);
+}
+
+/* When did the record just decoded happen? */
+static sabot_status tell_time(const struct decoding *decoding, const struct sb_record *record)
+{
+    const struct sb_source *source = decoding->source;
+    struct sb_source_partition *partition = decoding->partition;
+    struct sb_batch *batch = partition->builder.batch;
+    int64_t time_ms;
+
+    if (source->record != NULL)
+        sb_clock_tell(&partition->clock, batch, record->partition, source->record);
+    time_ms = batch->event_times[batch->rows - 1];
+    return sb_clock_is_future(&partition->clock, time_ms) ? judge_future(decoding, record, time_ms)
+                                                          : SABOT_OK;
 }
 
 /* The way of each record: from the transport's memory into the columns of the batch. */
@@ -270,7 +331,9 @@ static sabot_status take_record(void *context, const struct sb_record *record)
             *decoding->error = why;
             return status;
         }
-        SABOT_TRY(refuse(source, record, &why, decoding->error));
+        SABOT_TRY(refuse(source, record, source->decode_skip, &why, decoding->error));
+    } else {
+        SABOT_TRY(tell_time(decoding, record));
     }
     origin->next_offset = record->next_offset;
     origin->bytes += record->value.size;
@@ -280,6 +343,33 @@ static sabot_status take_record(void *context, const struct sb_record *record)
 
 /* --- One partition -------------------------------------------------------------------------------
  */
+
+/* Say how far time has come, behind the batches that it speaks of. */
+static void send_watermark(struct sb_source *source)
+{
+    const struct sb_watermark *watermark = &source->watermark;
+
+    if (source->state != SB_SOURCE_OPEN)
+        return;
+    if (watermark->now > source->watermark_sent) {
+        source->watermark_sent = watermark->now;
+        source->idle_sent = false;
+        sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, watermark->now);
+    }
+    if (sb_watermark_is_idle(watermark) && !source->idle_sent) {
+        source->idle_sent = true;
+        sb_output_mark(&source->output, SB_MESSAGE_IDLE, 0);
+    }
+}
+
+/* Records come again: whoever waits for no record of this source waits for them now. */
+static void send_awake(struct sb_source *source)
+{
+    if (!source->idle_sent)
+        return;
+    source->idle_sent = false;
+    sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, source->watermark_sent);
+}
 
 /* Seal what the partition has and queue it. True: there was something. */
 static bool seal(struct sb_source *source, uint32_t index)
@@ -291,12 +381,15 @@ static bool seal(struct sb_source *source, uint32_t index)
     if (!partition->begun && origin->skipped == 0)
         return false;
     partition->begun = false;
+    sb_clock_stir(&partition->clock);
     sb_counter_add(&source->metrics->bytes_read, origin->bytes);
     sb_counter_add(&source->metrics->records_read,
                    sb_builder_rows(&partition->builder) + origin->skipped);
     if (sb_builder_seal(&partition->builder, origin, &batch) != SABOT_OK)
         return origin->skipped > 0; /* nothing but refused records */
-    (void)sb_watermark_advance(&source->watermark, index, batch->event_time_max);
+    (void)sb_watermark_advance(&source->watermark, index,
+                               sb_clock_watermark(&partition->clock, batch));
+    send_awake(source);
     sb_output_batch(&source->output, batch);
     source->batches++;
     return true;
@@ -314,6 +407,8 @@ static sabot_status fill(struct sb_source *source, uint32_t index, sabot_error *
     source->polled = index;
     source->refused_offset = -1;
     partition->origin = (struct sb_batch_origin){.partition = -1};
+    sb_clock_poll(&partition->clock,
+                  source->node->port.time.max_future_ms > 0 ? sb_wall_ms(source->env) : 0);
     while (status == SABOT_OK && !decoding.full) {
         const uint32_t rows = sb_builder_rows(&partition->builder);
 
@@ -349,6 +444,42 @@ static void raise_and_fail(struct sb_source *source, sabot_status status, const 
     fail(source, &placed);
 }
 
+/* Monotonic time, without the time in which the source could not read. */
+static int64_t clock_us(const struct sb_source *source)
+{
+    return sb_now_us(source->env) - source->held_us;
+}
+
+/* Has everything been read that is there? Where nobody can know, there is nothing now. */
+static bool is_caught_up(const struct sb_source *source, uint32_t index)
+{
+    const struct sb_port *port = &source->node->port;
+    const int64_t lag = port->type->lag(source->reader, index);
+
+    return (lag == 0 || lag == SB_LAG_UNKNOWN) && port->type->connected(port->channel);
+}
+
+/* A partition had nothing. True: it has become idle. */
+static bool note_quiet(struct sb_source *source, uint32_t index)
+{
+    struct sb_source_partition *partition = &source->partitions[index];
+    bool is_idle;
+
+    if (partition->clock.rules->idle_after_ms == 0 ||
+        source->watermark.inputs[index].state != SB_WATERMARK_ACTIVE)
+        return false;
+    if (!is_caught_up(source, index)) {
+        sb_clock_stir(&partition->clock);
+        return false;
+    }
+    is_idle = sb_clock_quiet(&partition->clock, clock_us(source));
+    show_time(source, index);
+    if (!is_idle)
+        return false;
+    (void)sb_watermark_idle(&source->watermark, index);
+    return true;
+}
+
 /* True: something happened. */
 static bool read_partition(struct sb_source *source, uint32_t index)
 {
@@ -361,35 +492,26 @@ static bool read_partition(struct sb_source *source, uint32_t index)
         return false;
     status = fill(source, index, &error);
     moved = seal(source, index);
-    if (status == SABOT_OK || status == SABOT_AGAIN)
-        return moved;
+    if (status == SABOT_AGAIN && !moved)
+        moved = note_quiet(source, index);
     if (status == SABOT_END) {
         partition->ended = true;
         (void)sb_watermark_end(&source->watermark, index);
-    } else {
+        moved = true;
+    } else if (status != SABOT_OK && status != SABOT_AGAIN) {
         raise_and_fail(source, status, &error);
+        moved = true;
     }
-    return true;
+    if (moved)
+        show_time(source, index);
+    return moved;
 }
 
 /* --- The step ------------------------------------------------------------------------------------
  */
 
-/* Whatever moved the watermark: say so behind the batches that it speaks of. */
-static void send_watermark(struct sb_source *source, int64_t before)
-{
-    if (source->watermark.now > before && source->state == SB_SOURCE_OPEN)
-        sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, source->watermark.now);
-}
-
-static bool all_ended(const struct sb_source *source)
-{
-    return source->watermark.live == 0;
-}
-
 static bool read(struct sb_source *source)
 {
-    const int64_t before = source->watermark.now;
     bool moved = false;
 
     for (uint32_t i = 0; i < source->partition_count && !moved; i++) {
@@ -400,9 +522,10 @@ static bool read(struct sb_source *source)
     }
     if (!moved || source->batches % LAG_BATCHES == 0)
         note_lag(source);
-    send_watermark(source, before);
-    if (source->state == SB_SOURCE_OPEN && all_ended(source)) {
-        sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, INT64_MAX);
+    send_watermark(source);
+    if (source->state == SB_SOURCE_OPEN && source->watermark.live == 0) {
+        if (source->partition_count == 0)
+            sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, INT64_MAX);
         finish(source);
         moved = true;
     }
@@ -497,18 +620,57 @@ static bool push(struct sb_source *source)
     return status == SABOT_OK;
 }
 
+/* It can't read on; its clock stands still. */
+static bool hold(struct sb_source *source)
+{
+    if (source->held_since_us == 0) {
+        source->held_since_us = sb_now_us(source->env);
+        atomic_store_explicit(&source->is_held, true, memory_order_relaxed);
+    }
+    return false;
+}
+
+static void release(struct sb_source *source)
+{
+    if (source->held_since_us == 0)
+        return;
+    source->held_us += sb_now_us(source->env) - source->held_since_us;
+    source->held_since_us = 0;
+    atomic_store_explicit(&source->is_held, false, memory_order_relaxed);
+}
+
 bool sb_source_step(struct sb_source *source)
 {
     if (!push(source))
-        return false; /* back-pressure: woken when a ring has room */
+        return hold(source); /* back-pressure: woken when a ring has room */
     if (source->state == SB_SOURCE_ENDED)
         return false;
     if (!obey(source)) {
-        if (source->state != SB_SOURCE_OPEN || must_wait(source) || !read(source))
+        if (source->state != SB_SOURCE_OPEN)
+            return false;
+        if (must_wait(source))
+            return hold(source);
+        release(source);
+        if (!read(source))
             return false;
     }
     (void)push(source);
     return true;
+}
+
+int64_t sb_source_deadline_us(const struct sb_source *source)
+{
+    int64_t earliest_us = INT64_MAX;
+
+    if (source->state != SB_SOURCE_OPEN || source->held_since_us != 0)
+        return INT64_MAX;
+    for (uint32_t i = 0; i < source->partition_count; i++) {
+        const int64_t idle_us = sb_clock_idle_us(&source->partitions[i].clock);
+
+        if (source->watermark.inputs[i].state == SB_WATERMARK_ACTIVE && idle_us < earliest_us)
+            earliest_us = idle_us;
+    }
+    return earliest_us == INT64_MAX ? INT64_MAX : earliest_us + source->held_us;
 }
 
 bool sb_source_done(const struct sb_source *source)

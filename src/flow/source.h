@@ -7,9 +7,11 @@
  * its own, so that a batch has one origin. A batch is sealed when it is full, or when its partition
  * has nothing more right now: at low rates a record waits for no other.
  *
- * The watermark is the minimum over partitions of the largest event time seen; a partition that has
- * ended leaves it. When all have ended, INT64_MAX says that time is over; when the run is stopped,
- * nothing says so, for more events may come another day.
+ * The watermark is the minimum over partitions, each by its clock (clock.h, watermark.h): idle and
+ * ended ones hold nothing back. When all are idle, IDLE says so to whoever merges it with others;
+ * when all have ended, INT64_MAX says that time is over; when the run is stopped, nothing says so,
+ * for more events may come another day. A restored partition is active whatever it was: what piled
+ * up meanwhile must not be late.
  *
  *   OPEN    --nothing more, stop, failure--> ENDED    without checkpoints, or when they are broken
  *   OPEN    --nothing more, stop, failure--> WAITING  with checkpoints
@@ -22,6 +24,7 @@
 #ifndef SB_FLOW_SOURCE_H
 #define SB_FLOW_SOURCE_H
 
+#include "flow/clock.h"
 #include "flow/control.h"
 #include "flow/graph.h"
 #include "flow/output.h"
@@ -41,11 +44,22 @@ struct sb_flow_position {
     struct sb_part_position at;
 };
 
+/* What anybody may look at, a step behind. */
+struct sb_source_view {
+    _Atomic int32_t partition;
+    _Atomic int state; /* enum sb_watermark_state */
+    _Atomic int64_t watermark_ms;
+    _Atomic int64_t lag;      /* as the channel says it */
+    _Atomic int64_t quiet_us; /* since when it is quiet, monotonic clock; 0: it isn't */
+};
+
 struct sb_source_partition {
     struct sb_builder builder;
     struct sb_batch_origin origin; /* of the batch being built */
     bool begun;                    /* origin is valid */
     bool ended;
+    struct sb_clock clock;
+    struct sb_source_view view;
 };
 
 struct sb_source_config {
@@ -77,7 +91,13 @@ struct sb_source {
     uint32_t partition_count; /* of this worker */
     struct sb_source_partition *partitions;
     uint32_t next; /* partition to look at first */
+    void *record;  /* room for a struct of the schema; NULL: no function of the app tells time */
     struct sb_watermark watermark;
+    int64_t watermark_sent; /* the last mark */
+    bool idle_sent;         /* it was followed by IDLE */
+    int64_t held_since_us;  /* it can't read since then; 0: it can */
+    int64_t held_us;        /* in all, before that: its clock stood still */
+    _Atomic bool is_held;   /* for anybody */
     struct sb_output output;
     int64_t barrier; /* the last one sent */
     enum sb_source_state state;
@@ -97,6 +117,9 @@ void sb_source_reset(struct sb_source *source);
 
 /* A bounded piece of work: at most one batch. False: nothing to do until woken. */
 bool sb_source_step(struct sb_source *source);
+/* When to step although nothing has come: a partition is idle then (INT64_MAX: none). After a step
+ * that did nothing. */
+int64_t sb_source_deadline_us(const struct sb_source *source);
 bool sb_source_done(const struct sb_source *source);
 
 #endif

@@ -300,6 +300,7 @@ static void handle(struct sb_task *task, const struct sb_message *message)
         atomic_store_explicit(&task->watermark_seen, message->value, memory_order_relaxed);
         handle_watermark(task);
         break;
+    case SB_MESSAGE_IDLE: send_mark(task, SB_MESSAGE_IDLE, 0); break;
     case SB_MESSAGE_BARRIER: handle_barrier(task, message->value); break;
     case SB_MESSAGE_END:
         send_mark(task, SB_MESSAGE_END, 0);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* watermark.c - the minimum over inputs; watermark.h says by which rules. */
+/* watermark.c - the minimum over active inputs; watermark.h says by which rules. */
 #include "flow/watermark.h"
 
 sabot_status sb_watermark_init(struct sb_watermark *watermark,
                                const struct sb_env *env,
                                uint32_t count)
 {
-    *watermark = (struct sb_watermark){.env = env, .count = count, .live = count, .now = INT64_MIN};
+    *watermark = (struct sb_watermark){
+        .env = env, .count = count, .active = count, .live = count, .now = INT64_MIN};
     watermark->inputs = sb_alloc_array(env, count, sizeof *watermark->inputs);
     if (watermark->inputs == NULL)
         return SABOT_ERR_MEMORY;
@@ -24,22 +25,43 @@ void sb_watermark_reset(struct sb_watermark *watermark)
 }
 
 /* Inputs are few, and this runs once a batch: a scan is all it needs. */
-static bool recompute(struct sb_watermark *watermark)
+static int64_t lowest_active(const struct sb_watermark *watermark)
 {
     int64_t lowest = INT64_MAX;
 
-    if (watermark->live == 0)
-        return false;
     for (uint32_t i = 0; i < watermark->count; i++) {
         const struct sb_watermark_input *input = &watermark->inputs[i];
 
-        if (!input->ended && input->time_ms < lowest)
+        if (input->state == SB_WATERMARK_ACTIVE && input->time_ms < lowest)
             lowest = input->time_ms;
     }
+    return lowest;
+}
+
+/* An input has changed. */
+static bool settle(struct sb_watermark *watermark)
+{
+    int64_t lowest;
+
+    SB_ASSERT(watermark->active <= watermark->live);
+    if (sb_watermark_is_idle(watermark))
+        return false;
+    lowest = watermark->live == 0 ? INT64_MAX : lowest_active(watermark);
     if (lowest <= watermark->now)
         return false;
     watermark->now = lowest;
     return true;
+}
+
+static void move_to(struct sb_watermark *watermark, uint32_t index, enum sb_watermark_state state)
+{
+    struct sb_watermark_input *input = &watermark->inputs[index];
+
+    SB_ASSERT(input->state != SB_WATERMARK_ENDED);
+    watermark->active -= input->state == SB_WATERMARK_ACTIVE;
+    watermark->active += state == SB_WATERMARK_ACTIVE;
+    watermark->live -= state == SB_WATERMARK_ENDED;
+    input->state = state;
 }
 
 bool sb_watermark_advance(struct sb_watermark *watermark, uint32_t index, int64_t time_ms)
@@ -47,20 +69,24 @@ bool sb_watermark_advance(struct sb_watermark *watermark, uint32_t index, int64_
     struct sb_watermark_input *input = &watermark->inputs[index];
 
     SB_ASSERT(index < watermark->count);
-    SB_ASSERT(!input->ended);
-    if (time_ms <= input->time_ms)
+    if (time_ms <= input->time_ms && input->state == SB_WATERMARK_ACTIVE)
         return false;
-    input->time_ms = time_ms;
-    return recompute(watermark);
+    if (time_ms > input->time_ms)
+        input->time_ms = time_ms;
+    move_to(watermark, index, time_ms == INT64_MAX ? SB_WATERMARK_ENDED : SB_WATERMARK_ACTIVE);
+    return settle(watermark);
+}
+
+bool sb_watermark_idle(struct sb_watermark *watermark, uint32_t index)
+{
+    SB_ASSERT(index < watermark->count);
+    move_to(watermark, index, SB_WATERMARK_IDLE);
+    return settle(watermark);
 }
 
 bool sb_watermark_end(struct sb_watermark *watermark, uint32_t index)
 {
-    struct sb_watermark_input *input = &watermark->inputs[index];
-
     SB_ASSERT(index < watermark->count);
-    SB_ASSERT(!input->ended);
-    input->ended = true;
-    watermark->live--;
-    return recompute(watermark);
+    move_to(watermark, index, SB_WATERMARK_ENDED);
+    return settle(watermark);
 }

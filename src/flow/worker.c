@@ -40,9 +40,10 @@ static int64_t deadline_us(const struct sb_worker *worker)
         const struct sb_instance *instance = worker->instances[i];
         int64_t deadline;
 
-        if (instance->node->kind != SB_NODE_TASK)
+        if (instance->node->kind == SB_NODE_SINK)
             continue;
-        deadline = sb_task_deadline_us(&instance->task);
+        deadline = instance->node->kind == SB_NODE_TASK ? sb_task_deadline_us(&instance->task)
+                                                        : sb_source_deadline_us(&instance->source);
         earliest = deadline < earliest ? deadline : earliest;
     }
     return earliest;

@@ -223,13 +223,15 @@ static sabot_status show(struct sb_reader *reader,
 {
     const struct sb_channel *channel = reader->channel;
     const int64_t id = (int64_t)reading->partition * KIT_PARTITION + reading->next;
-    const int64_t fields[3] = {id, id % channel->keys, reading->next};
+    const int64_t time_ms =
+        channel->time_of == NULL ? reading->next : channel->time_of(channel, id);
+    const int64_t fields[3] = {id, id % channel->keys, time_ms};
     const struct sb_record record = {
         .value = {(const char *)fields, id == channel->bad_id ? 5 : sizeof fields},
         .partition = reading->partition,
         .offset = reading->next,
         .next_offset = reading->next + 1,
-        .timestamp_ms = reading->next,
+        .timestamp_ms = time_ms,
         .arrival_us = 1,
     };
     const sabot_status status = each(context, &record);
@@ -249,7 +251,8 @@ static sabot_status poll(struct sb_reader *reader,
     const struct sb_channel *channel = reader->channel;
     struct reading *reading = &reader->readings[index];
     /* In this order: what was shown before the end was closed must be seen. */
-    const bool open_ended = atomic_load(&channel->open_ended);
+    const bool open_ended =
+        atomic_load(&channel->open_ended) && (channel->over >> reading->partition & 1) == 0;
     const uint32_t shown = reader->stopped ? 0 : atomic_load(&channel->shown[reading->partition]);
     const uint32_t piece_max = channel->piece_max == 0 ? records_max : channel->piece_max;
     sabot_status status = SABOT_OK;
@@ -298,10 +301,17 @@ static void place(const struct sb_reader *reader,
                    (int)reader->readings[index].partition, (long long)offset);
 }
 
+static bool connected(const struct sb_channel *channel)
+{
+    return !channel->is_away;
+}
+
 static int64_t lag(const struct sb_reader *reader, uint32_t index)
 {
     const struct reading *reading = &reader->readings[index];
 
+    if (reader->channel->hides_lag)
+        return SB_LAG_UNKNOWN;
     return (int64_t)atomic_load(&reader->channel->shown[reading->partition]) - reading->next;
 }
 
@@ -404,6 +414,7 @@ const struct sb_channel_type kit_channel_type = {
     .position = position,
     .place = place,
     .lag = lag,
+    .connected = connected,
     .stop = stop,
     .writer_open = writer_open,
     .writer_close = writer_close,

@@ -48,12 +48,17 @@ struct sb_channel {
     int64_t keys;                               /* key = id % keys */
     _Atomic uint32_t shown[KIT_PARTITIONS_MAX]; /* records that are there now */
     _Atomic bool open_ended;                    /* behind the last one: more may come */
-    uint32_t piece_max;                         /* records of a poll; 0: no limit */
-    uint32_t again_every;                       /* polls; 0: never without a reason */
-    int64_t bad_id;                             /* this one is malformed; -1: none */
-    int64_t large_id;                           /* this one is too large; -1: none */
-    uint32_t readers;                           /* open */
-    _Atomic uint32_t stops;                     /* readers that were told to stop */
+    uint32_t over;                              /* bit p: but not to partition p */
+    int64_t (*time_of)(const struct sb_channel *channel, int64_t id); /* NULL: the offset */
+    const void *times;                                                /* for it */
+    bool is_away;                                                     /* not connected */
+    bool hides_lag;                                                   /* nobody can know it */
+    uint32_t piece_max;     /* records of a poll; 0: no limit */
+    uint32_t again_every;   /* polls; 0: never without a reason */
+    int64_t bad_id;         /* this one is malformed; -1: none */
+    int64_t large_id;       /* this one is too large; -1: none */
+    uint32_t readers;       /* open */
+    _Atomic uint32_t stops; /* readers that were told to stop */
     _Atomic(struct sb_waker *) wakers[KIT_WRITERS_MAX];
     /* --- output */
     uint32_t full_every; /* writes; 0: never full */

@@ -139,6 +139,26 @@ static void event_time_is_a_text(sabot_app *app)
 {
     sabot_channel_event_time(input(app), "word");
 }
+static void lateness_below_zero(sabot_app *app)
+{
+    sabot_channel_lateness(input(app), -1);
+}
+static void idle_below_zero(sabot_app *app)
+{
+    sabot_channel_idle_after(input(app), -1);
+}
+static void future_below_zero(sabot_app *app)
+{
+    sabot_channel_max_future(input(app), -1, SABOT_FUTURE_SKIP);
+}
+static void no_such_future(sabot_app *app)
+{
+    sabot_channel_max_future(input(app), 1, (sabot_future)7);
+}
+static void time_without_a_function(sabot_app *app)
+{
+    sabot_channel_time(input(app), NULL, NULL);
+}
 static void event_time_is_unknown(sabot_app *app)
 {
     sabot_channel_event_time(input(app), "id.x");
@@ -302,6 +322,11 @@ static const struct misuse misuses[] = {
     {key_of_a_channel_is_a_bool, SABOT_ERR_SCHEMA, "field even has type bool"},
     {event_time_is_a_text, SABOT_ERR_SCHEMA, "field word has type utf8"},
     {event_time_is_unknown, SABOT_ERR_SCHEMA, "no field id.x"},
+    {lateness_below_zero, SABOT_ERR_ARGUMENT, "channel numbers: a lateness of -1 ms"},
+    {idle_below_zero, SABOT_ERR_ARGUMENT, "channel numbers: idle of -1 ms"},
+    {future_below_zero, SABOT_ERR_ARGUMENT, "channel numbers: a future of -1 ms"},
+    {no_such_future, SABOT_ERR_ARGUMENT, "channel numbers: 7 is no sabot_future"},
+    {time_without_a_function, SABOT_ERR_ARGUMENT, "channel numbers: a time without a function"},
     {source_without_function, SABOT_ERR_ARGUMENT, "channel numbers: a source without"},
     {agent_with_a_bad_name, SABOT_ERR_ARGUMENT, "agent \"a/b\""},
     {agent_twice, SABOT_ERR_EXISTS, "agent twin is created twice"},
@@ -344,6 +369,10 @@ static void more_misuse(sabot_app *app)
     assert_null(channel);
     assert_null(second);
     sabot_channel_key(channel, "second error");
+    sabot_channel_lateness(channel, -1);
+    sabot_channel_idle_after(channel, -1);
+    sabot_channel_max_future(channel, -1, SABOT_FUTURE_FAIL);
+    sabot_channel_time(channel, NULL, NULL);
     sabot_channel_event_time(channel, "second error");
     sabot_channel_source(channel, NULL, NULL);
     sabot_agent_key(second, "second error");
@@ -568,6 +597,73 @@ static void options_that_are_unknown_or_out_of_range_are_refused_by_name(void **
     assert_int_equal(create_with("broker", "redis://x", &error), SABOT_OK); /* all have a URL */
 }
 
+static sabot_status build_times(sabot_app *app)
+{
+    sabot_channel *channel = input(app);
+
+    sabot_channel_lateness(channel, 11);
+    sabot_channel_max_future(channel, 12, SABOT_FUTURE_FAIL);
+    (void)output(app);
+    (void)sabot_agent_create(app, "worker", channel, ignore, NULL);
+    return sabot_app_status(app);
+}
+
+/* The rules of the app's two channels with up to two options given. */
+static void times_with(const char *const given[4], struct sb_clock_rules rules_out[2])
+{
+    const sabot_app_entry entry = {"SABOTAPP", SABOT_ABI_VERSION, sizeof entry, "timed",
+                                   build_times};
+    sabot_config *config = sabot_config_create(NULL);
+    sabot_error error;
+    sabot_run *run;
+
+    for (uint32_t i = 0; i < 4 && given[i] != NULL; i += 2)
+        assert_int_equal(
+            sabot_config_set(config, SABOT_FROM_OPTION, given[i], given[i + 1], &error), SABOT_OK);
+    assert_int_equal(sabot_run_create(&entry, config, &run, &error), SABOT_OK);
+    for (uint32_t i = 0; i < 2; i++)
+        rules_out[i] = run->app->channels[i]->time;
+    sabot_run_destroy(run);
+    sabot_config_destroy(config);
+}
+
+static void of_time_the_channels_option_counts_then_the_app_then_the_option_for_all(void **state)
+{
+    const char *const none[4] = {NULL};
+    const char *const all[4] = {"time.lateness_ms", "7", "time.future", "skip"};
+    const char *const one[4] = {"channels.numbers.lateness_ms", "8", "channels.numbers.future",
+                                "pass"};
+    struct sb_clock_rules rules[2];
+
+    (void)state;
+    times_with(none, rules);
+    assert_true(rules[0].lateness_ms == 11 && rules[1].lateness_ms == 0);
+    assert_true(rules[0].idle_after_ms == 5000 && rules[1].idle_after_ms == 5000);
+    assert_true(rules[0].max_future_ms == 12 && rules[1].max_future_ms == 86400000);
+    assert_true(rules[0].future == SABOT_FUTURE_FAIL && rules[1].future == SABOT_FUTURE_PASS);
+    times_with(all, rules);
+    assert_true(rules[0].lateness_ms == 11 && rules[1].lateness_ms == 7);
+    assert_true(rules[0].future == SABOT_FUTURE_FAIL && rules[1].future == SABOT_FUTURE_SKIP);
+    times_with(one, rules);
+    assert_true(rules[0].lateness_ms == 8 && rules[1].lateness_ms == 0);
+    assert_true(rules[0].future == SABOT_FUTURE_PASS);
+}
+
+static void options_of_a_channels_time_are_checked(void **state)
+{
+    sabot_error error;
+
+    (void)state;
+    assert_int_equal(create_with("channels.nombres.lateness_ms", "1", &error), SABOT_ERR_CONFIG);
+    assert_non_null(strstr(error.text, "channels.nombres.lateness_ms=1: the app has no such"));
+    assert_int_equal(create_with("channels.numbers.latness_ms", "1", &error), SABOT_ERR_CONFIG);
+    assert_non_null(strstr(error.text, "channels.numbers.latness_ms=1: the app has no such"));
+    assert_int_equal(create_with("channels.numbers.idle_after_ms", "-1", &error), SABOT_ERR_CONFIG);
+    assert_non_null(strstr(error.text, "channels.numbers.idle_after_ms=-1: expected a whole"));
+    assert_int_equal(create_with("channels.numbers.future", "never", &error), SABOT_ERR_CONFIG);
+    assert_non_null(strstr(error.text, "channels.numbers.future=never: expected one of pass|"));
+}
+
 static void a_binding_must_name_a_channel_of_the_app(void **state)
 {
     sabot_config *config = sabot_config_create(NULL);
@@ -657,6 +753,8 @@ int main(void)
         cmocka_unit_test(a_channel_of_another_app_is_refused),
         cmocka_unit_test(options_of_an_app_have_their_default_or_what_was_given),
         cmocka_unit_test(options_that_are_unknown_or_out_of_range_are_refused_by_name),
+        cmocka_unit_test(of_time_the_channels_option_counts_then_the_app_then_the_option_for_all),
+        cmocka_unit_test(options_of_a_channels_time_are_checked),
         cmocka_unit_test(a_binding_must_name_a_channel_of_the_app),
         cmocka_unit_test(a_broker_that_makes_no_url_is_refused),
         cmocka_unit_test(without_memory_a_run_is_not_made_and_nothing_leaks),

@@ -660,6 +660,9 @@ static void timers_of_processing_time_fire_when_the_clock_has_come(void **state)
     struct rig *rig = *state;
     int64_t wait_us;
 
+    assert_int_equal(
+        sabot_config_set(rig->config, SABOT_FROM_OPTION, "time.idle_after_ms", "0", &rig->error),
+        SABOT_OK); /* or it would wake up for that */
     begin(rig, declare_clock_timers, set_clock_timer);
     send(rig, "a", 700, 1);
     send(rig, "b", 300, 2);

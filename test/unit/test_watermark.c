@@ -9,23 +9,33 @@ enum { INPUTS_MAX = 8, STEPS = 100000 };
 struct model {
     uint32_t count;
     int64_t times[INPUTS_MAX];
-    bool ended[INPUTS_MAX];
-    int64_t now; /* the largest minimum there ever was */
+    enum sb_watermark_state states[INPUTS_MAX];
+    int64_t now;
 };
 
-static int64_t lowest(const struct model *model)
+static uint32_t count_of(const struct model *model, enum sb_watermark_state state)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < model->count; i++)
+        count += model->states[i] == state;
+    return count;
+}
+
+/* What the watermark should be now, from all that was said. */
+static int64_t judge(const struct model *model)
 {
     int64_t lowest = INT64_MAX;
-    uint32_t live = 0;
 
+    if (count_of(model, SB_WATERMARK_ENDED) == model->count)
+        return INT64_MAX;
+    if (count_of(model, SB_WATERMARK_ACTIVE) == 0)
+        return model->now;
     for (uint32_t i = 0; i < model->count; i++) {
-        if (model->ended[i])
-            continue;
-        live++;
-        if (model->times[i] < lowest)
+        if (model->states[i] == SB_WATERMARK_ACTIVE && model->times[i] < lowest)
             lowest = model->times[i];
     }
-    return live == 0 ? model->now : lowest;
+    return lowest > model->now ? lowest : model->now;
 }
 
 static void start(struct sb_watermark *watermark,
@@ -40,30 +50,44 @@ static void start(struct sb_watermark *watermark,
     assert_int_equal(sb_watermark_init(watermark, env, count), SABOT_OK);
 }
 
+static bool speak(struct sb_watermark *watermark,
+                  struct model *model,
+                  uint32_t input,
+                  int64_t time_ms)
+{
+    if (time_ms > model->times[input])
+        model->times[input] = time_ms;
+    model->states[input] = time_ms == INT64_MAX ? SB_WATERMARK_ENDED : SB_WATERMARK_ACTIVE;
+    return sb_watermark_advance(watermark, input, time_ms);
+}
+
 static void step(struct sb_watermark *watermark, struct model *model, struct kit_random *random)
 {
     const uint32_t input = kit_random_below(random, model->count);
     const int64_t time_ms = (int64_t)kit_random_below(random, 1000) - 300;
-    const bool ends = kit_random_below(random, 200) == 0;
-    int64_t after;
+    const uint32_t what = kit_random_below(random, 400);
     bool moved;
 
-    if (model->ended[input])
+    if (model->states[input] == SB_WATERMARK_ENDED)
         return;
-    if (ends)
-        model->ended[input] = true;
-    else if (time_ms > model->times[input])
-        model->times[input] = time_ms;
-    after = lowest(model);
-    moved =
-        ends ? sb_watermark_end(watermark, input) : sb_watermark_advance(watermark, input, time_ms);
-    assert_int_equal(moved, after > model->now);
-    if (after > model->now)
-        model->now = after;
+    if (what == 0) {
+        model->states[input] = SB_WATERMARK_ENDED;
+        moved = sb_watermark_end(watermark, input);
+    } else if (what < 100) {
+        model->states[input] = SB_WATERMARK_IDLE;
+        moved = sb_watermark_idle(watermark, input);
+    } else {
+        moved = speak(watermark, model, input, what == 100 ? INT64_MAX : time_ms);
+    }
+    assert_int_equal(moved, judge(model) > model->now);
+    model->now = judge(model);
     assert_true(watermark->now == model->now);
+    assert_int_equal(watermark->live, model->count - count_of(model, SB_WATERMARK_ENDED));
+    assert_int_equal(sb_watermark_is_idle(watermark),
+                     watermark->live > 0 && count_of(model, SB_WATERMARK_ACTIVE) == 0);
 }
 
-static void the_watermark_is_the_lowest_of_the_inputs_that_go_on(void **state)
+static void the_watermark_is_the_lowest_of_the_inputs_that_are_active(void **state)
 {
     const struct kit *kit = *state;
     struct kit_random random = kit_random_start(kit->env);
@@ -79,7 +103,7 @@ static void the_watermark_is_the_lowest_of_the_inputs_that_go_on(void **state)
     sb_watermark_reset(&watermark);
 }
 
-static void the_largest_time_is_a_time_like_others(void **state)
+static void the_largest_time_ends_an_input(void **state)
 {
     const struct kit *kit = *state;
     struct sb_watermark watermark;
@@ -90,8 +114,45 @@ static void the_largest_time_is_a_time_like_others(void **state)
     assert_true(watermark.now == 5);
     assert_true(sb_watermark_advance(&watermark, 1, INT64_MAX));
     assert_true(watermark.now == INT64_MAX);
-    assert_false(sb_watermark_end(&watermark, 0));
-    assert_false(sb_watermark_end(&watermark, 1));
+    assert_int_equal(watermark.live, 0);
+    sb_watermark_reset(&watermark);
+}
+
+static void an_input_that_has_ended_does_not_outshine_the_idle_ones(void **state)
+{
+    const struct kit *kit = *state;
+    struct sb_watermark watermark;
+
+    assert_int_equal(sb_watermark_init(&watermark, kit->env, 3), SABOT_OK);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)sb_watermark_advance(&watermark, i, 10 + i);
+    assert_true(sb_watermark_idle(&watermark, 0));
+    assert_true(watermark.now == 11);
+    assert_true(sb_watermark_advance(&watermark, 1, INT64_MAX)); /* only the third holds now */
+    assert_true(watermark.now == 12);
+    assert_false(sb_watermark_idle(&watermark, 2));
+    assert_true(watermark.now == 12);
+    assert_true(sb_watermark_is_idle(&watermark));
+    assert_false(sb_watermark_end(&watermark, 2));
+    assert_true(watermark.now == 12);
+    assert_true(sb_watermark_end(&watermark, 0));
+    assert_true(watermark.now == INT64_MAX);
+    sb_watermark_reset(&watermark);
+}
+
+static void an_idle_input_that_speaks_again_holds_time_until_it_has_caught_up(void **state)
+{
+    const struct kit *kit = *state;
+    struct sb_watermark watermark;
+
+    assert_int_equal(sb_watermark_init(&watermark, kit->env, 2), SABOT_OK);
+    assert_false(sb_watermark_idle(&watermark, 0));
+    assert_true(sb_watermark_advance(&watermark, 1, 100));
+    assert_false(sb_watermark_advance(&watermark, 0, 40));
+    assert_false(sb_watermark_advance(&watermark, 1, 200));
+    assert_true(watermark.now == 100);
+    assert_true(sb_watermark_advance(&watermark, 0, 150));
+    assert_true(watermark.now == 150);
     sb_watermark_reset(&watermark);
 }
 
@@ -109,8 +170,10 @@ static void without_inputs_nothing_is_known(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KIT_TEST(the_watermark_is_the_lowest_of_the_inputs_that_go_on),
-        KIT_TEST(the_largest_time_is_a_time_like_others),
+        KIT_TEST(the_watermark_is_the_lowest_of_the_inputs_that_are_active),
+        KIT_TEST(the_largest_time_ends_an_input),
+        KIT_TEST(an_input_that_has_ended_does_not_outshine_the_idle_ones),
+        KIT_TEST(an_idle_input_that_speaks_again_holds_time_until_it_has_caught_up),
         KIT_TEST(without_inputs_nothing_is_known),
     };
 
