@@ -184,6 +184,7 @@ static bool describe_task(struct sb_coordinator *coordinator,
     const uint32_t count = count_entries(coordinator, node->index);
 
     task->name = node->name;
+    task->watermark_ms = INT64_MAX;
     if (node->key_field != SB_NO_FIELD)
         task->key_type = (uint32_t)node->input->fields[node->key_field].type;
     task->shards = allot(coordinator, count, sizeof *task->shards);
@@ -193,6 +194,8 @@ static bool describe_task(struct sb_coordinator *coordinator,
         const struct sb_part *part =
             sb_checkpoint_part(coordinator->checkpoint, worker, node->index);
 
+        if (part->watermark_ms < task->watermark_ms)
+            task->watermark_ms = part->watermark_ms;
         for (uint32_t i = 0; i < part->count; i++)
             task->shards[task->shard_count++] = (struct sb_manifest_shard){
                 .shard = part->shards[i].shard,

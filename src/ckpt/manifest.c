@@ -98,6 +98,7 @@ static void put_lists(struct writer *writer, const struct sb_manifest *manifest)
 
         put_text(writer, task->name);
         put_number(writer, task->key_type, 1);
+        put_number(writer, (uint64_t)task->watermark_ms, 8);
         put_number(writer, task->shard_count, 4);
         for (uint32_t at = 0; at < task->shard_count; at++) {
             put_number(writer, task->shards[at].shard, 4);
@@ -283,13 +284,14 @@ static void take_tasks(struct reader *reader)
 {
     struct sb_manifest *manifest = reader->manifest;
 
-    manifest->tasks = take_array(reader, &manifest->task_count, 2 + 1 + 4, sizeof *manifest->tasks,
-                                 "the number of agents");
+    manifest->tasks = take_array(reader, &manifest->task_count, 2 + 1 + 8 + 4,
+                                 sizeof *manifest->tasks, "the number of agents");
     for (uint32_t i = 0; i < manifest->task_count; i++) {
         struct sb_manifest_task *task = &manifest->tasks[i];
 
         task->name = take_text(reader, "the name of an agent");
         task->key_type = (uint32_t)take_number(reader, 1, "the type of a key");
+        task->watermark_ms = (int64_t)take_number(reader, 8, "a watermark");
         task->shards = take_array(reader, &task->shard_count, SHARD_SIZE, sizeof *task->shards,
                                   "a number of shards");
         for (uint32_t at = 0; at < task->shard_count; at++) {

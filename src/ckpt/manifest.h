@@ -14,7 +14,7 @@
 #include "flow/checkpoint.h"
 
 enum {
-    SB_MANIFEST_FORMAT = 1,
+    SB_MANIFEST_FORMAT = 2,
     SB_MANIFEST_BYTES_MAX = 64 * 1024 * 1024,
     SB_MANIFEST_NAME_MAX = 255, /* bytes of a name */
 };
@@ -41,7 +41,8 @@ struct sb_manifest_shard {
 
 struct sb_manifest_task {
     const char *name;
-    uint32_t key_type; /* sabot_type of the keys of its state; 0: it has none */
+    uint32_t key_type;    /* sabot_type of the keys of its state; 0: it has none */
+    int64_t watermark_ms; /* that it has seen; INT64_MIN: none */
     uint32_t shard_count;
     struct sb_manifest_shard *shards;
 };

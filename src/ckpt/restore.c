@@ -256,6 +256,7 @@ sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, 
         const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, task->name);
 
         SB_ASSERT(node != NULL); /* sb_restore_match() has looked */
+        sb_flow_restore_time(flow, node->index, task->watermark_ms);
         for (uint32_t at = 0; at < task->shard_count; at++) {
             sb_crash_point(restore->env, "restore.shard");
             SABOT_TRY(restore_shard(restore, flow, node->index, &task->shards[at], error));

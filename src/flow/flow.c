@@ -552,6 +552,13 @@ sabot_status sb_flow_restore(struct sb_flow *flow,
     return instance->node->type->restore(instance->task.instance, source, error);
 }
 
+void sb_flow_restore_time(struct sb_flow *flow, uint32_t node, int64_t watermark_ms)
+{
+    SB_ASSERT(flow->running == 0);
+    for (uint32_t worker = 0; worker < flow->config.workers; worker++)
+        sb_task_restore_time(&instance_of(flow, worker, node)->task, watermark_ms);
+}
+
 /* --- Looking in ----------------------------------------------------------------------------------
  */
 

@@ -87,6 +87,9 @@ SABOT_MUST_CHECK sabot_status sb_flow_restore(struct sb_flow *flow,
                                               const struct sb_byte_source *source,
                                               sabot_error *error);
 
+/* The same: how far time had come at a task. What was late there stays late. */
+void sb_flow_restore_time(struct sb_flow *flow, uint32_t node, int64_t watermark_ms);
+
 /* SABOT_AGAIN: it goes on. SABOT_END: it has ended well. Else it has failed, and is at rest. */
 SABOT_MUST_CHECK sabot_status sb_flow_status(struct sb_flow *flow, sabot_error *error);
 

@@ -334,6 +334,16 @@ static bool handle_next(struct sb_task *task)
     return true;
 }
 
+void sb_task_restore_time(struct sb_task *task, int64_t watermark_ms)
+{
+    if (watermark_ms == INT64_MIN || watermark_ms == INT64_MAX)
+        return;
+    task->inbox.watermark.now = watermark_ms;
+    task->watermark_ms = watermark_ms;
+    atomic_store_explicit(&task->watermark_seen, watermark_ms, memory_order_relaxed);
+    task->firing = true; /* the operator and those behind it hear of it first */
+}
+
 bool sb_task_step(struct sb_task *task)
 {
     bool moved = true;

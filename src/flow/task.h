@@ -73,6 +73,10 @@ void sb_task_reset(struct sb_task *task);
 /* Before the first step: `task`, a unit of its own as yet, joins that of `first`. */
 void sb_task_join(struct sb_task *task, struct sb_task *first);
 
+/* Before the first step: time has come so far already. When it had come to its end, it says so
+ * again, or more has come since. */
+void sb_task_restore_time(struct sb_task *task, int64_t watermark_ms);
+
 /* A bounded piece of work. False: nothing to do until woken. */
 bool sb_task_step(struct sb_task *task);
 

@@ -84,6 +84,7 @@ static void draw_tasks(struct sb_manifest *manifest,
 
         task->name = any_name(manifest, random);
         task->key_type = (uint32_t)kit_random_below(random, SABOT_CHARS + 1);
+        task->watermark_ms = (int64_t)any_number(random);
         task->shard_count = kit_random_below(random, entries + 1);
         task->shards = some(manifest, task->shard_count, sizeof *task->shards);
         for (uint32_t at = 0; at < task->shard_count; at++) {
@@ -165,6 +166,7 @@ static void assert_same_tasks(const struct sb_manifest *one, const struct sb_man
 
         assert_string_equal(a->name, b->name);
         assert_int_equal(a->key_type, b->key_type);
+        assert_true(a->watermark_ms == b->watermark_ms);
         assert_int_equal(a->shard_count, b->shard_count);
         for (uint32_t at = 0; at < a->shard_count; at++) {
             assert_int_equal(a->shards[at].shard, b->shards[at].shard);

@@ -624,6 +624,33 @@ static void a_checkpoint_keeps_the_watermark_of_each_partition(void **state)
     close_stage(&stage);
 }
 
+/* A partition that had been idle, and was behind the others when the checkpoint was taken. */
+static void what_was_late_at_a_task_is_late_after_a_restart(void **state)
+{
+    static struct stage stage;
+    const struct sb_flow_position position = {.at = {.partition = 0, .watermark_ms = 10}};
+
+    for (uint32_t workers = 1; workers <= 2; workers++) {
+        open_stage(&stage, *state, 1);
+        stage.config.workers = workers;
+        stage.config.positions = &position;
+        stage.config.position_count = 1;
+        start(&stage, &plain);
+        sb_flow_restore_time(stage.flow, 1, 100);
+        stage.was_idle[0] = true;
+        (void)settle(&stage);
+        assert_true(watermark_of(&stage) == 100);
+        show(&stage, 0, 99);
+        assert_int_equal(stage.late_rows, 1);
+        show(&stage, 0, 100);
+        assert_int_equal(stage.late_rows, 1);
+        assert_true(watermark_of(&stage) == 100);
+        show(&stage, 0, 130);
+        assert_true(watermark_of(&stage) == 130);
+        close_stage(&stage);
+    }
+}
+
 /* --- By seed -------------------------------------------------------------------------------------
  */
 
@@ -715,6 +742,7 @@ int main(void)
         KIT_TEST(a_wall_clock_that_jumps_takes_no_time_back),
         KIT_TEST(a_function_of_the_app_tells_time),
         KIT_TEST(a_checkpoint_keeps_the_watermark_of_each_partition),
+        KIT_TEST(what_was_late_at_a_task_is_late_after_a_restart),
         KIT_TEST(a_record_that_is_on_time_is_never_behind_a_watermark),
     };
 
