@@ -2,7 +2,7 @@
 /* state.c - keyed state through the public calls on a context, beside a bare open-addressing table
  * and, where it is built in, beside bare calls of RocksDB; all in one run.
  *
- *     build/bench/state [keys max in memory, default 10000000; 0: RocksDB alone]
+ *     build/bench/state [keys max in memory, default 10000000 [parts: memory,timers,rocksdb]]
  *
  * Keys are 8 bytes, values 32. Both tables get the same keys in batches of 1024, hash them with the
  * same hash and fetch ahead alike, as an agent's batches do. */
@@ -329,10 +329,19 @@ static void list_append(struct rig *rig, uint32_t i)
         fail("append");
 }
 
-static void timer_set(struct rig *rig, uint32_t i)
+/* Times of timers: anywhere in 10^7 ms, or the ends of windows, which many keys share. */
+static void timer_set_spread(struct rig *rig, uint32_t i)
 {
     if (sabot_timer_set(&rig->context, &timer_handle, (int64_t)(i * 2654435761U % 10000000)) !=
         SABOT_OK)
+        fail("timer");
+}
+
+static void timer_set_windows(struct rig *rig, uint32_t i)
+{
+    const int64_t end_ms = ((int64_t)i / 524288 + 1) * 1000000;
+
+    if (sabot_timer_set(&rig->context, &timer_handle, end_ms) != SABOT_OK)
         fail("timer");
 }
 
@@ -355,18 +364,22 @@ static sabot_status timer_fired(void *context,
 }
 
 /* Set, then fire as time goes on: millions of both together per second. */
-static void run_timers(struct rig *rig, const uint32_t *numbers, uint32_t count)
+static void run_timers(struct rig *rig, const uint32_t *numbers, const char *name, operation set)
 {
     const int64_t start = cpu_us();
     uint64_t fired = 0;
+    double set_s;
 
-    (void)run(rig, numbers, count, timer_set);
+    (void)run(rig, numbers, OPERATIONS, set);
+    set_s = seconds_since(start);
     for (int64_t time_ms = 0; time_ms <= 10000000; time_ms += 1000) {
         sb_store_time(rig->context.store, time_ms, 0);
         while (sb_store_fire(rig->context.store, 10000, timer_fired, &fired, &error) ==
                SABOT_AGAIN) {}
     }
-    printf("  timers, set and fire: %6.2f M/s\n", (double)fired / seconds_since(start) / 1e6);
+    printf("  timers, %s: set and fire %6.2f M/s (set %6.2f, fire %6.2f), %llu fired\n", name,
+           (double)fired / seconds_since(start) / 1e6, OPERATIONS / set_s / 1e6,
+           (double)fired / (seconds_since(start) - set_s) / 1e6, (unsigned long long)fired);
 }
 
 /* --- In memory ----------------------------------------------------------------------------------
@@ -429,12 +442,26 @@ static void compare_memory(uint64_t keys)
         printf("  map put: %6.2f M/s (16 entries a key)", run(&rig, uniform, OPERATIONS, map_put));
         printf(", get: %6.2f M/s; ", run(&rig, uniform, OPERATIONS, map_get));
         printf("list append: %6.2f M/s\n", run(&rig, uniform, OPERATIONS, list_append));
-        run_timers(&rig, uniform, OPERATIONS);
     }
     rig_close(&rig);
     sb_free_array(env, bare.slots, bare.mask + 1, sizeof *bare.slots);
     free(uniform);
     free(zipf);
+}
+
+static void measure_timers(uint64_t keys)
+{
+    uint32_t *uniform = make_keys(keys, false);
+    struct rig rig;
+
+    printf("timers, %llu keys:\n", (unsigned long long)keys);
+    rig_open(&rig, NULL, 0);
+    run_timers(&rig, uniform, "times spread", timer_set_spread);
+    rig_close(&rig);
+    rig_open(&rig, NULL, 0);
+    run_timers(&rig, uniform, "ends of windows", timer_set_windows);
+    rig_close(&rig);
+    free(uniform);
 }
 
 /* --- In RocksDB ---------------------------------------------------------------------------------
@@ -587,15 +614,22 @@ static void compare_rocksdb(uint64_t keys, uint64_t memory)
 int main(int argc, char **argv)
 {
     const uint64_t max = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000;
+    const char *parts = argc > 2 ? argv[2] : "memory,timers,rocksdb";
 
     if (sb_os_env_create(&env, &error) != SABOT_OK ||
         sb_schema_create(env, &value_table, SB_SCHEMA_STATE, &schema, &error) != SABOT_OK)
         fail("start");
-    for (uint64_t keys = 1000; keys <= max; keys *= keys < 1000000 ? 1000 : 10)
-        compare_memory(keys);
+    for (uint64_t keys = 1000; keys <= max; keys *= keys < 1000000 ? 1000 : 10) {
+        if (strstr(parts, "memory") != NULL)
+            compare_memory(keys);
+        if (strstr(parts, "timers") != NULL)
+            measure_timers(keys);
+    }
 #ifdef SB_HAVE_ROCKSDB
-    compare_rocksdb(1000000, (uint64_t)256 << 20);
-    compare_rocksdb(1000000, (uint64_t)32 << 20);
+    if (strstr(parts, "rocksdb") != NULL) {
+        compare_rocksdb(1000000, (uint64_t)256 << 20);
+        compare_rocksdb(1000000, (uint64_t)32 << 20);
+    }
 #endif
     if (read_sum == 0)
         printf("nothing was read\n");

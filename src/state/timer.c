@@ -1,53 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* timer.c - timers: a hierarchical timing wheel (G. Varghese, T. Lauck, 1987) for each timers
- * state.
+/* timer.c - timers: cells, an index, and a queue of times (wheel.h) for each timers state.
  *
- * A timer is a cell with its time and its key. An index finds it by (key, time), so that the same
- * timer isn't set twice and can be deleted; the wheel finds the next one to fire. Of the 64 bits of
- * a time each level of the wheel takes 6, the lowest first:
+ * A timer is a cell with its time and its key, which never changes once it is made. An index finds
+ * it by (key, time), so that the same timer isn't set twice and can be deleted. The queue says what
+ * comes next: an entry has the time and a mark,
  *
- *     level 0    64 slots of 1 ms       the timers of this very slot have one time
- *     level 1    64 slots of 64 ms
- *     ...
- *     level 10   16 slots of 2^60 ms
+ *     mark    shard (7 bits) | serial of the timer (25 bits) | tag, as the index has it (32 bits)
  *
- * A timer is on the level of the highest digit in which its time differs from `now`, in the slot of
- * that digit. When now comes to a slot of a higher level, its timers move down (`draining`), a few
- * at each call, so that no call pays for all; each moves at most once per level. Times that have
- * passed when they are set wait in a heap of their own (`DUE`).
+ * and is only a hint: the timer is there when the index has a cell with that tag, time and serial.
+ * So deleting, and evicting to rows, leave the queue alone, and the queue never looks at a cell
+ * before its time comes; then some are fetched ahead. (Serials come again after 2^25 timers. An
+ * entry that is taken for another timer's has that one's time: it fires then, once, for the
+ * timer is gone when its own entry comes.) When more than half of the entries are not wanted any
+ * more, the queue is sorted out, some entries at each call.
  *
  * Times are kept with the sign bit flipped, so that their order is that of unsigned numbers.
  *
- * Invariants: now <= clock; no timer in a slot of the wheel has a time before now; a slot whose
- * digit is that of now is empty above level 0, unless it is being drained. Order: by time; timers
- * of one time in the order of their states; otherwise undefined. Threads: the store's. Memory: a
- * cell and a place in a slot for each timer. */
+ * Invariants: each timer in memory has an entry in the queue. Order: by time; timers of one time in
+ * the order of their states; otherwise undefined. Threads: the store's. Memory: a cell, a place in
+ * the index, and one to two entries of 16 bytes for each timer. */
 #include "base/mem.h"
 #include "state/vault.h"
+#include "state/wheel.h"
 
 enum {
-    DIGIT_BITS = 6,
-    DIGITS = 64,
-    LEVELS = 11,
-    DUE = LEVELS * DIGITS,
-    SLOTS = DUE + 1,
-    ROOM_MIN = 4,       /* of a slot */
-    MOVES_PER_FIRE = 8, /* that count as much as one timer fired */
-};
-
-struct wheel_slot {
-    uint64_t *items; /* shard << 32 | reference */
-    uint32_t count;
-    uint32_t room;
-};
-
-struct sb_wheel {
-    uint64_t now;          /* as ordered() gives it */
-    uint32_t draining;     /* a slot above level 0; 0: none */
-    uint64_t used[LEVELS]; /* a bit per slot that has timers */
-    uint64_t count;        /* timers in it */
-    uint64_t rows_from;    /* timers from this time on may be in rows only; UINT64_MAX: none are */
-    struct wheel_slot slots[SLOTS];
+    MOVES_PER_FIRE = 64, /* that count as much as one timer fired */
+    SIFT_MIN = 4096,     /* entries that are not worth sorting out */
+    SIFT_ENTRIES = 16,   /* sorted out at once */
+    SERIAL_BITS = 25,
 };
 
 static uint64_t ordered(int64_t time_ms)
@@ -55,167 +35,79 @@ static uint64_t ordered(int64_t time_ms)
     return (uint64_t)time_ms ^ (uint64_t)1 << 63;
 }
 
-static struct sb_timer *timer_at(const struct sb_vault *vault, uint64_t item)
+static struct sb_timer *timer_at(const struct sb_vault *vault, uint32_t shard, sb_ref ref)
 {
-    return sb_cell_at(&vault->cells[item >> 32], (sb_ref)item);
-}
-
-static uint64_t time_of(const struct sb_vault *vault, uint64_t item)
-{
-    return ordered(timer_at(vault, item)->time_ms);
+    return sb_cell_at(&vault->cells[shard], ref);
 }
 
 sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state)
 {
-    state->wheel = sb_alloc(vault->config.env, sizeof *state->wheel);
-    if (state->wheel == NULL)
-        return SABOT_ERR_MEMORY;
-    state->wheel->rows_from = state->backed && vault->config.rows_are_old ? 0 : UINT64_MAX;
-    return SABOT_OK;
-}
+    struct sb_wheel *wheel = sb_alloc(vault->config.env, sizeof *wheel);
 
-static void slot_give(struct sb_vault *vault, struct wheel_slot *slot)
-{
-    sb_free_array(vault->config.env, slot->items, slot->room, sizeof *slot->items);
-    sb_account_release(vault->config.account, slot->room * sizeof *slot->items);
-    *slot = (struct wheel_slot){.items = NULL};
+    if (wheel == NULL)
+        return SABOT_ERR_MEMORY;
+    sb_wheel_init(wheel, vault->config.env, vault->config.account, &state->line);
+    wheel->rows_from = state->backed && vault->config.rows_are_old ? 0 : UINT64_MAX;
+    state->wheel = wheel;
+    return SABOT_OK;
 }
 
 void sb_wheel_destroy(struct sb_vault *vault, struct sb_state *state)
 {
-    struct sb_wheel *wheel = state->wheel;
-
-    for (uint32_t i = 0; wheel != NULL && i < SLOTS; i++)
-        slot_give(vault, &wheel->slots[i]);
-    sb_free(vault->config.env, wheel, sizeof *wheel);
+    if (state->wheel == NULL)
+        return;
+    sb_wheel_reset(state->wheel);
+    sb_free(vault->config.env, state->wheel, sizeof *state->wheel);
 }
 
-/* --- Slots --------------------------------------------------------------------------------------
+/* --- Entries of the queue -----------------------------------------------------------------------
  */
 
-static uint32_t slot_of(const struct sb_wheel *wheel, uint64_t time)
+static uint64_t mark_of(uint64_t timer_hash, uint32_t serial)
 {
-    const uint64_t differing = time ^ wheel->now;
-    uint32_t level;
-
-    if (time < wheel->now)
-        return DUE;
-    level = differing == 0 ? 0 : (63U - (uint32_t)__builtin_clzll(differing)) / DIGIT_BITS;
-    return level * DIGITS + (uint32_t)(time >> (level * DIGIT_BITS) & (DIGITS - 1));
+    return (timer_hash & ~(UINT64_MAX >> 7)) | (uint64_t)serial << 32 | (uint32_t)timer_hash;
 }
 
-static sabot_status slot_grow(struct sb_vault *vault, struct wheel_slot *slot)
+/* The timer of an entry; 0: it is not wanted any more. A mark serves as a hash for the index. */
+static sb_ref find_wanted(const struct sb_vault *vault,
+                          const struct sb_state *state,
+                          const struct sb_wheel_entry *entry)
 {
-    const uint32_t room = slot->room == 0 ? ROOM_MIN : slot->room * 2;
-    const uint64_t bytes = (uint64_t)(room - slot->room) * sizeof *slot->items;
-    uint64_t *items;
+    const uint32_t shard = sb_hash_shard(entry->mark);
+    const uint32_t serial = (uint32_t)(entry->mark >> 32) & ((1U << SERIAL_BITS) - 1);
+    struct sb_probe probe = sb_index_probe(&state->tables[shard].keys, entry->mark);
+    sb_ref ref;
 
-    if (slot->room > UINT32_MAX / 4 || !sb_account_reserve(vault->config.account, bytes))
-        return SABOT_ERR_MEMORY;
-    items = sb_alloc_array(vault->config.env, room, sizeof *items);
-    if (items == NULL) {
-        sb_account_release(vault->config.account, bytes);
-        return SABOT_ERR_MEMORY;
+    while ((ref = sb_index_match(&probe)) != 0) {
+        const struct sb_timer *timer = timer_at(vault, shard, ref);
+
+        if (timer->serial == serial && ordered(timer->time_ms) == entry->time &&
+            (timer->cell.head & SB_CELL_ABSENT) == 0)
+            return ref;
     }
-    if (slot->count > 0)
-        memcpy(items, slot->items, slot->count * sizeof *items);
-    sb_free_array(vault->config.env, slot->items, slot->room, sizeof *items);
-    slot->items = items;
-    slot->room = room;
-    return SABOT_OK;
+    return 0;
 }
 
-/* Put an item where it is now said to be. */
-static void set_place(struct sb_vault *vault, uint64_t item, uint32_t slot, uint32_t at)
-{
-    struct sb_timer *timer = timer_at(vault, item);
+struct sifting {
+    const struct sb_vault *vault;
+    const struct sb_state *state;
+};
 
-    sb_cell_change(&vault->cells[item >> 32], (sb_ref)item);
-    timer->slot = slot;
-    timer->at = at;
+static bool is_wanted(void *context, const struct sb_wheel_entry *entry)
+{
+    const struct sifting *sifting = context;
+
+    return find_wanted(sifting->vault, sifting->state, entry) != 0;
 }
 
-/* Move the item at `at` of the heap up to its place. */
-static void heap_up(struct sb_vault *vault, struct wheel_slot *due, uint32_t at)
+/* Some steps of sorting out, when there is something to do. */
+static void sift(struct sb_vault *vault, struct sb_state *state)
 {
-    const uint64_t item = due->items[at];
-    const uint64_t time = time_of(vault, item);
+    struct sifting sifting = {vault, state};
+    struct sb_wheel *wheel = state->wheel;
 
-    while (at > 0 && time_of(vault, due->items[(at - 1) / 2]) > time) {
-        due->items[at] = due->items[(at - 1) / 2];
-        set_place(vault, due->items[at], DUE, at);
-        at = (at - 1) / 2;
-    }
-    due->items[at] = item;
-    set_place(vault, item, DUE, at);
-}
-
-static void heap_down(struct sb_vault *vault, struct wheel_slot *due, uint32_t at)
-{
-    const uint64_t item = due->items[at];
-    const uint64_t time = time_of(vault, item);
-
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-
-        if (child >= due->count)
-            break;
-        if (child + 1 < due->count &&
-            time_of(vault, due->items[child + 1]) < time_of(vault, due->items[child]))
-            child++;
-        if (time_of(vault, due->items[child]) >= time)
-            break;
-        due->items[at] = due->items[child];
-        set_place(vault, due->items[at], DUE, at);
-        at = child;
-    }
-    due->items[at] = item;
-    set_place(vault, item, DUE, at);
-}
-
-static sabot_status wheel_add(struct sb_vault *vault, struct sb_wheel *wheel, uint64_t item)
-{
-    const uint32_t index = slot_of(wheel, time_of(vault, item));
-    struct wheel_slot *slot = &wheel->slots[index];
-
-    if (slot->count == slot->room)
-        SABOT_TRY(slot_grow(vault, slot));
-    slot->items[slot->count++] = item;
-    if (index == DUE) {
-        heap_up(vault, slot, slot->count - 1);
-    } else {
-        set_place(vault, item, index, slot->count - 1);
-        wheel->used[index / DIGITS] |= (uint64_t)1 << (index % DIGITS);
-    }
-    return SABOT_OK;
-}
-
-static void wheel_remove(struct sb_vault *vault, struct sb_wheel *wheel, uint64_t item)
-{
-    const uint32_t index = timer_at(vault, item)->slot;
-    const uint32_t at = timer_at(vault, item)->at;
-    struct wheel_slot *slot = &wheel->slots[index];
-
-    SB_ASSERT(at < slot->count && slot->items[at] == item);
-    wheel->count--;
-    slot->count--;
-    if (at < slot->count) {
-        slot->items[at] = slot->items[slot->count];
-        if (index != DUE) {
-            set_place(vault, slot->items[at], index, at);
-        } else {
-            const uint64_t moved = slot->items[at];
-
-            heap_down(vault, slot, at);
-            if (slot->items[at] == moved)
-                heap_up(vault, slot, at);
-        }
-    }
-    if (slot->count > 0)
-        return;
-    slot_give(vault, slot);
-    if (index != DUE)
-        wheel->used[index / DIGITS] &= ~((uint64_t)1 << (index % DIGITS));
+    if (wheel->sifting || wheel->count - wheel->live > wheel->live + SIFT_MIN)
+        sb_wheel_sift(wheel, SIFT_ENTRIES, is_wanted, &sifting);
 }
 
 /* --- Timers -------------------------------------------------------------------------------------
@@ -242,7 +134,7 @@ static sb_ref timer_find(const struct sb_vault *vault,
     sb_ref ref;
 
     while ((ref = sb_index_match(&probe)) != 0) {
-        const struct sb_timer *timer = sb_cell_at(&vault->cells[shard], ref);
+        const struct sb_timer *timer = timer_at(vault, shard, ref);
 
         if (timer->time_ms == time_ms && sb_cell_key_size(&timer->cell) == key.text.size &&
             sb_same_bytes(sb_cell_key(state, &timer->cell), key.text.data, key.text.size))
@@ -251,76 +143,93 @@ static sb_ref timer_find(const struct sb_vault *vault,
     return 0;
 }
 
-/* Out of memory; its key stays readable until the callback has ended. */
-static void timer_drop(struct sb_vault *vault, struct sb_state *state, uint64_t hash, uint64_t item)
+/* Out of memory; its key stays readable until the callback has ended. `hash`: a mark will do. */
+static void timer_drop(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref)
 {
-    const uint32_t shard = (uint32_t)(item >> 32);
-    struct sb_timer *timer = timer_at(vault, item);
+    const uint32_t shard = sb_hash_shard(hash);
+    struct sb_timer *timer = timer_at(vault, shard, ref);
     const uint32_t bytes = sb_cell_bytes(state, &timer->cell);
 
     if (state->backed)
         sb_spill_settle(vault, state, shard, &timer->cell);
-    sb_index_remove(&state->tables[shard].keys, &vault->pool, hash, (sb_ref)item);
-    sb_vault_drop(vault, state, shard, (sb_ref)item, bytes);
+    state->wheel->live -= (timer->cell.head & SB_CELL_ABSENT) == 0;
+    sb_index_remove(&state->tables[shard].keys, &vault->pool, hash, ref);
+    sb_vault_drop(vault, state, shard, ref, bytes);
 }
 
-/* A new timer in the index: one that is set, or one that says that its row is to be removed. */
+/* A new timer in the index, which isn't in the queue: one that says that its row is to be removed,
+ * or one that is added to the queue next. */
 static sabot_status timer_create(struct sb_vault *vault,
                                  struct sb_state *state,
                                  struct sb_key key,
                                  int64_t time_ms,
-                                 uint64_t *item_out,
+                                 sb_ref *ref_out,
                                  sabot_error *error)
 {
     const struct sb_key named = {key.text, timer_hash(key.hash, time_ms)};
+    struct sb_timer *timer;
     struct sb_cell *cell;
-    sb_ref ref;
 
-    SABOT_TRY(sb_key_create(vault, state, named, 0, &cell, &ref, error));
-    ((struct sb_timer *)(void *)cell)->time_ms = time_ms;
-    if (ordered(time_ms) >= state->wheel->rows_from)
+    SABOT_TRY(sb_key_create(vault, state, named, 0, &cell, ref_out, error));
+    timer = (struct sb_timer *)(void *)cell;
+    timer->time_ms = time_ms;
+    if (state->backed && ordered(time_ms) >= state->wheel->rows_from)
         cell->head |= SB_CELL_ROW;
-    *item_out = (uint64_t)sb_hash_shard(key.hash) << 32 | ref;
     return SABOT_OK;
 }
 
-/* It has fired, or is deleted: out of the wheel and of memory; a row is remembered for removal. */
+/* A cell that says that the row of a timer is to be removed. */
+static sabot_status tombstone_create(struct sb_vault *vault,
+                                     struct sb_state *state,
+                                     struct sb_key key,
+                                     int64_t time_ms,
+                                     sabot_error *error)
+{
+    sb_ref ref;
+
+    SABOT_TRY(timer_create(vault, state, key, time_ms, &ref, error));
+    timer_at(vault, sb_hash_shard(key.hash), ref)->cell.head |= SB_CELL_ABSENT;
+    return SABOT_OK;
+}
+
+/* It has fired, or is deleted: out of memory; a row is remembered for removal. */
 static sabot_status timer_end(struct sb_vault *vault,
                               struct sb_state *state,
                               struct sb_key key,
-                              uint64_t item,
+                              sb_ref ref,
                               sabot_error *error)
 {
-    struct sb_timer *timer = timer_at(vault, item);
+    const uint32_t shard = sb_hash_shard(key.hash);
+    struct sb_timer *timer = timer_at(vault, shard, ref);
     const int64_t time_ms = timer->time_ms;
-    uint64_t tombstone;
     bool has_row;
 
     if (state->backed)
-        sb_spill_settle(vault, state, (uint32_t)(item >> 32), &timer->cell);
+        sb_spill_settle(vault, state, shard, &timer->cell);
     has_row = (timer->cell.head & SB_CELL_ROW) != 0;
-    wheel_remove(vault, state->wheel, item);
-    timer_drop(vault, state, timer_hash(key.hash, time_ms), item);
+    timer_drop(vault, state, timer_hash(key.hash, time_ms), ref);
     if (!state->backed || !has_row)
         return SABOT_OK;
-    SABOT_TRY(timer_create(vault, state, key, time_ms, &tombstone, error));
-    timer_at(vault, tombstone)->cell.head |= SB_CELL_ABSENT;
-    return SABOT_OK;
+    return tombstone_create(vault, state, key, time_ms, error);
 }
 
 static sabot_status timer_add(struct sb_vault *vault,
                               struct sb_state *state,
                               struct sb_key key,
                               int64_t time_ms,
-                              uint64_t *item_out,
+                              sb_ref *ref_out,
                               sabot_error *error)
 {
-    SABOT_TRY(timer_create(vault, state, key, time_ms, item_out, error));
-    if (wheel_add(vault, state->wheel, *item_out) == SABOT_OK) {
-        state->wheel->count++;
+    const uint64_t hash = timer_hash(key.hash, time_ms);
+    struct sb_wheel *wheel = state->wheel;
+
+    SABOT_TRY(timer_create(vault, state, key, time_ms, ref_out, error));
+    wheel->serial = (wheel->serial + 1) & ((1U << SERIAL_BITS) - 1);
+    wheel->live++;
+    timer_at(vault, sb_hash_shard(hash), *ref_out)->serial = wheel->serial;
+    if (sb_wheel_add(wheel, ordered(time_ms), mark_of(hash, wheel->serial)) == SABOT_OK)
         return SABOT_OK;
-    }
-    timer_drop(vault, state, timer_hash(key.hash, time_ms), *item_out);
+    timer_drop(vault, state, hash, *ref_out);
     return sb_vault_no_memory(vault, state, error);
 }
 
@@ -334,18 +243,19 @@ sabot_status sb_timer_set(struct sb_store *store,
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
     const struct sb_key named = {key, hash};
-    const sb_ref ref = timer_find(vault, state, named, time_ms);
-    const uint64_t before = (uint64_t)sb_hash_shard(hash) << 32 | ref;
-    uint64_t item;
+    const sb_ref before = timer_find(vault, state, named, time_ms);
+    const uint32_t shard = sb_hash_shard(hash);
+    sb_ref ref;
 
     SB_ASSERT(state->spec.kind == SB_STATE_TIMERS);
-    if (ref != 0 && (timer_at(vault, before)->cell.head & SB_CELL_ABSENT) == 0)
+    if (before != 0 && (timer_at(vault, shard, before)->cell.head & SB_CELL_ABSENT) == 0)
         return SABOT_OK;
-    if (ref != 0)
+    if (before != 0)
         timer_drop(vault, state, timer_hash(hash, time_ms), before);
-    SABOT_TRY(timer_add(vault, state, named, time_ms, &item, error));
-    if (ref != 0)
-        timer_at(vault, item)->cell.head |= SB_CELL_ROW;
+    SABOT_TRY(timer_add(vault, state, named, time_ms, &ref, error));
+    if (before != 0)
+        timer_at(vault, shard, ref)->cell.head |= SB_CELL_ROW;
+    sift(vault, state);
     return SABOT_OK;
 }
 
@@ -360,16 +270,16 @@ sabot_status sb_timer_delete(struct sb_store *store,
     struct sb_state *state = sb_state_of(vault, index);
     const struct sb_key named = {key, hash};
     const sb_ref ref = timer_find(vault, state, named, time_ms);
-    uint64_t item = (uint64_t)sb_hash_shard(hash) << 32 | ref;
 
     SB_ASSERT(state->spec.kind == SB_STATE_TIMERS);
-    if (ref != 0 && (timer_at(vault, item)->cell.head & SB_CELL_ABSENT) == 0)
-        return timer_end(vault, state, named, item, error);
-    if (ref != 0 || ordered(time_ms) < state->wheel->rows_from)
+    sift(vault, state);
+    if (ref == 0)
+        return !state->backed || ordered(time_ms) < state->wheel->rows_from
+                   ? SABOT_OK
+                   : tombstone_create(vault, state, named, time_ms, error);
+    if ((timer_at(vault, sb_hash_shard(hash), ref)->cell.head & SB_CELL_ABSENT) != 0)
         return SABOT_OK;
-    SABOT_TRY(timer_create(vault, state, named, time_ms, &item, error));
-    timer_at(vault, item)->cell.head |= SB_CELL_ABSENT;
-    return SABOT_OK;
+    return timer_end(vault, state, named, ref, error);
 }
 
 /* --- With rows: timers that are far off need not be in memory -----------------------------------
@@ -387,20 +297,19 @@ bool sb_timer_is_far(const struct sb_vault *vault,
     if ((cell->head & SB_CELL_ABSENT) != 0)
         return true;
     return time < UINT64_MAX && time > state->wheel->now &&
-           time - state->wheel->now > (uint64_t)near_ms && timer->slot != state->wheel->draining;
+           time - state->wheel->now > (uint64_t)near_ms;
 }
 
 void sb_timer_evict(struct sb_vault *vault, struct sb_state *state, uint64_t hash, sb_ref ref)
 {
-    const uint64_t item = (uint64_t)sb_hash_shard(hash) << 32 | ref;
-    const struct sb_timer *timer = timer_at(vault, item);
+    const struct sb_timer *timer = timer_at(vault, sb_hash_shard(hash), ref);
     const uint64_t time = ordered(timer->time_ms);
+    struct sb_wheel *wheel = state->wheel;
 
-    if ((timer->cell.head & SB_CELL_ABSENT) == 0) {
-        wheel_remove(vault, state->wheel, item);
-        state->wheel->rows_from = time < state->wheel->rows_from ? time : state->wheel->rows_from;
-    }
-    timer_drop(vault, state, hash, item);
+    if ((timer->cell.head & SB_CELL_ABSENT) == 0)
+        wheel->rows_from = time < wheel->rows_from ? time : wheel->rows_from;
+    timer_drop(vault, state, hash, ref);
+    sift(vault, state);
 }
 
 sabot_status sb_timer_load(struct sb_vault *vault,
@@ -413,7 +322,8 @@ sabot_status sb_timer_load(struct sb_vault *vault,
 {
     const int64_t time_ms = (int64_t)(time ^ (uint64_t)1 << 63);
     const struct sb_key named = {key, sb_hash(key.data, key.size, vault->config.hash_seed)};
-    uint64_t item;
+    struct sb_timer *timer;
+    sb_ref ref;
 
     *new_out = false;
     if (sb_hash_shard(named.hash) != shard)
@@ -423,109 +333,97 @@ sabot_status sb_timer_load(struct sb_vault *vault,
                            state->spec.name, vault->config.owner);
     if (timer_find(vault, state, named, time_ms) != 0)
         return SABOT_OK;
-    SABOT_TRY(timer_add(vault, state, named, time_ms, &item, error));
-    timer_at(vault, item)->cell.head &= ~(uint32_t)SB_CELL_DIRTY;
-    timer_at(vault, item)->cell.head |= SB_CELL_ROW;
+    SABOT_TRY(timer_add(vault, state, named, time_ms, &ref, error));
+    timer = timer_at(vault, shard, ref);
+    timer->cell.head &= ~(uint32_t)SB_CELL_DIRTY;
+    timer->cell.head |= SB_CELL_ROW;
     *new_out = true;
+    return SABOT_OK;
+}
+
+/* --- After a restore ----------------------------------------------------------------------------
+ */
+
+sabot_status sb_timer_adopt(struct sb_vault *vault,
+                            struct sb_state *state,
+                            uint32_t shard,
+                            sb_ref ref,
+                            sabot_error *error)
+{
+    const struct sb_timer *timer = timer_at(vault, shard, ref);
+    const uint32_t size = sb_cell_key_size(&timer->cell);
+    const uint64_t key_hash =
+        sb_hash(sb_cell_key(state, &timer->cell), size, vault->config.hash_seed);
+    const uint64_t hash = timer_hash(key_hash, timer->time_ms);
+    struct sb_index *index = &state->tables[shard].keys;
+
+    if (sb_hash_shard(key_hash) != shard || timer->serial >> SERIAL_BITS != 0)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "state %s of agent %s: a timer is in another shard than its key",
+                           state->spec.name, vault->config.owner);
+    if (sb_index_grow(index, &vault->pool) != SABOT_OK ||
+        sb_wheel_add(state->wheel, ordered(timer->time_ms), mark_of(hash, timer->serial)) !=
+            SABOT_OK)
+        return sb_vault_no_memory(vault, state, error);
+    sb_index_insert(index, hash, ref);
+    state->wheel->live++;
     return SABOT_OK;
 }
 
 /* --- Firing -------------------------------------------------------------------------------------
  */
 
-enum look { LOOK_READY, LOOK_NONE, LOOK_BUSY };
-
-/* The next slot behind now that has timers, and the time it begins at; 0: none. */
-static uint32_t next_slot(const struct sb_wheel *wheel, uint64_t *start_out)
+/* Fetch what the timers that come next need: their places in the index, then their cells. By reads,
+ * which wait for each other less than for memory: a hint is dropped by the processor when the page
+ * is not in its tables, as it mostly is here. */
+static void fetch_ahead(const struct sb_vault *vault, const struct sb_state *state)
 {
-    for (uint32_t level = 0; level < LEVELS; level++) {
-        const uint32_t shift = level * DIGIT_BITS;
-        const uint32_t digit = (uint32_t)(wheel->now >> shift & (DIGITS - 1));
-        const uint64_t behind = digit == DIGITS - 1 ? 0 : UINT64_MAX << (digit + 1);
-        const uint64_t used = wheel->used[level] & behind;
+    const struct sb_wheel *wheel = state->wheel;
 
-        if (used != 0) {
-            const uint64_t found = (uint64_t)__builtin_ctzll(used);
-            const uint64_t above = level == LEVELS - 1 ? 0 : wheel->now >> (shift + DIGIT_BITS);
+    for (uint32_t i = 0; i < wheel->ready_count; i++) {
+        const uint64_t mark = wheel->ready[i].mark;
 
-            *start_out = (above << DIGIT_BITS | found) << shift;
-            return level * DIGITS + (uint32_t)found;
-        }
+        sb_index_fetch(&state->tables[sb_hash_shard(mark)].keys, mark);
     }
-    return 0;
+    for (uint32_t i = 0; i < wheel->ready_count; i++) {
+        const uint64_t mark = wheel->ready[i].mark;
+        const uint32_t shard = sb_hash_shard(mark);
+        struct sb_probe probe = sb_index_probe(&state->tables[shard].keys, mark);
+        const sb_ref ref = sb_index_match(&probe);
+        if (ref != 0)
+            sb_cell_fetch(&vault->cells[shard], ref);
+    }
 }
 
-/* Move timers of the slot being drained down to their levels. */
-static sabot_status drain(struct sb_vault *vault,
-                          struct sb_wheel *wheel,
-                          uint32_t *moves,
-                          sabot_error *error)
-{
-    const uint32_t index = wheel->draining;
-    struct wheel_slot *slot = &wheel->slots[index];
-
-    while (index != 0 && slot->count > 0) {
-        if (*moves == 0)
-            return SABOT_AGAIN;
-        --*moves;
-        if (slot->count > 8)
-            __builtin_prefetch(timer_at(vault, slot->items[slot->count - 8]), 1, 3);
-        if (wheel_add(vault, wheel, slot->items[slot->count - 1]) != SABOT_OK)
-            return sabot_raise(error, SABOT_ERR_MEMORY, "agent %s: no memory for its timers",
-                               vault->config.owner);
-        slot->count--;
-    }
-    if (index == 0)
-        return SABOT_OK;
-    slot_give(vault, slot);
-    wheel->used[index / DIGITS] &= ~((uint64_t)1 << (index % DIGITS));
-    wheel->draining = 0;
-    return SABOT_OK;
-}
-
-/* Go on to the next timer that is due. SABOT_OK: *ready_out tells. SABOT_AGAIN: too many moves. */
-static sabot_status advance(struct sb_vault *vault,
-                            struct sb_state *state,
-                            uint64_t clock,
-                            uint32_t *moves,
-                            bool *ready_out,
-                            sabot_error *error)
+/* The entry that comes next by a clock; NULL in *entry_out: none. SABOT_AGAIN: too many moves. */
+static sabot_status peek(struct sb_vault *vault,
+                         struct sb_state *state,
+                         uint64_t clock,
+                         uint32_t *moves,
+                         const struct sb_wheel_entry **entry_out,
+                         sabot_error *error)
 {
     struct sb_wheel *wheel = state->wheel;
 
-    *ready_out = false;
     for (;;) {
-        uint64_t start = 0;
-        uint32_t slot;
+        const uint64_t rows_from = wheel->rows_from;
+        sabot_status status = SABOT_OK;
+        bool fetched = false;
 
-        SABOT_TRY(drain(vault, wheel, moves, error));
-        *ready_out =
-            wheel->slots[DUE].count > 0 || wheel->slots[wheel->now & (DIGITS - 1)].count > 0;
-        if (*ready_out)
+        *entry_out = NULL;
+        if (rows_from > 0) /* what lies in rows only comes after all that is before it */
+            status = sb_wheel_peek(wheel, rows_from <= clock ? rows_from - 1 : clock, moves,
+                                   entry_out, &fetched);
+        if (status == SABOT_ERR_MEMORY)
+            return sabot_raise(error, status, "agent %s: no memory for its timers",
+                               vault->config.owner);
+        SABOT_TRY(status);
+        if (fetched)
+            fetch_ahead(vault, state);
+        if (*entry_out != NULL || rows_from > clock || rows_from == UINT64_MAX)
             return SABOT_OK;
-        slot = next_slot(wheel, &start);
-        if (wheel->rows_from != UINT64_MAX && wheel->rows_from <= clock &&
-            (slot == 0 || wheel->rows_from <= start)) {
-            SABOT_TRY(
-                sb_spill_load_timers(vault, state, wheel->rows_from, &wheel->rows_from, error));
-            continue;
-        }
-        if (slot == 0 || start > clock) {
-            wheel->now = clock > wheel->now ? clock : wheel->now;
-            return SABOT_OK;
-        }
-        wheel->now = start;
-        wheel->draining = slot < DIGITS ? 0 : slot;
+        SABOT_TRY(sb_spill_load_timers(vault, state, rows_from, &wheel->rows_from, error));
     }
-}
-
-/* The timer that fires next, of a wheel that is ready. */
-static uint64_t next_item(const struct sb_wheel *wheel)
-{
-    const struct wheel_slot *due = &wheel->slots[DUE];
-    const struct wheel_slot *current = &wheel->slots[wheel->now & (DIGITS - 1)];
-
-    return due->count > 0 ? due->items[0] : current->items[current->count - 1];
 }
 
 /* The state whose timer is the next on this clock; NULL in *state_out: none is due. */
@@ -533,41 +431,39 @@ static sabot_status find_next(struct sb_vault *vault,
                               enum sb_state_time clock,
                               uint32_t *moves,
                               struct sb_state **state_out,
+                              struct sb_wheel_entry *entry_out,
                               sabot_error *error)
 {
     const int64_t now_ms =
         clock == SB_TIME_EVENT ? vault->store.watermark_ms : vault->processing_ms;
-    uint64_t best = 0;
 
     *state_out = NULL;
+    *entry_out = (struct sb_wheel_entry){.time = UINT64_MAX};
     for (uint32_t i = 0; i < vault->config.state_count; i++) {
         struct sb_state *state = &vault->states[i];
-        uint64_t time;
-        bool ready;
+        const struct sb_wheel_entry *entry;
 
         if (state->wheel == NULL || state->spec.ttl_time != clock)
             continue;
-        SABOT_TRY(advance(vault, state, ordered(now_ms), moves, &ready, error));
-        if (!ready)
-            continue;
-        time = time_of(vault, next_item(state->wheel));
-        if (*state_out == NULL || time < best) {
-            best = time;
+        SABOT_TRY(peek(vault, state, ordered(now_ms), moves, &entry, error));
+        if (entry != NULL && (*state_out == NULL || entry->time < entry_out->time)) {
+            *entry_out = *entry;
             *state_out = state;
         }
     }
     return SABOT_OK;
 }
 
-/* Fire one timer of a state that is ready. */
+/* Fire the timer of an entry that was removed from the queue. */
 static sabot_status fire(struct sb_vault *vault,
                          struct sb_state *state,
+                         uint32_t shard,
+                         sb_ref ref,
                          sb_timer_function function,
                          void *context,
                          sabot_error *error)
 {
-    const uint64_t item = next_item(state->wheel);
-    const struct sb_timer *timer = timer_at(vault, item);
+    const struct sb_timer *timer = timer_at(vault, shard, ref);
     const int64_t time_ms = timer->time_ms;
     const sabot_text key = {(const char *)sb_cell_key(state, &timer->cell),
                             sb_cell_key_size(&timer->cell)};
@@ -576,7 +472,7 @@ static sabot_status fire(struct sb_vault *vault,
     /* The time of a timer of processing time is none of event time. */
     SABOT_TRY(sb_store_begin(&vault->store,
                              state->spec.ttl_time == SB_TIME_EVENT ? time_ms : INT64_MIN, error));
-    SABOT_TRY(timer_end(vault, state, (struct sb_key){key, hash}, item, error));
+    SABOT_TRY(timer_end(vault, state, (struct sb_key){key, hash}, ref, error));
     return function(context, state->index, key, hash, time_ms, error);
 }
 
@@ -591,17 +487,20 @@ sabot_status sb_store_fire(struct sb_store *store,
 
     for (int clock = SB_TIME_EVENT; clock <= SB_TIME_PROCESSING; clock++) {
         for (;;) {
+            struct sb_wheel_entry entry;
             struct sb_state *state;
-            const sabot_status status =
-                find_next(vault, (enum sb_state_time)clock, &moves, &state, error);
+            sb_ref ref;
 
-            if (status != SABOT_OK)
-                return status;
+            SABOT_TRY(find_next(vault, (enum sb_state_time)clock, &moves, &state, &entry, error));
             if (state == NULL)
                 break;
-            if (limit-- == 0)
+            ref = find_wanted(vault, state, &entry);
+            if (ref != 0 && limit-- == 0)
                 return SABOT_AGAIN;
-            SABOT_TRY(fire(vault, state, function, context, error));
+            sb_wheel_pop(state->wheel);
+            if (ref != 0)
+                SABOT_TRY(
+                    fire(vault, state, sb_hash_shard(entry.mark), ref, function, context, error));
         }
     }
     return SABOT_OK;
@@ -614,19 +513,13 @@ int64_t sb_store_next_timer(const struct sb_store *store, enum sb_state_time clo
 
     for (uint32_t i = 0; i < vault->config.state_count; i++) {
         const struct sb_state *state = &vault->states[i];
-        const struct sb_wheel *wheel = state->wheel;
-        uint64_t start = 0;
+        uint64_t next;
 
-        if (wheel == NULL || state->spec.ttl_time != clock)
+        if (state->wheel == NULL || state->spec.ttl_time != clock)
             continue;
-        earliest = wheel->rows_from < earliest ? wheel->rows_from : earliest;
-        if (wheel->slots[DUE].count > 0)
-            start = time_of(vault, wheel->slots[DUE].items[0]);
-        else if (wheel->draining != 0 || wheel->slots[wheel->now & (DIGITS - 1)].count > 0)
-            start = wheel->now;
-        else if (next_slot(wheel, &start) == 0)
-            continue;
-        earliest = start < earliest ? start : earliest;
+        next = sb_wheel_next(state->wheel);
+        next = state->wheel->rows_from < next ? state->wheel->rows_from : next;
+        earliest = next < earliest ? next : earliest;
     }
     return (int64_t)(earliest ^ (uint64_t)1 << 63);
 }

@@ -405,8 +405,8 @@ bool sb_map_next(struct sb_vault *vault,
 struct sb_timer {
     struct sb_cell cell;
     int64_t time_ms;
-    uint32_t at;   /* its place in the slot */
-    uint32_t slot; /* of the wheel */
+    uint32_t serial; /* of its entry in the queue */
+    uint32_t spare;
 };
 
 SABOT_MUST_CHECK sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state);
@@ -426,6 +426,13 @@ sabot_status sb_timer_load(struct sb_vault *vault,
                            uint64_t time,
                            bool *new_out,
                            sabot_error *error);
+
+/* Into the index and the queue: a timer whose cell a restore has put back into place. */
+sabot_status sb_timer_adopt(struct sb_vault *vault,
+                            struct sb_state *state,
+                            uint32_t shard,
+                            sb_ref ref,
+                            sabot_error *error);
 
 /* --- Rows behind the cells (spill.c) ------------------------------------------------------------
  */

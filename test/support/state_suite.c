@@ -1164,6 +1164,39 @@ static void thousands_of_timers_per_key_fire_in_order(void **state)
     state_rig_destroy(rig);
 }
 
+/* As a session does whose end moves on with each record. */
+static void timers_that_are_deleted_take_no_memory(void **state)
+{
+    struct state_rig *rig = state_rig_create(first_backend, 10);
+    int64_t last[2] = {INT64_MIN, 0};
+    sabot_error error = {.text = ""};
+    uint64_t after_few = 0;
+    sabot_status status;
+
+    (void)state;
+    for (int64_t i = 0; i < 400000; i++) {
+        const int64_t time_ms = rig->event_ms + 1800000 + i / 10;
+        const uint32_t key = (uint32_t)(i % KEYS);
+
+        expect_ok(sb_store_begin(rig->store, rig->event_ms, &error), &error);
+        if (i >= KEYS)
+            expect_ok(sb_timer_delete(rig->store, TIMERS_EVENT, KEY(rig, key),
+                                      rig->event_ms + 1800000 + (i - KEYS) / 10, &error),
+                      &error);
+        expect_ok(sb_timer_set(rig->store, TIMERS_EVENT, KEY(rig, key), time_ms, &error), &error);
+        if (i == 40000)
+            after_few = sb_account_used(rig->account);
+    }
+    assert_true(sb_account_used(rig->account) <= after_few + (uint64_t)256 * 1024);
+    sb_store_time(rig->store, rig->event_ms + 10000000, 0);
+    do
+        status = sb_store_fire(rig->store, 1000, count_timer, last, &error);
+    while (status == SABOT_AGAIN);
+    expect_ok(status, &error);
+    assert_int_equal(last[1], KEYS);
+    state_rig_destroy(rig);
+}
+
 static void the_memory_of_expired_entries_comes_back(void **state)
 {
     struct state_rig *rig = state_rig_create(first_backend, 3);
@@ -1268,6 +1301,7 @@ int state_suite_run(const struct state_backend *first, const struct state_backen
         cmocka_unit_test(values_of_a_megabyte_come_back_whole_in_every_kind),
         cmocka_unit_test(too_large_keys_and_values_are_refused),
         cmocka_unit_test(thousands_of_timers_per_key_fire_in_order),
+        cmocka_unit_test(timers_that_are_deleted_take_no_memory),
         cmocka_unit_test(the_memory_of_expired_entries_comes_back),
         cmocka_unit_test(rows_hold_the_state_of_the_freeze_while_the_store_goes_on),
         cmocka_unit_test(without_memory_an_operation_fails_and_nothing_is_lost),
