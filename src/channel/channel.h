@@ -156,6 +156,12 @@ struct sb_channel_type {
     bool (*connected)(const struct sb_channel *channel); /* false while a broker is away */
     /* Its name as the transport knows it, in offsets; NULL where there are no committed offsets. */
     const char *(*topic)(const struct sb_channel *channel);
+    /* Which cluster or log it is in: what is committed together must be in one. After prepare;
+     * NULL: not known. The member may be NULL. */
+    const char *(*cluster)(const struct sb_channel *channel);
+    /* Bytes of key and value that a record to be written may have; larger ones are SABOT_ERR_LIMIT.
+     * After prepare. NULL: as many as an encoder makes. */
+    uint64_t (*record_max)(const struct sb_channel *channel);
     /* What the worker prints: the guarantee as an input or output without checkpoints, and why.
      * Static text. */
     const char *(*guarantee)(const struct sb_channel *channel);
@@ -277,7 +283,8 @@ struct sb_channel_type {
      * offsets[].channel NULL: this channel.
      *
      * committed: fills offset and metadata of each, SB_OFFSET_NONE where there is none; it waits
-     * for open transactions on them (stable reads, KIP-447). */
+     * for open transactions on them (stable reads, KIP-447). SABOT_ERR_STATE: the group has live
+     * members, consumers that may commit offsets of their own; the text names them. */
     SABOT_MUST_CHECK sabot_status (*commit)(struct sb_channel *channel,
                                             const char *group,
                                             const struct sb_offset *offsets,

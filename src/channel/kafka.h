@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kafka.h - the parts of the Kafka channel to each other; nobody else includes it.
  *
- *   kafka.c          the channel: URL, prepare, committed offsets, the table of calls
+ *   kafka.c          the channel: URL, prepare, the table of calls
+ *   kafka_offsets.c  committed offsets of a group, and its members
+ *   kafka_facts.c    limits of the topic and the cluster, and what may lose data
  *   kafka_client.c   a librdkafka client: options, log, are the brokers there?
  *   kafka_driver.c   the thread that makes every blocking call
  *   kafka_reader.c   partitions of a topic to records
@@ -128,6 +130,7 @@ struct sb_kafka_client {
     char *sasl_password;
     uint64_t queue_messages; /* a partition's queue is full with so many records, */
     uint64_t queue_bytes;    /* or so many bytes */
+    uint64_t batch_bytes;    /* a producer's batches */
     _Atomic bool closing;    /* broker states are of no interest any more */
     _Atomic bool connected;
     struct sb_lock lock; /* guards what follows; taken by librdkafka's threads */
@@ -139,8 +142,8 @@ struct sb_kafka_client {
     uint32_t log_dropped;
 };
 
-/* `transactional_id` NULL: a consumer or an idempotent producer. SABOT_ERR_CONFIG names the option.
- */
+/* `transactional_id` NULL: a consumer or an idempotent producer; else the facts are known.
+ * SABOT_ERR_CONFIG names the option. */
 SABOT_MUST_CHECK sabot_status sb_kafka_client_create(struct sb_channel *channel,
                                                      bool is_producer,
                                                      const char *transactional_id,
@@ -163,7 +166,22 @@ bool sb_kafka_is_transient(int code);
 /* --- The channel ---------------------------------------------------------------------------------
  */
 
-struct sb_kafka_offsets; /* a commit or a look-up under way (kafka.c) */
+struct sb_kafka_offsets; /* a commit or a look-up under way (kafka_offsets.c) */
+
+/* What the cluster said before anything ran. */
+struct sb_kafka_facts {
+    bool is_known;
+    bool compacts; /* the topic; both may be */
+    bool deletes;
+    bool unclean;               /* a leader may be elected that misses records */
+    char cluster[64];           /* id; "": not known */
+    int32_t broker;             /* one that can be asked */
+    int64_t batch_max;          /* bytes; INT64_MAX: not known */
+    int64_t retention_ms;       /* -1: for ever, or not known */
+    int64_t retention_bytes;    /* likewise */
+    int64_t transaction_ms_max; /* INT64_MAX: not known */
+    int64_t offsets_minutes;    /* how long offsets are kept; 0: not known */
+};
 
 struct sb_channel {
     const struct sb_env *env;
@@ -192,6 +210,7 @@ struct sb_channel {
     bool prepare_submitted;
     bool ready;
     bool topic_created; /* driver */
+    struct sb_kafka_facts facts;
     int32_t partition_count;
     int64_t *ends;                    /* until_end: one per partition */
     struct sb_kafka_offsets *offsets; /* NULL: no call under way */
@@ -202,11 +221,33 @@ struct sb_channel {
 /* The client for look-ups: the consumer, else the producer. */
 struct sb_kafka_client *sb_kafka_control(const struct sb_channel *channel);
 
+/* Ask the cluster for its facts; driver thread. SABOT_AGAIN: a broker is away. */
+SABOT_MUST_CHECK sabot_status sb_kafka_learn(struct sb_channel *channel, sabot_error *error);
+const char *sb_kafka_cluster(const struct sb_channel *channel);
+uint64_t sb_kafka_record_max(const struct sb_channel *channel);
+/* Key and value of a record to be written. */
+SABOT_MUST_CHECK sabot_status sb_kafka_check_size(const struct sb_channel *channel,
+                                                  size_t size,
+                                                  sabot_error *error);
+
 /* Offsets of partitions at a time: SB_OFFSET_BEGIN or _END in each element's offset is replaced.
  * Driver thread. SABOT_AGAIN: a broker is away. */
 SABOT_MUST_CHECK sabot_status sb_kafka_resolve(struct sb_channel *channel,
                                                struct rd_kafka_topic_partition_list_s *list,
                                                sabot_error *error);
+
+/* Committed offsets (kafka_offsets.c). */
+SABOT_MUST_CHECK sabot_status sb_kafka_commit(struct sb_channel *channel,
+                                              const char *group,
+                                              const struct sb_offset *offsets,
+                                              uint32_t offset_count,
+                                              sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_kafka_committed(struct sb_channel *channel,
+                                                 const char *group,
+                                                 struct sb_offset *offsets,
+                                                 uint32_t offset_count,
+                                                 sabot_error *error);
+void sb_kafka_offsets_free(struct sb_kafka_offsets *offsets);
 
 /* Offsets to librdkafka's list, with copies of the metadata; NULL: no memory. */
 struct rd_kafka_topic_partition_list_s *sb_kafka_offset_list(const struct sb_channel *channel,

@@ -20,11 +20,16 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "base/parse.h"
+
 enum {
     LOG_WINDOW_US = 10000000,
     LOG_LINES_MAX = 5, /* of librdkafka, per window */
     QUEUE_KBYTES_MIN = 2048,
     QUEUE_KBYTES_MAX = 2097151, /* librdkafka's limit */
+    BATCH_BYTES = 1000000,      /* librdkafka's default */
+    MESSAGE_BYTES_MAX = 1000000000,
+    MESSAGE_OVERHEAD = 1024, /* headers, and what is around a record */
 };
 
 /* --- Options ---------------------------------------------------------------------------------- */
@@ -96,6 +101,21 @@ static const struct option refused[] = {
     {"plugin.library.paths", "no code is loaded by an option"},
 };
 
+/* What the user may set within bounds only, and why. */
+static const struct bound {
+    const char *name;
+    int64_t min, max;
+    const char *why;
+} bounds[] = {
+    {"acks", -1, -1, "a record counts when all in-sync replicas have it"},
+    {"request.required.acks", -1, -1, "a record counts when all in-sync replicas have it"},
+    {"retries", 1, INT32_MAX, "what is not sent again is lost"},
+    {"message.send.max.retries", 1, INT32_MAX, "what is not sent again is lost"},
+    {"max.in.flight", 1, 5, "with more, brokers can't tell what was doubled"},
+    {"max.in.flight.requests.per.connection", 1, 5,
+     "with more, brokers can't tell what was doubled"},
+};
+
 struct setting {
     rd_kafka_conf_t *conf;
     sabot_status status;
@@ -121,6 +141,22 @@ static sabot_status set_all(rd_kafka_conf_t *conf, const struct option *options,
     return SABOT_OK;
 }
 
+/* "all" is -1 to librdkafka. */
+static sabot_status check_bound(const char *name, const char *value, sabot_error *error)
+{
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        const struct bound *bound = &bounds[i];
+        int64_t number = strcmp(value, "all") == 0 ? -1 : 0;
+
+        if (strcmp(bound->name, name) != 0 || (number == 0 && !sb_parse_int64(value, &number)))
+            continue; /* what is no number is librdkafka's to refuse */
+        if (number < bound->min || number > bound->max)
+            return sabot_raise(error, SABOT_ERR_CONFIG, "option kafka.%s can't be %s: %s", name,
+                               value, bound->why);
+    }
+    return SABOT_OK;
+}
+
 /* One option of the user. "kafka.start" is Sabot's own. */
 static void visit_option(void *context, const char *name, const char *value)
 {
@@ -139,7 +175,9 @@ static void visit_option(void *context, const char *name, const char *value)
             return;
         }
     }
-    setting->status = set_one(setting->conf, name, value, setting->error);
+    setting->status = check_bound(name, value, setting->error);
+    if (setting->status == SABOT_OK)
+        setting->status = set_one(setting->conf, name, value, setting->error);
 }
 
 static sabot_status set_user(const struct sb_channel *channel,
@@ -171,19 +209,44 @@ static sabot_status set_queues(const struct sb_channel *channel,
                    text, error);
 }
 
+static sabot_status set_number(rd_kafka_conf_t *conf,
+                               const char *name,
+                               int64_t value,
+                               sabot_error *error)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%" PRId64, value);
+    return set_one(conf, name, text, error);
+}
+
+/* Each record that Sabot lets through fits librdkafka's limit, and no batch is larger than the
+ * topic takes, as far as that is known yet. */
+static sabot_status set_sizes(const struct sb_channel *channel,
+                              rd_kafka_conf_t *conf,
+                              sabot_error *error)
+{
+    const int64_t batch_max = channel->facts.is_known ? channel->facts.batch_max : INT64_MAX;
+    int64_t message_max = (int64_t)channel->record_max + MESSAGE_OVERHEAD;
+
+    if (message_max < BATCH_BYTES)
+        message_max = BATCH_BYTES;
+    if (message_max > MESSAGE_BYTES_MAX)
+        message_max = MESSAGE_BYTES_MAX;
+    SABOT_TRY(set_number(conf, "message.max.bytes", message_max, error));
+    return set_number(conf, "batch.size", batch_max < BATCH_BYTES ? batch_max : BATCH_BYTES, error);
+}
+
 static sabot_status set_transaction(rd_kafka_conf_t *conf,
                                     const char *transactional_id,
                                     int64_t timeout_ms,
                                     sabot_error *error)
 {
-    char text[32];
-
-    (void)snprintf(text, sizeof text, "%" PRId64, timeout_ms);
     SABOT_TRY(set_one(conf, "transactional.id", transactional_id, error));
-    SABOT_TRY(set_one(conf, "transaction.timeout.ms", text, error));
+    SABOT_TRY(set_number(conf, "transaction.timeout.ms", timeout_ms, error));
     /* Neither a record nor a retry may outlive the transaction. */
-    SABOT_TRY(set_one(conf, "message.timeout.ms", text, error));
-    return set_one(conf, "retry.backoff.ms", "5", error);
+    SABOT_TRY(set_number(conf, "message.timeout.ms", timeout_ms, error));
+    return set_number(conf, "retry.backoff.ms", 5, error);
 }
 
 static sabot_status set_options(const struct sb_channel *channel,
@@ -196,6 +259,8 @@ static sabot_status set_options(const struct sb_channel *channel,
     SABOT_TRY(set_all(conf, preferred, error));
     SABOT_TRY(set_all(conf, is_producer ? preferred_producer : preferred_consumer, error));
     SABOT_TRY(set_queues(channel, conf, is_producer, error));
+    if (is_producer)
+        SABOT_TRY(set_sizes(channel, conf, error));
     if (transactional_id != NULL)
         SABOT_TRY(set_transaction(conf, transactional_id, timeout_ms, error));
     SABOT_TRY(set_user(channel, conf, error));
@@ -425,6 +490,7 @@ static sabot_status note_options(struct sb_kafka_client *client,
 {
     client->queue_messages = number_of(conf, "queued.min.messages");
     client->queue_bytes = number_of(conf, "queued.max.messages.kbytes") * 1024;
+    client->batch_bytes = client->is_producer ? number_of(conf, "batch.size") : 0;
     client->must_wake =
         rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", NULL, 0) == RD_KAFKA_CONF_UNKNOWN;
     client->sasl_user = text_of(client, conf, "sasl.username");

@@ -18,13 +18,15 @@
 
 #include <librdkafka/rdkafka.h>
 
+enum { END_SLICE_MS = 1000 };
+
 struct sb_txn {
     struct sb_channel *channel;
     struct sb_kafka_producer *producer;
     struct sb_kafka_job job;
     /* The call under way; a second one at the same time is a bug of the caller. */
     sabot_status (*running)(struct sb_kafka_job *job, sabot_error *error);
-    int timeout_ms; /* of fence and offsets */
+    int timeout_ms; /* of one call */
     char *group;    /* offsets */
     rd_kafka_topic_partition_list_t *list;
 };
@@ -108,19 +110,33 @@ static sabot_status offsets_run(struct sb_kafka_job *job, sabot_error *error)
     return judge(txn, "offsets", cause, error);
 }
 
-/* Without a timeout of its own: what is left of the transaction's. */
+/* An end that takes long is waited for slice by slice, so that the driver can do other things in
+ * between, and a channel be closed. How long it may take at all the broker says. */
+static bool goes_on(struct sb_kafka_job *job, rd_kafka_error_t *cause)
+{
+    const bool yes = cause != NULL && rd_kafka_error_code(cause) == RD_KAFKA_RESP_ERR__TIMED_OUT &&
+                     rd_kafka_error_is_retriable(cause);
+
+    if (yes)
+        rd_kafka_error_destroy(cause);
+    job->attempts = 0; /* it is one and the same attempt: no backoff grows */
+    return yes;
+}
+
 static sabot_status commit_run(struct sb_kafka_job *job, sabot_error *error)
 {
     const struct sb_txn *txn = job->owner;
+    rd_kafka_error_t *cause = rd_kafka_commit_transaction(handle_of(txn), END_SLICE_MS);
 
-    return judge(txn, "commit", rd_kafka_commit_transaction(handle_of(txn), -1), error);
+    return goes_on(job, cause) ? SABOT_AGAIN : judge(txn, "commit", cause, error);
 }
 
 static sabot_status abort_run(struct sb_kafka_job *job, sabot_error *error)
 {
     const struct sb_txn *txn = job->owner;
+    rd_kafka_error_t *cause = rd_kafka_abort_transaction(handle_of(txn), END_SLICE_MS);
 
-    return judge(txn, "abort", rd_kafka_abort_transaction(handle_of(txn), -1), error);
+    return goes_on(job, cause) ? SABOT_AGAIN : judge(txn, "abort", cause, error);
 }
 
 /* --- Life ------------------------------------------------------------------------------------- */
@@ -154,6 +170,8 @@ sabot_status sb_kafka_txn_open(struct sb_channel *channel,
     sabot_status status;
 
     *txn_out = NULL;
+    if (timeout_ms > channel->facts.transaction_ms_max)
+        timeout_ms = channel->facts.transaction_ms_max; /* or the broker refuses it */
     if (txn == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a transaction");
     txn->channel = channel;

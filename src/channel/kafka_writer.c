@@ -161,7 +161,7 @@ static const char *advice_for(rd_kafka_resp_err_t code)
     switch ((int)code) {
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
     case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-        return "; raise the topic's max.message.bytes and kafka.message.max.bytes";
+        return "; raise the topic's max.message.bytes, or lower kafka.batch.size";
     case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT: return "; see kafka.message.timeout.ms";
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
@@ -256,22 +256,41 @@ static struct tally *tally_create(struct sb_kafka_producer *producer, struct sb_
     return tally;
 }
 
+/* A batch of many small records may be larger than a topic with an unusual limit takes. */
+static sabot_status check_batches(const struct sb_channel *channel,
+                                  const struct sb_kafka_client *client,
+                                  sabot_error *error)
+{
+    if ((int64_t)client->batch_bytes <= channel->facts.batch_max)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_CONFIG,
+                       "topic %s takes batches of %" PRId64
+                       " bytes (max.message.bytes), and the client may make some of %" PRIu64
+                       ": set kafka.batch.size=%" PRId64 ", or raise the topic's limit",
+                       channel->topic, channel->facts.batch_max, client->batch_bytes,
+                       channel->facts.batch_max);
+}
+
 sabot_status sb_kafka_writer_open(struct sb_channel *channel,
                                   struct sb_txn *txn,
                                   struct sb_waker *waker,
                                   struct sb_writer **writer_out,
                                   sabot_error *error)
 {
-    struct sb_writer *writer = sb_alloc(channel->env, sizeof *writer);
+    struct sb_kafka_producer *producer =
+        txn == NULL ? channel->producer : sb_kafka_txn_producer(txn);
+    struct sb_writer *writer;
 
     SB_ASSERT(channel->ready && channel->for_writing);
     *writer_out = NULL;
+    SABOT_TRY(check_batches(channel, producer->client, error));
+    writer = sb_alloc(channel->env, sizeof *writer);
     if (writer != NULL) {
         writer->channel = channel;
         writer->partition_count = channel->partition_count;
         writer->has_waves = txn == NULL;
         sb_buffer_init(&writer->wave, channel->env);
-        writer->producer = txn == NULL ? channel->producer : sb_kafka_txn_producer(txn);
+        writer->producer = producer;
         writer->tally = tally_create(writer->producer, waker);
         writer->topic = rd_kafka_topic_new(writer->producer->client->handle, channel->topic, NULL);
     }
@@ -396,9 +415,7 @@ static sabot_status check_record(const struct sb_writer *writer,
     const struct sb_channel *channel = writer->channel;
     const size_t size = record->key.size + record->value.size;
 
-    if (size > channel->record_max)
-        return sabot_raise(error, SABOT_ERR_LIMIT, "a record of %zu bytes; the limit is %" PRIu32,
-                           size, channel->record_max);
+    SABOT_TRY(sb_kafka_check_size(channel, size, error));
     if (record->header_count > SB_HEADERS_MAX)
         return sabot_raise(error, SABOT_ERR_LIMIT,
                            "a record with %" PRIu32 " headers; the limit is %d",

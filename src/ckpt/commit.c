@@ -2,17 +2,10 @@
 /* commit.c - the calls of a commit, in the order that txn.c says. */
 #include "ckpt/commit.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ckpt/txn.h"
 #include "flow/stage.h"
-
-enum { MARK_SIZE = 6 + 4 * 17 + 1 };
-
-static const char MARK_PREFIX[] = "sabot1";
 
 /* What one sink has staged in one epoch. */
 struct kept {
@@ -24,9 +17,10 @@ struct kept {
 struct sb_commit {
     struct sb_commit_config config;
     char *group;
-    const struct sb_port *port; /* of one of the sinks that stage: they are of one cluster */
+    const struct sb_port *port; /* of the sink that takes the smallest records; see choose_port() */
+    const char *anchor;         /* topic: see offsets.h */
     struct sb_txn *txn;
-    struct sb_writer **writers; /* by node; NULL: not open */
+    struct sb_writer **writers; /* by node; NULL: not a sink that stages */
     struct sb_txn_machine machine;
     bool under_way; /* a commit was started */
     bool called;    /* the call of the machine's state is under way */
@@ -34,14 +28,9 @@ struct sb_commit {
     struct kept *kept;
     struct kept **kept_end;
     const struct kept *producing;
-    size_t produced; /* bytes of that one */
-    /* Offsets: read by recover(), and sent by step(). */
-    struct sb_offset *offsets;
-    uint32_t offset_count;
-    uint32_t offset_capacity;
-    bool owns_metadata; /* it came from the transport */
+    size_t produced;           /* bytes of that one */
+    struct sb_offsets offsets; /* read by recover(), and sent by step() */
     bool has_read;
-    char mark[MARK_SIZE];
     sabot_error why;   /* the last call failed */
     sabot_error error; /* not SABOT_OK: it is lost, and every call says so */
 };
@@ -49,28 +38,83 @@ struct sb_commit {
 /* --- Making --------------------------------------------------------------------------------------
  */
 
-static const struct sb_node *staging_sink(const struct sb_graph *graph)
+static bool stages(const struct sb_node *node)
 {
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        if (graph->nodes[i].kind == SB_NODE_SINK && graph->nodes[i].port.stages)
-            return &graph->nodes[i];
-    }
-    return NULL;
+    return node->kind == SB_NODE_SINK && node->port.stages;
 }
 
-static void drop_offsets(struct sb_commit *commit)
+static uint64_t record_max_of(const struct sb_port *port)
 {
-    const struct sb_env *env = commit->config.env;
+    return port->type->record_max == NULL ? UINT64_MAX : port->type->record_max(port->channel);
+}
 
-    for (uint32_t i = 0; commit->owns_metadata && i < commit->offset_count; i++) {
-        if (commit->offsets[i].metadata != NULL)
-            sb_string_free(env, commit->offsets[i].metadata);
+/* One producer writes to all sinks. It belongs to the one that takes the smallest records, so that
+ * its batches are not too large for any of them. */
+static void choose_port(struct sb_commit *commit)
+{
+    const struct sb_graph *graph = commit->config.graph;
+
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct sb_port *port = &graph->nodes[i].port;
+
+        if (!stages(&graph->nodes[i]))
+            continue;
+        if (commit->port == NULL)
+            commit->anchor = port->type->topic(port->channel);
+        if (commit->port == NULL || record_max_of(port) < record_max_of(commit->port))
+            commit->port = port;
     }
-    if (commit->offsets != NULL)
-        sb_free_array(env, commit->offsets, commit->offset_capacity, sizeof *commit->offsets);
-    commit->offsets = NULL;
-    commit->offset_count = 0;
-    commit->owns_metadata = false;
+}
+
+/* What is committed together must be in one cluster. */
+static sabot_status check_clusters(const struct sb_commit *commit, sabot_error *error)
+{
+    const struct sb_graph *graph = commit->config.graph;
+    const struct sb_channel_type *type = commit->port->type;
+    const struct sb_node *first = NULL;
+
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct sb_node *node = &graph->nodes[i];
+
+        if (node->kind == SB_NODE_TASK || node->port.type != type || type->cluster == NULL ||
+            type->cluster(node->port.channel) == NULL)
+            continue;
+        if (first == NULL)
+            first = node;
+        if (strcmp(type->cluster(first->port.channel), type->cluster(node->port.channel)) == 0)
+            continue;
+        return sabot_raise(error, SABOT_ERR_CONFIG,
+                           "pipeline %s: channel %s is in cluster %s, and channel %s in %s: a "
+                           "transaction, and with it exactly-once, can't span two clusters; bring "
+                           "both into one, or run with -O guarantee=at-least-once",
+                           commit->group, first->name, type->cluster(first->port.channel),
+                           node->name, type->cluster(node->port.channel));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status open_all(struct sb_commit *commit, sabot_error *error)
+{
+    const struct sb_commit_config *config = &commit->config;
+    const struct sb_graph *graph = config->graph;
+
+    commit->group = sb_string_copy(config->env, config->group);
+    commit->writers = sb_alloc_array(config->env, graph->node_count, sizeof *commit->writers);
+    if (commit->group == NULL || commit->writers == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory to commit", config->group);
+    choose_port(commit);
+    sb_offsets_init(&commit->offsets, graph, commit->group, commit->port->type, NULL);
+    SABOT_TRY(check_clusters(commit, error));
+    SABOT_TRY(commit->port->type->txn_open(commit->port->channel, commit->group, config->timeout_ms,
+                                           config->waker, &commit->txn, error));
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct sb_port *port = &graph->nodes[i].port;
+
+        if (stages(&graph->nodes[i]))
+            SABOT_TRY(port->type->writer_open(port->channel, commit->txn, config->waker,
+                                              &commit->writers[i], error));
+    }
+    return SABOT_OK;
 }
 
 static void drop_kept(struct sb_commit *commit)
@@ -99,7 +143,7 @@ void sb_commit_destroy(struct sb_commit *commit)
     if (commit->txn != NULL)
         commit->port->type->txn_close(commit->txn);
     drop_kept(commit);
-    drop_offsets(commit);
+    sb_offsets_reset(&commit->offsets);
     sb_free_array(env, commit->writers, commit->config.graph->node_count, sizeof *commit->writers);
     if (commit->group != NULL)
         sb_string_free(env, commit->group);
@@ -119,15 +163,7 @@ sabot_status sb_commit_create(const struct sb_commit_config *config,
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory to commit", config->group);
     commit->config = *config;
     commit->kept_end = &commit->kept;
-    commit->port = &staging_sink(config->graph)->port;
-    commit->group = sb_string_copy(env, config->group);
-    commit->writers = sb_alloc_array(env, config->graph->node_count, sizeof *commit->writers);
-    if (commit->group == NULL || commit->writers == NULL)
-        status = sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory to commit", config->group);
-    else
-        status =
-            commit->port->type->txn_open(commit->port->channel, commit->group, config->timeout_ms,
-                                         config->waker, &commit->txn, error);
+    status = open_all(commit, error);
     if (status != SABOT_OK) {
         sb_commit_destroy(commit);
         return status;
@@ -138,102 +174,6 @@ sabot_status sb_commit_create(const struct sb_commit_config *config,
 
 /* --- Recovering ----------------------------------------------------------------------------------
  */
-
-static bool is_source(const struct sb_node *node)
-{
-    return node->kind == SB_NODE_SOURCE && node->port.type->committed != NULL;
-}
-
-/* One entry for each partition of each source. */
-static sabot_status list_partitions(struct sb_commit *commit, sabot_error *error)
-{
-    const struct sb_graph *graph = commit->config.graph;
-
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        if (is_source(&graph->nodes[i]))
-            commit->offset_capacity +=
-                (uint32_t)graph->nodes[i].port.type->partition_count(graph->nodes[i].port.channel);
-    }
-    commit->offsets =
-        sb_alloc_array(commit->config.env, commit->offset_capacity, sizeof *commit->offsets);
-    if (commit->offsets == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for offsets", commit->group);
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct sb_port *port = &graph->nodes[i].port;
-
-        for (int32_t partition = 0;
-             is_source(&graph->nodes[i]) && partition < port->type->partition_count(port->channel);
-             partition++)
-            commit->offsets[commit->offset_count++] = (struct sb_offset){
-                .channel = port->type->topic(port->channel),
-                .partition = partition,
-                .offset = SB_OFFSET_NONE,
-            };
-    }
-    return SABOT_OK;
-}
-
-static void format_mark(const struct sb_commit_mark *mark, char text[MARK_SIZE])
-{
-    (void)snprintf(text, MARK_SIZE, "%s %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64,
-                   MARK_PREFIX, (uint64_t)mark->id, mark->nonce, mark->checksum, mark->owner);
-}
-
-/* Only what format_mark() would have written. */
-static bool parse_mark(const char *text, struct sb_commit_mark *mark_out)
-{
-    const size_t number_size = 1 + 16;
-    const char *numbers = text + sizeof MARK_PREFIX - 1;
-    char again[MARK_SIZE];
-
-    if (strlen(text) != MARK_SIZE - 1)
-        return false;
-    *mark_out = (struct sb_commit_mark){
-        .id = (int64_t)strtoull(numbers, NULL, 16),
-        .nonce = strtoull(numbers + number_size, NULL, 16),
-        .checksum = strtoull(numbers + 2 * number_size, NULL, 16),
-        .owner = strtoull(numbers + 3 * number_size, NULL, 16),
-    };
-    format_mark(mark_out, again);
-    return mark_out->id > 0 && strcmp(text, again) == 0;
-}
-
-static sabot_status raise_by_hand(const struct sb_commit *commit,
-                                  const struct sb_offset *offset,
-                                  const char *what,
-                                  sabot_error *error)
-{
-    return sabot_raise(error, SABOT_ERR_STATE,
-                       "group %s, %s partition %" PRId32 " at offset %" PRId64
-                       ": %s: its offsets were changed by hand or have expired; put them back, or "
-                       "start anew with --reset",
-                       commit->group, offset->channel, offset->partition, offset->offset, what);
-}
-
-/* Do all partitions that were committed name the same checkpoint? */
-static sabot_status read_marks(const struct sb_commit *commit,
-                               bool *found_out,
-                               struct sb_commit_mark *mark_out,
-                               sabot_error *error)
-{
-    const char *first = NULL;
-
-    *found_out = false;
-    for (uint32_t i = 0; i < commit->offset_count; i++) {
-        const struct sb_offset *offset = &commit->offsets[i];
-
-        if (offset->offset == SB_OFFSET_NONE)
-            continue;
-        if (offset->metadata == NULL || !parse_mark(offset->metadata, mark_out))
-            return raise_by_hand(commit, offset, "it names no checkpoint of Sabot", error);
-        if (first != NULL && strcmp(first, offset->metadata) != 0)
-            return raise_by_hand(commit, offset, "it names another checkpoint than the others",
-                                 error);
-        first = offset->metadata;
-        *found_out = true;
-    }
-    return SABOT_OK;
-}
 
 static sabot_status raise_lost(const struct sb_commit *commit, sabot_error *error)
 {
@@ -254,7 +194,7 @@ static void done(struct sb_commit *commit, sabot_status status, const sabot_erro
         commit->error = commit->why;
 }
 
-sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
+static sabot_status fence(struct sb_commit *commit, sabot_error *error)
 {
     while (commit->machine.state == SB_TXN_FENCE) {
         sb_crash_point(commit->config.env, "txn.before_fence");
@@ -268,66 +208,37 @@ sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
     return commit->error.status == SABOT_OK ? SABOT_OK : raise_lost(commit, error);
 }
 
+sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
+{
+    const struct sb_port *port = commit->port;
+
+    SABOT_TRY(fence(commit, error));
+    if (commit->offsets.list == NULL)
+        SABOT_TRY(sb_offsets_list(&commit->offsets, commit->anchor, error));
+    if (!commit->has_read) {
+        SABOT_TRY(port->type->committed(port->channel, commit->group, commit->offsets.list,
+                                        commit->offsets.count, error));
+        commit->has_read = true;
+        commit->offsets.owns_metadata = true;
+        sb_crash_point(commit->config.env, "txn.offsets_read");
+    }
+    return SABOT_OK;
+}
+
 sabot_status sb_commit_recover(struct sb_commit *commit,
                                bool *found_out,
                                struct sb_commit_mark *mark_out,
                                sabot_error *error)
 {
-    const struct sb_port *port = commit->port;
-
     SABOT_TRY(sb_commit_fence(commit, error));
-    if (commit->offsets == NULL)
-        SABOT_TRY(list_partitions(commit, error));
-    if (!commit->has_read) {
-        SABOT_TRY(port->type->committed(port->channel, commit->group, commit->offsets,
-                                        commit->offset_count, error));
-        commit->has_read = true;
-        commit->owns_metadata = true;
-        sb_crash_point(commit->config.env, "txn.offsets_read");
-    }
-    return read_marks(commit, found_out, mark_out, error);
-}
-
-/* The position of a partition in a manifest; NULL: it isn't there. */
-static const struct sb_part_position *find_position(const struct sb_commit *commit,
-                                                    const struct sb_manifest *manifest,
-                                                    const struct sb_offset *offset)
-{
-    const struct sb_graph *graph = commit->config.graph;
-
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct sb_node *node = &graph->nodes[i];
-
-        if (!is_source(node) ||
-            strcmp(node->port.type->topic(node->port.channel), offset->channel) != 0)
-            continue;
-        for (uint32_t s = 0; s < manifest->source_count; s++) {
-            const struct sb_manifest_source *source = &manifest->sources[s];
-
-            for (uint32_t at = 0;
-                 strcmp(source->channel, node->name) == 0 && at < source->position_count; at++) {
-                if (source->positions[at].partition == offset->partition)
-                    return &source->positions[at];
-            }
-        }
-    }
-    return NULL;
+    return sb_offsets_mark(&commit->offsets, found_out, mark_out, error);
 }
 
 sabot_status sb_commit_compare(const struct sb_commit *commit,
                                const struct sb_manifest *manifest,
                                sabot_error *error)
 {
-    for (uint32_t i = 0; i < commit->offset_count; i++) {
-        const struct sb_offset *offset = &commit->offsets[i];
-        const struct sb_part_position *position = find_position(commit, manifest, offset);
-
-        if (position == NULL && offset->offset == SB_OFFSET_NONE)
-            continue; /* a partition that is new */
-        if (position == NULL || offset->offset != position->offset)
-            return raise_by_hand(commit, offset, "its checkpoint stands elsewhere", error);
-    }
-    return SABOT_OK;
+    return sb_offsets_compare(&commit->offsets, manifest, error);
 }
 
 /* --- Keeping -------------------------------------------------------------------------------------
@@ -360,56 +271,18 @@ void sb_commit_keep(struct sb_commit *commit, struct sb_checkpoint *checkpoint)
 /* --- Committing ----------------------------------------------------------------------------------
  */
 
-static sabot_status set_offsets(struct sb_commit *commit,
-                                const struct sb_manifest *manifest,
-                                sabot_error *error)
-{
-    const struct sb_commit_mark mark = {manifest->id, manifest->nonce, manifest->checksum,
-                                        manifest->owner};
-
-    drop_offsets(commit);
-    commit->offset_capacity = 0;
-    SABOT_TRY(list_partitions(commit, error));
-    format_mark(&mark, commit->mark);
-    for (uint32_t i = 0; i < commit->offset_count; i++) {
-        const struct sb_part_position *position =
-            find_position(commit, manifest, &commit->offsets[i]);
-
-        SB_ASSERT(position != NULL);
-        commit->offsets[i].offset = position->offset;
-        commit->offsets[i].metadata = commit->mark;
-    }
-    return SABOT_OK;
-}
-
-static sabot_status writer_of(struct sb_commit *commit,
-                              uint32_t node,
-                              struct sb_writer **writer_out,
-                              sabot_error *error)
-{
-    const struct sb_port *port = &commit->config.graph->nodes[node].port;
-
-    if (commit->writers[node] == NULL)
-        SABOT_TRY(port->type->writer_open(port->channel, commit->txn, commit->config.waker,
-                                          &commit->writers[node], error));
-    *writer_out = commit->writers[node];
-    return SABOT_OK;
-}
-
 /* Write what was kept, from where it stopped. */
 static sabot_status produce(struct sb_commit *commit, sabot_error *error)
 {
     while (commit->producing != NULL) {
         const struct kept *kept = commit->producing;
         const struct sb_channel_type *type = commit->config.graph->nodes[kept->node].port.type;
-        struct sb_writer *writer;
         struct sb_record record;
         size_t at = commit->produced;
 
         sb_crash_point(commit->config.env, "txn.producing");
-        SABOT_TRY(writer_of(commit, kept->node, &writer, error));
         while (sb_stage_next(&kept->bytes, &at, &record)) {
-            SABOT_TRY(type->write(writer, &record, error));
+            SABOT_TRY(type->write(commit->writers[kept->node], &record, error));
             commit->produced = at;
         }
         commit->producing = kept->next;
@@ -433,8 +306,8 @@ static sabot_status call(struct sb_commit *commit, sabot_error *error)
         commit->produced = 0;
         return type->txn_begin(commit->txn, error);
     case SB_TXN_OFFSETS:
-        return type->txn_offsets(commit->txn, commit->group, commit->offsets, commit->offset_count,
-                                 error);
+        return type->txn_offsets(commit->txn, commit->group, commit->offsets.list,
+                                 commit->offsets.count, error);
     case SB_TXN_PRODUCE: return produce(commit, error);
     case SB_TXN_COMMIT: return type->txn_commit(commit->txn, error);
     case SB_TXN_ABORT: return type->txn_abort(commit->txn, error);
@@ -480,7 +353,7 @@ sabot_status sb_commit_step(struct sb_commit *commit,
     if (commit->error.status != SABOT_OK)
         return raise_lost(commit, error);
     if (!commit->under_way) {
-        SABOT_TRY(set_offsets(commit, manifest, error));
+        SABOT_TRY(sb_offsets_set(&commit->offsets, commit->anchor, manifest, error));
         sb_txn_start(&commit->machine);
         commit->under_way = true;
     }

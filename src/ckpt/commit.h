@@ -2,18 +2,14 @@
 /* commit.h - output and offsets, out together: the transaction that is the commit of a checkpoint.
  *
  * What sinks have staged stays here until a transaction has written it: that of its own checkpoint,
- * or, when that one failed, of a later. The offsets carry, as their metadata, which checkpoint they
- * belong to; so what is restored is what was committed, and not what happens to lie on the disk.
- *
- *     "sabot1 ID NONCE CHECKSUM OWNER", four numbers of 16 hexadecimal digits
+ * or, when that one failed, of a later. The offsets carry the mark of their checkpoint (offsets.h).
  *
  * Thread: the run's control; nothing here waits. */
 #ifndef SB_CKPT_COMMIT_H
 #define SB_CKPT_COMMIT_H
 
-#include "ckpt/manifest.h"
+#include "ckpt/offsets.h"
 #include "flow/control.h"
-#include "flow/graph.h"
 
 struct sb_commit;
 
@@ -25,26 +21,18 @@ struct sb_commit_config {
     struct sb_waker *waker;       /* of who steps */
 };
 
-/* What the offsets of a group say about their checkpoint. */
-struct sb_commit_mark {
-    int64_t id;
-    uint64_t nonce;
-    uint64_t checksum; /* of the manifest */
-    uint64_t owner;
-};
-
+/* The channels of the graph are ready. SABOT_ERR_CONFIG: they are in different clusters, or their
+ * options don't fit together. */
 SABOT_MUST_CHECK sabot_status sb_commit_create(const struct sb_commit_config *config,
                                                struct sb_commit **commit_out,
                                                sabot_error *error);
 void sb_commit_destroy(struct sb_commit *commit);
 
-/* Fence whoever had the id. SABOT_AGAIN: under way. */
+/* Fence whoever had the id, then read the committed offsets of all sources. SABOT_AGAIN: under way.
+ * SABOT_ERR_STATE: the group has live members, which the text names. */
 SABOT_MUST_CHECK sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error);
 
-/* The same, then read the committed offsets of all sources. SABOT_AGAIN: under way.
- * SABOT_OK: *found_out says whether there are any, and `mark_out` which checkpoint all of them
- * name. SABOT_ERR_STATE: they disagree, or carry no mark: they were changed by hand, or by another
- * program; the text has the choices. */
+/* The same, and what the offsets say (sb_offsets_mark). */
 SABOT_MUST_CHECK sabot_status sb_commit_recover(struct sb_commit *commit,
                                                 bool *found_out,
                                                 struct sb_commit_mark *mark_out,

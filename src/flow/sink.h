@@ -45,6 +45,7 @@ struct sb_sink {
     struct sb_inbox inbox;
     struct sb_writer *writer; /* NULL: records are staged, or all is written */
     struct sb_encoder *encoder;
+    uint64_t record_max;      /* bytes of key and value that the channel takes */
     struct sb_buffer encoded; /* the row in hand */
     bool has_encoded;
     struct sb_slice *slice; /* being written; NULL: none */

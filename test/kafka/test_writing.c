@@ -58,7 +58,58 @@ static sabot_status write_size(struct rig *rig, struct sb_writer *writer, size_t
     return status;
 }
 
-static void a_record_over_the_clients_limit_is_refused_and_the_writer_goes_on(void **state)
+static rd_kafka_t *admin(const struct rig *rig)
+{
+    char reason[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_t *client;
+
+    assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", rig->brokers, NULL, 0),
+                     RD_KAFKA_CONF_OK);
+    client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
+    assert_non_null(client);
+    return client;
+}
+
+/* The rig's topic takes small records from now on; who has asked before does not know. */
+static void make_topic_small(const struct rig *rig)
+{
+    rd_kafka_t *client = admin(rig);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_ConfigResource_t *topic =
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, rig->topic);
+    const rd_kafka_ConfigResource_t **resources;
+    size_t count = 0;
+
+    assert_int_equal(rd_kafka_ConfigResource_set_config(topic, "max.message.bytes", "2000"),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_AlterConfigs(client, &topic, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, RIG_PATIENCE_MS);
+    assert_non_null(event);
+    assert_int_equal(rd_kafka_event_error(event), RD_KAFKA_RESP_ERR_NO_ERROR);
+    resources =
+        rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(rd_kafka_ConfigResource_error(resources[0]), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ConfigResource_destroy(topic);
+    rd_kafka_destroy(client);
+}
+
+/* By somebody who asks now; the broker obeys a moment later. */
+static struct sb_channel *open_small(struct rig *rig)
+{
+    struct sb_channel *channel = rig_open(rig, 1, RIG_WRITING);
+
+    while (kafka->record_max(channel) > 2000) {
+        kafka->close(channel);
+        channel = rig_open(rig, 1, RIG_WRITING);
+    }
+    return channel;
+}
+
+static void a_record_over_a_limit_is_refused_and_the_writer_goes_on(void **state)
 {
     struct rig *rig = *state;
     struct sb_channel *channel;
@@ -66,49 +117,59 @@ static void a_record_over_the_clients_limit_is_refused_and_the_writer_goes_on(vo
 
     rig->record_max = 16 << 20;
     channel = rig_open(rig, 1, RIG_WRITING);
+    assert_in_range(kafka->record_max(channel), 1000000, 1048588); /* the topic's, and not ours */
     writer = rig_writer(rig, channel, NULL);
-    rig_is(rig, write_size(rig, writer, 10 << 20), SABOT_ERR_LIMIT, "kafka.message.max.bytes");
-    rig_is(rig, write_size(rig, writer, (16 << 20) + 1), SABOT_ERR_LIMIT, "the limit is 16777216");
+    rig_is(rig, write_size(rig, writer, 10 << 20), SABOT_ERR_LIMIT, "max.message.bytes");
+    assert_non_null(strstr(rig->error.text, "a record of 10485760 bytes"));
+    assert_non_null(strstr(rig->error.text, rig->topic));
+    rig_ok(rig, write_size(rig, writer, kafka->record_max(channel)));
     rig_ok(rig, write_size(rig, writer, 1000));
+    rig_ok(rig, rig_flush(rig, writer));
+    kafka->writer_close(writer);
+    kafka->close(channel);
+    rig->record_max = 5000;
+    channel = rig_open(rig, 1, RIG_WRITING);
+    assert_int_equal(kafka->record_max(channel), 5000);
+    writer = rig_writer(rig, channel, NULL);
+    rig_is(rig, write_size(rig, writer, 5001), SABOT_ERR_LIMIT, "record.bytes_max");
+    kafka->writer_close(writer);
+    kafka->close(channel);
+}
+
+static void batches_larger_than_the_topic_takes_are_refused_before_anything_is_written(void **state)
+{
+    struct rig *rig = *state;
+    struct sb_channel *channel = rig_open(rig, 1, RIG_WRITING);
+    struct sb_writer *writer;
+
+    kafka->close(channel);
+    make_topic_small(rig);
+    channel = open_small(rig);
+    rig_is(rig, kafka->writer_open(channel, NULL, rig->waker, &writer, &rig->error),
+           SABOT_ERR_CONFIG, "kafka.batch.size=2000");
+    assert_null(writer);
+    kafka->close(channel);
+    rig->options = (const struct rig_option[]){{"kafka.batch.size", "2000"}, {NULL, NULL}};
+    channel = rig_open(rig, 1, RIG_WRITING);
+    rig->options = NULL;
+    writer = rig_writer(rig, channel, NULL);
+    rig_is(rig, write_size(rig, writer, 2000), SABOT_ERR_LIMIT, "takes batches of 2000");
+    rig_write(rig, writer, 0, 1000);
+    rig_ok(rig, write_size(rig, writer, kafka->record_max(channel)));
     rig_ok(rig, rig_flush(rig, writer));
     kafka->writer_close(writer);
     kafka->close(channel);
 }
 
-/* A topic that takes small records only. */
-static void make_small_topic(const struct rig *rig)
-{
-    char reason[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-
-    assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", rig->brokers, NULL, 0),
-                     RD_KAFKA_CONF_OK);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-    assert_non_null(client);
-    rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(rig->topic, 1, 1, reason, sizeof reason);
-    assert_int_equal(rd_kafka_NewTopic_set_config(topic, "max.message.bytes", "2000"),
-                     RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    rd_kafka_CreateTopics(client, &topic, 1, NULL, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, RIG_PATIENCE_MS);
-    assert_non_null(event);
-    assert_int_equal(rd_kafka_event_error(event), RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_event_destroy(event);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_NewTopic_destroy(topic);
-    rd_kafka_destroy(client);
-}
-
 static void a_record_that_the_broker_refuses_fails_the_writer_again_and_again(void **state)
 {
     struct rig *rig = *state;
-    struct sb_channel *channel;
-    struct sb_writer *writer;
+    struct sb_channel *channel = rig_open(rig, 1, RIG_WRITING);
+    struct sb_writer *writer = rig_writer(rig, channel, NULL);
 
-    make_small_topic(rig);
-    channel = rig_open(rig, 1, RIG_WRITING);
-    writer = rig_writer(rig, channel, NULL);
-    rig_ok(rig, write_size(rig, writer, 5000));
+    make_topic_small(rig);
+    while (rig_flush(rig, writer) == SABOT_OK) /* the broker obeys a moment later */
+        rig_ok(rig, write_size(rig, writer, 5000));
     for (int i = 0; i < 3; i++) {
         rig_is(rig, rig_flush(rig, writer), SABOT_ERR_LIMIT, rig->topic);
         assert_non_null(strstr(rig->error.text, "max.message.bytes"));
@@ -116,6 +177,67 @@ static void a_record_that_the_broker_refuses_fails_the_writer_again_and_again(vo
     rig_is(rig, write_size(rig, writer, 10), SABOT_ERR_LIMIT, "was not delivered");
     kafka->writer_close(writer);
     kafka->close(channel);
+}
+
+/* --- Groups ----------------------------------------------------------------------------------- */
+
+static sabot_status committed(struct rig *rig, struct sb_channel *channel, struct sb_offset *offset)
+{
+    sabot_status status;
+
+    while ((status = kafka->committed(channel, rig->topic, offset, 1, &rig->error)) == SABOT_AGAIN)
+        rig_wait(rig);
+    return status;
+}
+
+static void a_group_with_live_members_is_refused_with_their_names(void **state)
+{
+    struct rig *rig = *state;
+    struct sb_channel *channel = rig_open(rig, 1, RIG_WRITING);
+    struct sb_offset offset = {.channel = rig->topic, .partition = 0};
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_t *assigned = NULL;
+    rd_kafka_t *member;
+
+    rig_ok(rig, committed(rig, channel, &offset));
+    assert_int_equal(offset.offset, SB_OFFSET_NONE);
+    (void)rd_kafka_conf_set(conf, "bootstrap.servers", rig->brokers, NULL, 0);
+    (void)rd_kafka_conf_set(conf, "group.id", rig->topic, NULL, 0);
+    (void)rd_kafka_conf_set(conf, "client.id", "the-other-one", NULL, 0);
+    member = rd_kafka_new(RD_KAFKA_CONSUMER, conf, NULL, 0);
+    assert_non_null(member);
+    (void)rd_kafka_topic_partition_list_add(topics, rig->topic, 0);
+    assert_int_equal(rd_kafka_subscribe(member, topics), RD_KAFKA_RESP_ERR_NO_ERROR);
+    do { /* until it has joined */
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(member, 100);
+
+        if (message != NULL)
+            rd_kafka_message_destroy(message);
+        if (assigned != NULL)
+            rd_kafka_topic_partition_list_destroy(assigned);
+        assert_int_equal(rd_kafka_assignment(member, &assigned), RD_KAFKA_RESP_ERR_NO_ERROR);
+    } while (assigned->cnt == 0);
+    rig_is(rig, committed(rig, channel, &offset), SABOT_ERR_STATE, "1 live member: the-other-one");
+    (void)rd_kafka_consumer_close(member);
+    rig_ok(rig, committed(rig, channel, &offset));
+    /* The list first: it holds the client's partitions. */
+    rd_kafka_topic_partition_list_destroy(assigned);
+    rd_kafka_topic_partition_list_destroy(topics);
+    rd_kafka_destroy(member);
+    kafka->close(channel);
+}
+
+static void channels_of_one_cluster_know_it(void **state)
+{
+    struct rig *rig = *state;
+    struct sb_channel *writing = rig_open(rig, 1, RIG_WRITING);
+    struct sb_channel *reading = rig_open(rig, 1, RIG_READING);
+
+    assert_non_null(kafka->cluster(writing));
+    assert_string_equal(kafka->cluster(writing), kafka->cluster(reading));
+    kafka->close(reading);
+    kafka->close(writing);
 }
 
 /* --- Transactions ----------------------------------------------------------------------------- */
@@ -181,18 +303,16 @@ static void a_record_refused_in_a_transaction_aborts_it_and_later_ones_work(void
 {
     struct rig *rig = *state;
     struct rig_seen seen;
-    struct sb_channel *channel;
-    struct sb_txn *txn;
-    struct sb_writer *writer;
+    struct sb_channel *channel = rig_open(rig, 1, RIG_WRITING);
+    struct sb_txn *txn = open_txn(rig, channel, 10000);
+    struct sb_writer *writer = rig_writer(rig, channel, txn);
     sabot_status status;
     int attempts = 0;
 
-    make_small_topic(rig);
-    channel = rig_open(rig, 1, RIG_WRITING);
-    txn = open_txn(rig, channel, 10000);
-    writer = rig_writer(rig, channel, txn);
+    make_topic_small(rig);
     rig_begin(rig, txn);
-    rig_ok(rig, write_size(rig, writer, 5000));
+    while (rig_flush(rig, writer) == SABOT_OK) /* the broker obeys a moment later */
+        rig_ok(rig, write_size(rig, writer, 5000));
     rig_is(rig, rig_flush(rig, writer), SABOT_ERR_LIMIT, "max.message.bytes");
     assert_int_not_equal(rig_commit(rig, txn), SABOT_OK);
     assert_false(rig->error.retriable);
@@ -214,6 +334,30 @@ static void a_record_refused_in_a_transaction_aborts_it_and_later_ones_work(void
     kafka->close(channel);
 }
 
+static void a_transaction_makes_no_batch_that_its_topic_refuses(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_seen seen;
+    struct sb_channel *channel = rig_open(rig, 1, RIG_WRITING);
+    struct sb_txn *txn;
+    struct sb_writer *writer;
+
+    kafka->close(channel);
+    make_topic_small(rig);
+    channel = open_small(rig);
+    txn = open_txn(rig, channel, INT64_MAX); /* the broker bounds this one */
+    writer = rig_writer(rig, channel, txn);
+    rig_begin(rig, txn);
+    rig_is(rig, write_size(rig, writer, 5000), SABOT_ERR_LIMIT, "max.message.bytes");
+    rig_write(rig, writer, 0, 5000);
+    rig_ok(rig, rig_commit(rig, txn));
+    rig_read_all(rig, &seen);
+    assert_int_equal(seen.sum, (uint64_t)5000 * 4999 / 2);
+    kafka->writer_close(writer);
+    kafka->txn_close(txn);
+    kafka->close(channel);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -221,11 +365,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_full_queue_makes_the_writer_wait_and_nothing_is_lost),
         TEST(writers_of_a_channel_share_its_producer),
-        TEST(a_record_over_the_clients_limit_is_refused_and_the_writer_goes_on),
+        TEST(a_record_over_a_limit_is_refused_and_the_writer_goes_on),
+        TEST(batches_larger_than_the_topic_takes_are_refused_before_anything_is_written),
         TEST(a_record_that_the_broker_refuses_fails_the_writer_again_and_again),
+        TEST(a_group_with_live_members_is_refused_with_their_names),
+        TEST(channels_of_one_cluster_know_it),
         TEST(an_older_transaction_with_the_same_id_is_fenced_for_good),
         TEST(a_write_without_a_transaction_is_out_of_order),
         TEST(a_record_refused_in_a_transaction_aborts_it_and_later_ones_work),
+        TEST(a_transaction_makes_no_batch_that_its_topic_refuses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

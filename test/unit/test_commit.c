@@ -608,6 +608,66 @@ static void test_a_partition_whose_offset_is_gone_is_refused(void **state)
     assert_non_null(strstr(f->error.text, "partition 1"));
 }
 
+/* --- Inputs without offsets ------------------------------------------------------------------- */
+
+static void test_a_pipeline_without_offsets_marks_its_output_instead(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel_type other = f->type;
+    struct sb_offset offset = {.channel = "out", .partition = 0};
+    struct sb_commit_mark mark;
+    bool found;
+
+    other.committed = NULL; /* as a file's */
+    f->nodes[SOURCE].port.type = &other;
+    start_anew(f);
+    commit_two(f);
+    assert_output(f, 20);
+    start_anew(f);
+    recover_well(f, &found, &mark);
+    assert_true(found);
+    assert_int_equal(mark.id, 2);
+    assert_int_equal(sb_commit_compare(f->commit, &f->manifest, &f->error), SABOT_OK);
+    /* The number is the checkpoint's. */
+    assert_int_equal(
+        sb_channel_memory.committed(f->nodes[SINK].port.channel, GROUP, &offset, 1, &f->error),
+        SABOT_OK);
+    assert_int_equal(offset.offset, 2);
+    sb_string_free(f->env, offset.metadata);
+    f->manifest.id = 1;
+    assert_int_equal(sb_commit_compare(f->commit, &f->manifest, &f->error), SABOT_ERR_STATE);
+    assert_non_null(strstr(f->error.text, "--from-offsets"));
+    f->nodes[SOURCE].port.type = &f->type;
+}
+
+/* --- Clusters --------------------------------------------------------------------------------- */
+
+static const struct sb_channel *far_away;
+
+static const char *cluster_of(const struct sb_channel *channel)
+{
+    return channel == far_away ? "moon" : "earth";
+}
+
+static void test_channels_of_two_clusters_are_refused_with_what_is_offered(void **state)
+{
+    struct fixture *f = *state;
+    const struct sb_commit_config config = {
+        .env = f->env, .graph = &f->graph, .group = GROUP, .timeout_ms = 60000, .waker = f->waker};
+    struct sb_commit *commit;
+
+    f->type.cluster = cluster_of;
+    far_away = f->nodes[SOURCE].port.channel;
+    assert_int_equal(sb_commit_create(&config, &commit, &f->error), SABOT_ERR_CONFIG);
+    assert_null(commit);
+    assert_non_null(strstr(f->error.text, "channel transactions is in cluster moon, and channel "
+                                          "alerts in earth"));
+    assert_non_null(strstr(f->error.text, "guarantee=at-least-once"));
+    far_away = NULL;
+    assert_int_equal(sb_commit_create(&config, &commit, &f->error), SABOT_OK);
+    sb_commit_destroy(commit);
+}
+
 /* --- Schedules -------------------------------------------------------------------------------- */
 
 /* A few checkpoints, with faults at random; whoever is lost is followed by the next. */
@@ -683,6 +743,8 @@ int main(void)
         TEST(test_offsets_other_than_those_of_the_manifest_are_refused),
         TEST(test_a_partition_that_no_manifest_knows_is_refused_unless_it_is_new),
         TEST(test_a_partition_whose_offset_is_gone_is_refused),
+        TEST(test_a_pipeline_without_offsets_marks_its_output_instead),
+        TEST(test_channels_of_two_clusters_are_refused_with_what_is_offered),
         cmocka_unit_test(test_schedules_of_faults_lose_and_double_nothing),
     };
 
