@@ -126,6 +126,51 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_inspection_rows(const sabot_inspec
                                                               void *context,
                                                               sabot_error *error);
 
+/* --- Savepoints ----------------------------------------------------------------------------------
+ *
+ * A savepoint is a folder of its own, which belongs to the user (docs/recovery.md). It is laid out
+ * as a state directory with one checkpoint a pipeline: an inspection of its path shows its states.
+ */
+
+typedef struct sabot_savepoint sabot_savepoint;
+
+typedef struct sabot_savepoint_info {
+    const char *path;
+    const char *app;
+    int64_t time_ms; /* when it was taken, since 1970 */
+    int64_t age_ms;
+    uint64_t bytes; /* of its files of state */
+    size_t pipelines;
+} sabot_savepoint_info;
+
+/* Where one partition of an input stands in it. */
+typedef struct sabot_savepoint_position {
+    const char *pipeline;
+    int64_t id; /* of the checkpoint that was taken with it */
+    const char *channel;
+    int32_t partition;
+    int64_t offset; /* of the next record to read */
+    bool ended;
+} sabot_savepoint_position;
+
+/* Open one and check every byte of it. SABOT_ERR_NOT_FOUND: `path` has no file `savepoint`: it is
+ * none, or its making was cut short. SABOT_ERR_CORRUPT names the file that is damaged. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_savepoint_open(const char *path,
+                                                             sabot_savepoint **savepoint_out,
+                                                             sabot_error *error);
+SABOT_API void sabot_savepoint_close(sabot_savepoint *savepoint);
+SABOT_API void sabot_savepoint_get(const sabot_savepoint *savepoint,
+                                   sabot_savepoint_info *info_out);
+/* False past the end. */
+SABOT_API bool sabot_savepoint_position_at(const sabot_savepoint *savepoint,
+                                           size_t index,
+                                           sabot_savepoint_position *position_out);
+
+/* Remove one, damaged or not. What is no savepoint is refused, and files in its folder that are not
+ * its own stay. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_savepoint_remove(const char *path,
+                                                               sabot_error *error);
+
 #ifdef __cplusplus
 }
 #endif

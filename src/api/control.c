@@ -113,6 +113,7 @@ static sabot_status serve_checkpoint(void *context,
 static const struct sb_control_verb verbs[] = {
     {"stats", serve_stats},
     {"checkpoint.now", serve_checkpoint},
+    {"savepoint.create", sb_serve_savepoint},
 };
 
 void sb_run_listen(sabot_run *run)

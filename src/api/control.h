@@ -15,4 +15,15 @@
  * all the same, and says so. */
 void sb_run_listen(sabot_run *run);
 
+/* What a savepoint in the making holds, when no coordinator works on it any more. NULL: nothing. */
+void sb_saving_destroy(const struct sb_env *env, struct sb_saving *saving);
+
+/* --- Verbs of other files ------------------------------------------------------------------------
+ */
+
+/* "savepoint.create": path=PATH [stop=true] [agent=NAME [key=KEY]]. */
+sabot_status sb_serve_savepoint(void *context,
+                                struct sb_control_request *request,
+                                sabot_error *error);
+
 #endif

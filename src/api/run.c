@@ -93,6 +93,7 @@ void sabot_run_destroy(sabot_run *run)
     }
     sb_control_server_close(run->control);
     sb_plan_reset(&run->plan);
+    sb_saving_destroy(run->env, run->saving);
     sb_app_destroy(run->app);
     if (run->log != NULL)
         sb_log_destroy(run->log);

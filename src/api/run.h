@@ -16,6 +16,8 @@
 #include "api/plan.h"
 #include "run/control_server.h"
 
+struct sb_saving;
+
 enum sb_run_phase { SB_RUN_PREPARING, SB_RUN_RUNNING, SB_RUN_ENDED };
 
 struct sabot_run {
@@ -39,7 +41,8 @@ struct sabot_run {
     int64_t created_us;                /* monotonic clock */
     _Atomic int64_t end_us;            /* when it came to rest; 0: not yet */
     struct sb_control_server *control; /* NULL: no command reaches it. The stepper's */
-    struct sb_buffer lines;            /* what it does, each with a NUL (describe.c) */
+    struct sb_saving *saving; /* a savepoint being made (control_savepoint.c); NULL: none */
+    struct sb_buffer lines;   /* what it does, each with a NUL (describe.c) */
 };
 
 /* The same as sabot_run_create() in a given environment, which must outlive it. */

@@ -2,6 +2,8 @@
 /* coordinator.c - the steps of a checkpoint; coordinator.h has the states. */
 #include "ckpt/coordinator.h"
 
+#include "ckpt/savepoint.h"
+
 #include <string.h>
 
 enum {
@@ -87,6 +89,37 @@ static struct sb_step over(struct sb_coordinator *coordinator)
     return sb_step_done();
 }
 
+/* Does a copy wait for this checkpoint? */
+static bool wants_copy(const struct sb_coordinator *coordinator, bool last)
+{
+    const struct sb_coordinator_copy *copy = coordinator->copy;
+
+    return copy != NULL && !copy->done && !copy->taken && (last || !copy->at_end);
+}
+
+static void end_copy(struct sb_coordinator *coordinator, const sabot_error *error)
+{
+    struct sb_coordinator_copy *copy = coordinator->copy;
+
+    if (copy == NULL || copy->done)
+        return;
+    copy->error = *error;
+    copy->done = true;
+}
+
+static void add_copy(struct sb_coordinator *coordinator, bool last)
+{
+    struct sb_coordinator_copy *copy = coordinator->copy;
+    sabot_error error;
+
+    if (!wants_copy(coordinator, last))
+        return;
+    copy->taken = true;
+    if (sb_checkpoint_add_copy(coordinator->checkpoint, copy->only_node, copy->only_shard,
+                               &error) != SABOT_OK)
+        end_copy(coordinator, &error);
+}
+
 static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
@@ -99,6 +132,7 @@ static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
         coordinator->next_us = now_us + FAILURE_US;
         return sb_step_wait(coordinator->next_us);
     }
+    add_copy(coordinator, last);
     coordinator->next_id++;
     coordinator->tries = 0;
     coordinator->begun_us = now_us;
@@ -122,7 +156,7 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
         return over(coordinator);
     if (last)
         return begin(coordinator, true);
-    if (coordinator->wanted_id == coordinator->next_id)
+    if (coordinator->wanted_id == coordinator->next_id || wants_copy(coordinator, false))
         return begin(coordinator, false);
     if (now_us < coordinator->next_us && !sb_control_presses(control))
         return sb_step_wait(coordinator->next_us);
@@ -273,6 +307,7 @@ static sabot_status describe(struct sb_coordinator *coordinator, sabot_error *er
     manifest->owner = config->owner;
     manifest->time_ms = sb_wall_ms(config->env);
     manifest->hash_seed = config->hash_seed;
+    manifest->origin = config->origin;
     if (!describe_nodes(coordinator))
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a manifest");
     manifest->finished = is_finished(coordinator);
@@ -304,6 +339,8 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
         coordinator->error = *why;
         return over(coordinator);
     }
+    if (coordinator->copy != NULL && coordinator->copy->taken)
+        end_copy(coordinator, why);
     drop(coordinator);
     coordinator->state = SB_COORDINATOR_IDLE;
     coordinator->changes = NO_CHANGES; /* what it would have held still waits */
@@ -399,6 +436,21 @@ static void prune(const struct sb_coordinator *coordinator)
     sb_free_array(config->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
 }
 
+/* The checkpoint counts: so does its copy, when it is written. */
+static void write_copy(struct sb_coordinator *coordinator)
+{
+    struct sb_coordinator_copy *copy = coordinator->copy;
+    sabot_error error = {.status = SABOT_OK};
+
+    if (copy == NULL || copy->done || !copy->taken)
+        return;
+    if (sb_savepoint_write(copy->folder, coordinator->config.graph, coordinator->checkpoint->copy,
+                           &coordinator->manifest, &copy->entry, &copy->checksum,
+                           &error) == SABOT_OK)
+        error.status = SABOT_OK;
+    end_copy(coordinator, &error);
+}
+
 static struct sb_step complete(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
@@ -413,6 +465,7 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     atomic_store(&coordinator->completed_us, now_us);
     atomic_store(&coordinator->completed_bytes, coordinator->manifest.files[0].size);
     (void)atomic_fetch_add(&coordinator->completed, 1);
+    write_copy(coordinator);
     drop(coordinator);
     if (last)
         return over(coordinator);
@@ -490,4 +543,32 @@ sabot_status sb_coordinator_asked(const struct sb_coordinator *coordinator,
         return sabot_raise(error, SABOT_ERR_CLOSED, "pipeline %s has ended",
                            coordinator->config.folder->pipeline);
     return SABOT_AGAIN;
+}
+
+sabot_status sb_coordinator_copy(struct sb_coordinator *coordinator,
+                                 struct sb_coordinator_copy *copy,
+                                 sabot_error *error)
+{
+    if (coordinator->copy != NULL && !coordinator->copy->done)
+        return sabot_raise(error, SABOT_ERR_STATE, "pipeline %s: a savepoint is being made already",
+                           coordinator->config.folder->pipeline);
+    copy->taken = false;
+    copy->done = false;
+    coordinator->copy = copy;
+    return SABOT_OK;
+}
+
+bool sb_coordinator_copied(struct sb_coordinator *coordinator)
+{
+    sabot_error error;
+
+    SB_ASSERT(coordinator->copy != NULL);
+    if (coordinator->state == SB_COORDINATOR_OVER && !coordinator->copy->done) {
+        (void)sabot_raise(
+            &error, SABOT_ERR_CLOSED, "pipeline %s has ended before its savepoint%s%s",
+            coordinator->config.folder->pipeline, coordinator->error.status == SABOT_OK ? "" : ": ",
+            coordinator->error.status == SABOT_OK ? "" : coordinator->error.text);
+        end_copy(coordinator, &error);
+    }
+    return coordinator->copy->done;
 }

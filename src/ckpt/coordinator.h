@@ -42,10 +42,25 @@ struct sb_coordinator_config {
     struct sb_commit *commit; /* NULL: the manifest is the commit */
     uint64_t owner;           /* of this process */
     uint64_t hash_seed;
+    uint64_t origin; /* the savepoint that it all goes back to; 0: none */
     int64_t last_id; /* of the checkpoint that was restored; 0: none */
     int64_t interval_us;
     int64_t refresh_us; /* with `commit`: offsets are committed again so often, though idle */
     uint32_t keep;      /* checkpoints that stay */
+};
+
+/* A savepoint of one pipeline: state in its logical form, written when the checkpoint of the same
+ * barrier counts; so all that was sent on because of it is out. */
+struct sb_coordinator_copy {
+    const struct sb_ckpt_folder *folder; /* where it goes */
+    uint32_t only_node;                  /* SB_COPY_ALL, as in flow/checkpoint.h */
+    uint32_t only_shard;
+    bool at_end; /* with the last checkpoint, and no other */
+    bool taken;  /* a checkpoint is under way with it */
+    bool done;   /* `error` says how */
+    sabot_error error;
+    struct sb_ckpt_entry entry;
+    uint64_t checksum; /* of its manifest */
 };
 
 struct sb_coordinator {
@@ -61,6 +76,7 @@ struct sb_coordinator {
     int64_t wanted_id;      /* asked for: at once, and also when nothing has changed */
     int64_t failed_id;      /* of the last that failed, and why */
     sabot_error failure;
+    struct sb_coordinator_copy *copy; /* asked for; NULL: none. Its owner's */
     struct sb_checkpoint *checkpoint;
     struct sb_manifest manifest;
     bool has_manifest;
@@ -89,5 +105,13 @@ int64_t sb_coordinator_ask(struct sb_coordinator *coordinator);
 SABOT_MUST_CHECK sabot_status sb_coordinator_asked(const struct sb_coordinator *coordinator,
                                                    int64_t id,
                                                    sabot_error *error);
+
+/* Make this copy with a checkpoint that begins after this call. It must stay until it is done.
+ * SABOT_ERR_STATE: one is being made already. */
+SABOT_MUST_CHECK sabot_status sb_coordinator_copy(struct sb_coordinator *coordinator,
+                                                  struct sb_coordinator_copy *copy,
+                                                  sabot_error *error);
+/* Has it been made, or become impossible? */
+bool sb_coordinator_copied(struct sb_coordinator *coordinator);
 
 #endif

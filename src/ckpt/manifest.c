@@ -16,6 +16,7 @@ enum {
     CHECKSUM_SIZE = 8,
     HEAD_SIZE = sizeof magic + 4 + 8,
     FLAG_FINISHED = 1,
+    FLAG_ORIGIN = 2,
     POSITION_SIZE_MIN = 4 + 1 + 8 + 8 + 2,
     SHARD_SIZE = 4 + 4 + 8 + 8,
 };
@@ -132,7 +133,11 @@ sabot_status sb_manifest_encode(struct sb_manifest *manifest, struct sb_buffer *
     put_number(&writer, (uint64_t)manifest->time_ms, 8);
     put_number(&writer, manifest->hash_seed, 8);
     put_number(&writer, SB_SHARD_COUNT, 4);
-    put_number(&writer, manifest->finished ? FLAG_FINISHED : 0, 4);
+    put_number(&writer,
+               (manifest->finished ? FLAG_FINISHED : 0) | (manifest->origin != 0 ? FLAG_ORIGIN : 0),
+               4);
+    if (manifest->origin != 0)
+        put_number(&writer, manifest->origin, 8);
     put_lists(&writer, manifest);
     if (writer.status != SABOT_OK)
         return writer.status;
@@ -341,6 +346,7 @@ static void take_sinks(struct reader *reader)
 static void take_all(struct reader *reader)
 {
     struct sb_manifest *manifest = reader->manifest;
+    uint32_t flags;
 
     manifest->app = take_text(reader, "the name of the app");
     manifest->pipeline = take_text(reader, "the name of the pipeline");
@@ -351,7 +357,10 @@ static void take_all(struct reader *reader)
     manifest->hash_seed = take_number(reader, 8, "the hash seed");
     if (take_number(reader, 4, "the number of shards") != SB_SHARD_COUNT)
         spoil(reader, SABOT_ERR_CORRUPT, "the number of shards");
-    manifest->finished = (take_number(reader, 4, "the flags") & FLAG_FINISHED) != 0;
+    flags = (uint32_t)take_number(reader, 4, "the flags");
+    manifest->finished = (flags & FLAG_FINISHED) != 0;
+    if ((flags & FLAG_ORIGIN) != 0)
+        manifest->origin = take_number(reader, 8, "the origin");
     take_files(reader);
     take_sources(reader);
     take_tasks(reader);

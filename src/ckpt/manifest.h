@@ -62,6 +62,7 @@ struct sb_manifest {
     uint64_t owner;  /* drawn for the process that wrote it */
     int64_t time_ms; /* wall clock, for people */
     uint64_t hash_seed;
+    uint64_t origin;   /* nonce of the savepoint it goes back to; 0: to none */
     uint64_t checksum; /* of its bytes; set by encode and decode */
     bool finished;     /* all inputs had ended: nothing is left to do */
     uint32_t file_count;

@@ -18,6 +18,9 @@ static const struct cli_command_info commands[] = {
     {CLI_CHECKPOINT, "checkpoint", "ls|verify [ID]|create", 2,
      "list the checkpoints below a state directory, check every byte of them, or let the worker "
      "that runs there take one"},
+    {CLI_SAVEPOINT, "savepoint", "create [PATH]|ls [FOLDER]|show PATH|rm PATH", 2,
+     "let the worker that runs save all it knows, apart from its checkpoints; or look at what was "
+     "saved, check every byte of it, remove it"},
     {CLI_STATE, "state", "ls|get AGENT STATE KEY|dump [AGENT [STATE]]", 4,
      "list the states in the newest whole checkpoint, or print keys and values"},
     {CLI_OPTIONS, "options", NULL, 0,
@@ -25,7 +28,7 @@ static const struct cli_command_info commands[] = {
 };
 
 enum {
-    WITH_APP = CLI_APP_COMMANDS | CLI_OPTIONS | CLI_CHECKPOINT,
+    WITH_APP = CLI_APP_COMMANDS | CLI_OPTIONS | CLI_CHECKPOINT | CLI_SAVEPOINT,
     WITH_STATE = CLI_APP_COMMANDS | CLI_LOOK_COMMANDS,
     ALL = WITH_APP | WITH_STATE,
 };
@@ -52,6 +55,8 @@ static const struct cli_option options[] = {
      "end where the inputs end now"},
     {0, "reset", NULL, "checkpoint.reset", NULL, CLI_WORKER,
      "start anew: checkpoints are moved aside, and inputs are read from kafka.start"},
+    {0, "stop", NULL, NULL, NULL, CLI_SAVEPOINT,
+     "of create: and end the worker; nothing is processed behind the savepoint"},
     {0, "json", NULL, NULL, NULL, CLI_WORKER | CLI_LOOK_COMMANDS,
      "print JSON on stdout; of a worker: its summary, as one object at the end"},
     {0, "checkpoint", "ID", NULL, NULL, CLI_STATE,

@@ -13,24 +13,6 @@ static const char *const condition_names[] = {
     [SABOT_PARTIAL] = "partial",
 };
 
-/* How old, in the largest unit that leaves two digits or less: "12 s", "5 min", "3 h", "40 d". */
-static const char *write_age(char text_out[CLI_NUMBER_SIZE], int64_t age_ms)
-{
-    const int64_t seconds = age_ms / 1000;
-
-    if (age_ms < 0)
-        (void)snprintf(text_out, CLI_NUMBER_SIZE, "-");
-    else if (seconds < 100)
-        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " s", seconds);
-    else if (seconds < 100L * 60)
-        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " min", seconds / 60);
-    else if (seconds < 100L * 3600)
-        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " h", seconds / 3600);
-    else
-        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " d", seconds / 86400);
-    return text_out;
-}
-
 /* --- ls --------------------------------------------------------------------------------------- */
 
 struct widths {
@@ -52,8 +34,9 @@ static void print_row(const struct widths *widths, const sabot_checkpoint_info *
     char bytes[CLI_NUMBER_SIZE];
 
     printf("%-*s  %-*s  %6" PRId64 "  %016" PRIx64 "  %6s  %*s  %s%s%s%s\n", widths->app, info->app,
-           widths->pipeline, info->pipeline, info->id, info->nonce, write_age(age, info->age_ms),
-           widths->bytes, info->time_ms == 0 ? "-" : cli_write_count(bytes, info->bytes),
+           widths->pipeline, info->pipeline, info->id, info->nonce,
+           cli_write_age(age, info->age_ms), widths->bytes,
+           info->time_ms == 0 ? "-" : cli_write_count(bytes, info->bytes),
            condition_names[info->condition],
            info->finished && *info->reason == '\0' ? ", finished" : "",
            *info->reason == '\0' ? "" : ": ", info->reason);

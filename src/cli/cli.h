@@ -3,7 +3,7 @@
  *
  * The command is a program like any that embeds Sabot: it sees include/ only. It reads its
  * arguments (args.c), makes a configuration and loads the app (setup.c), and does one thing:
- * worker.c, send.c, tap.c, checkpoint.c, state.c, or help.c.
+ * worker.c, send.c, tap.c, checkpoint.c, savepoint.c, state.c, or help.c.
  *
  * What is said: stdout has records, or one JSON object; everything else is stderr.
  * Threads: all of it on the first one; the library has its own. */
@@ -34,8 +34,10 @@ enum cli_command {
     CLI_OPTIONS = 8,
     CLI_CHECKPOINT = 16,
     CLI_STATE = 32,
+    CLI_SAVEPOINT = 64,
     CLI_APP_COMMANDS = CLI_WORKER | CLI_SEND | CLI_TAP,
-    CLI_LOOK_COMMANDS = CLI_CHECKPOINT | CLI_STATE, /* at a state directory; they need no app */
+    /* At a state directory, or at what a worker does there; they need no app. */
+    CLI_LOOK_COMMANDS = CLI_CHECKPOINT | CLI_STATE | CLI_SAVEPOINT,
 };
 
 /* An option of the command line. */
@@ -176,6 +178,9 @@ enum { CLI_NUMBER_SIZE = 40 };
 const char *cli_write_count(char text_out[CLI_NUMBER_SIZE], uint64_t count);
 const char *cli_write_rate(char text_out[CLI_NUMBER_SIZE], double per_second);
 const char *cli_write_time(char text_out[CLI_NUMBER_SIZE], int64_t time_us);
+/* In the largest unit that leaves two digits or less: "12 s", "5 min", "3 h", "40 d"; "-" when it
+ * is negative. */
+const char *cli_write_age(char text_out[CLI_NUMBER_SIZE], int64_t age_ms);
 const char *cli_write_bytes(char text_out[CLI_NUMBER_SIZE], uint64_t bytes);
 
 /* What a run has done, at its end. `outcome` is "done", "stopped" or "failed". */
@@ -193,6 +198,7 @@ int cli_worker(const struct cli_setup *setup, const struct cli_args *args);
 int cli_send(const struct cli_setup *setup, const struct cli_args *args);
 int cli_tap(const struct cli_setup *setup, const struct cli_args *args);
 int cli_checkpoint(const struct cli_setup *setup, const struct cli_args *args);
+int cli_savepoint(const struct cli_setup *setup, const struct cli_args *args);
 int cli_state(const struct cli_setup *setup, const struct cli_args *args);
 
 #endif

@@ -60,6 +60,23 @@ const char *cli_write_time(char text_out[CLI_NUMBER_SIZE], int64_t time_us)
     return text_out;
 }
 
+const char *cli_write_age(char text_out[CLI_NUMBER_SIZE], int64_t age_ms)
+{
+    const int64_t seconds = age_ms / 1000;
+
+    if (age_ms < 0)
+        (void)snprintf(text_out, CLI_NUMBER_SIZE, "-");
+    else if (seconds < 100)
+        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " s", seconds);
+    else if (seconds < 100L * 60)
+        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " min", seconds / 60);
+    else if (seconds < 100L * 3600)
+        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " h", seconds / 3600);
+    else
+        (void)snprintf(text_out, CLI_NUMBER_SIZE, "%" PRId64 " d", seconds / 86400);
+    return text_out;
+}
+
 const char *cli_write_bytes(char text_out[CLI_NUMBER_SIZE], uint64_t bytes)
 {
     if (bytes >= 1023ULL << 20)

@@ -45,6 +45,7 @@ static int run_command(const struct cli_args *args)
     case CLI_SEND: code = cli_send(&setup, args); break;
     case CLI_TAP: code = cli_tap(&setup, args); break;
     case CLI_STATE: code = cli_state(&setup, args); break;
+    case CLI_SAVEPOINT: code = cli_savepoint(&setup, args); break;
     case CLI_CHECKPOINT: code = cli_checkpoint(&setup, args); break;
     case CLI_NONE:
     case CLI_OPTIONS:
