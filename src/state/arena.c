@@ -6,7 +6,8 @@
  *
  * Invariants: a slab is in the list of its class exactly when it has a free cell; one without a
  * used cell has been given back; chunk 0 has no memory; a chunk's lead names itself or one before.
- * Memory: see the header. The free cells of a slab are linked through their own first bytes. */
+ * Memory: see the header. The free cells of a slab are linked through their own first words:
+ * SB_CELL_FREE and, in its lower half, what struct sb_slab has as cell_free. */
 #include "state/arena.h"
 
 #include <string.h>
@@ -343,40 +344,79 @@ static void chunks_change(struct sb_cells *arena, uint32_t first, uint32_t last)
     for (uint32_t i = first; i <= last; i++) {
         if (arena->chunks[i].epoch == arena->epoch)
             continue;
-        if (arena->before_change != NULL)
-            arena->before_change(arena->before_change_context, i);
+        if (arena->watch != NULL)
+            arena->watch->change(arena->watch->context, arena, i);
         arena->chunks[i].epoch = arena->epoch;
     }
+    arena->changed = arena->epoch;
+}
+
+static void runs_change(struct sb_cells *arena)
+{
+    if (arena->watch != NULL)
+        arena->watch->runs(arena->watch->context, arena);
+    arena->changed = arena->epoch;
+}
+
+static void set_free(uint8_t *cell, uint16_t next)
+{
+    const uint32_t word = SB_CELL_FREE | next;
+
+    memcpy(cell, &word, sizeof word);
+}
+
+/* A slab's cells say that they are free, before the first of them is used. */
+static void mark_free(const struct sb_cells *arena, uint32_t lead)
+{
+    const uint8_t class = arena->slabs[lead].class;
+    uint8_t *memory = arena->chunks[lead].memory;
+
+    for (uint32_t i = 0; i < classes[class].cells; i++)
+        set_free(memory + (size_t)i * classes[class].size, 0);
+}
+
+/* Write down what the chunks of a run are. */
+static void run_describe(struct sb_cells *arena, const struct sb_run *run, void *memory)
+{
+    uint8_t *at = memory;
+
+    for (uint32_t i = 0; i < run->chunks; i++)
+        arena->chunks[run->first + i] = (struct sb_chunk){
+            .memory = at + (size_t)i * SB_CHUNK_SIZE,
+            .epoch = arena->epoch,
+            .lead = run->first & INT32_MAX,
+            .wide = run->chunks > 1,
+        };
+    arena->slabs[run->first] =
+        (struct sb_slab){.class = run->class, .tag = run->tag, .chunks = run->chunks};
 }
 
 /* Numbers with memory, all of the current epoch; 0: no memory. */
-static uint32_t run_take(struct sb_cells *arena, uint32_t chunks, uint8_t class)
+static uint32_t run_take(struct sb_cells *arena, uint32_t chunks, uint16_t tag, uint8_t class)
 {
-    const uint32_t first = numbers_take(arena, chunks);
+    struct sb_run run = {.chunks = chunks, .tag = tag, .class = class};
     uint8_t *memory;
 
-    if (first == 0)
+    runs_change(arena);
+    run.first = numbers_take(arena, chunks);
+    if (run.first == 0)
         return 0;
     memory = sb_pool_take(arena->pool, chunks);
     if (memory == NULL) {
-        numbers_give(arena, first, chunks);
+        numbers_give(arena, run.first, chunks);
         return 0;
     }
-    for (uint32_t i = 0; i < chunks; i++)
-        arena->chunks[first + i] = (struct sb_chunk){
-            .memory = memory + (size_t)i * SB_CHUNK_SIZE,
-            .epoch = arena->epoch,
-            .lead = first & INT32_MAX,
-            .wide = chunks > 1,
-        };
-    arena->slabs[first] = (struct sb_slab){.class = class, .chunks = chunks};
-    return first;
+    run_describe(arena, &run, memory);
+    if (class != CLASS_RUN)
+        mark_free(arena, run.first);
+    return run.first;
 }
 
 static void run_give(struct sb_cells *arena, uint32_t first)
 {
     const uint32_t chunks = arena->slabs[first].chunks;
 
+    runs_change(arena);
     chunks_change(arena, first, first + chunks - 1);
     sb_pool_give(arena->pool, arena->chunks[first].memory, chunks);
     numbers_give(arena, first, chunks);
@@ -385,16 +425,21 @@ static void run_give(struct sb_cells *arena, uint32_t first)
 /* --- Slabs --------------------------------------------------------------------------------------
  */
 
+static uint32_t *partial_of(struct sb_cells *arena, uint16_t tag, uint8_t class)
+{
+    return &arena->partial[(size_t)tag * CLASS_COUNT + class];
+}
+
 static void slab_link(struct sb_cells *arena, uint32_t number)
 {
     struct sb_slab *slab = &arena->slabs[number];
-    const uint32_t next = arena->partial[slab->class];
+    const uint32_t next = *partial_of(arena, slab->tag, slab->class);
 
     slab->previous = 0;
     slab->next = next;
     if (next != 0)
         arena->slabs[next].previous = number;
-    arena->partial[slab->class] = number;
+    *partial_of(arena, slab->tag, slab->class) = number;
 }
 
 static void slab_unlink(struct sb_cells *arena, uint32_t number)
@@ -402,7 +447,7 @@ static void slab_unlink(struct sb_cells *arena, uint32_t number)
     const struct sb_slab *slab = &arena->slabs[number];
 
     if (slab->previous == 0)
-        arena->partial[slab->class] = slab->next;
+        *partial_of(arena, slab->tag, slab->class) = slab->next;
     else
         arena->slabs[slab->previous].next = slab->next;
     if (slab->next != 0)
@@ -419,6 +464,14 @@ static sb_ref ref_of(uint32_t lead, uint32_t offset)
     return (lead + offset / SB_CHUNK_SIZE) << 8 | offset % SB_CHUNK_SIZE / SB_CELL_UNIT;
 }
 
+static uint16_t next_free(const uint8_t *cell)
+{
+    uint32_t word;
+
+    memcpy(&word, cell, sizeof word);
+    return (uint16_t)word;
+}
+
 static sb_ref slab_take(struct sb_cells *arena, uint32_t lead)
 {
     struct sb_slab *slab = &arena->slabs[lead];
@@ -429,7 +482,7 @@ static sb_ref slab_take(struct sb_cells *arena, uint32_t lead)
     SB_ASSERT(!slab_full(slab));
     if (slab->cell_free != 0) {
         index = slab->cell_free - 1U;
-        memcpy(&slab->cell_free, memory + (size_t)index * size, sizeof slab->cell_free);
+        slab->cell_free = next_free(memory + (size_t)index * size);
     } else {
         slab->cells_fresh++;
     }
@@ -448,7 +501,7 @@ static void slab_give(struct sb_cells *arena, uint32_t lead, sb_ref ref)
 
     SB_ASSERT(slab->cells_used > 0);
     SB_ASSERT(offset % size == 0);
-    memcpy(sb_cell_at(arena, ref), &slab->cell_free, sizeof slab->cell_free);
+    set_free(sb_cell_at(arena, ref), slab->cell_free);
     slab->cell_free = (uint16_t)(offset / size + 1);
     slab->cells_used--;
     if (slab->cells_used == 0) {
@@ -463,10 +516,15 @@ static void slab_give(struct sb_cells *arena, uint32_t lead, sb_ref ref)
 /* --- Cells --------------------------------------------------------------------------------------
  */
 
-sabot_status sb_cells_init(struct sb_cells *arena, struct sb_pool *pool)
+sabot_status sb_cells_init(struct sb_cells *arena, struct sb_pool *pool, uint32_t tags)
 {
-    *arena = (struct sb_cells){.pool = pool};
-    SABOT_TRY(chunks_grow(arena, CHUNKS_MIN));
+    SB_ASSERT(tags > 0 && tags <= SB_CELL_TAGS_MAX);
+    *arena = (struct sb_cells){.pool = pool, .tags = tags};
+    arena->partial = sb_alloc_array(pool->env, (size_t)tags * CLASS_COUNT, sizeof *arena->partial);
+    if (arena->partial == NULL || chunks_grow(arena, CHUNKS_MIN) != SABOT_OK) {
+        sb_cells_reset(arena);
+        return SABOT_ERR_MEMORY;
+    }
     arena->chunk_count = 1; /* reference 0 is none */
     return SABOT_OK;
 }
@@ -475,22 +533,26 @@ void sb_cells_reset(struct sb_cells *arena)
 {
     if (arena->pool == NULL)
         return;
+    arena->watch = NULL;
     for (uint32_t i = 1; i < arena->chunk_count; i++)
         if (arena->chunks[i].memory != NULL && arena->chunks[i].lead == i)
             run_give(arena, i);
     sb_free_array(arena->pool->env, arena->chunks, arena->chunk_capacity, sizeof *arena->chunks);
     sb_free_array(arena->pool->env, arena->slabs, arena->chunk_capacity, sizeof *arena->slabs);
+    sb_free_array(arena->pool->env, arena->partial, (size_t)arena->tags * CLASS_COUNT,
+                  sizeof *arena->partial);
     *arena = (struct sb_cells){.pool = NULL};
 }
 
-sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t size)
+sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t tag, uint32_t size)
 {
     uint32_t class;
     uint32_t lead;
     sb_ref ref;
 
+    SB_ASSERT(tag < arena->tags);
     if (size > SB_CELL_SMALL_MAX) {
-        lead = run_take(arena, chunks_of(size), CLASS_RUN);
+        lead = run_take(arena, chunks_of(size), (uint16_t)tag, CLASS_RUN);
         if (lead == 0)
             return 0;
         memset(arena->chunks[lead].memory, 0, size);
@@ -498,9 +560,9 @@ sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t size)
         return lead << 8;
     }
     class = class_of(size);
-    lead = arena->partial[class];
+    lead = *partial_of(arena, (uint16_t)tag, (uint8_t) class);
     if (lead == 0) {
-        lead = run_take(arena, classes[class].chunks, (uint8_t) class);
+        lead = run_take(arena, classes[class].chunks, (uint16_t)tag, (uint8_t) class);
         if (lead == 0)
             return 0;
         slab_link(arena, lead);
@@ -559,4 +621,119 @@ void sb_cell_first_change(struct sb_cells *arena, sb_ref ref)
     else if (slab->chunks > 1)
         last += ((ref & 255) * SB_CELL_UNIT + classes[slab->class].size - 1) / SB_CHUNK_SIZE;
     chunks_change(arena, number, last);
+}
+
+/* --- Chunks put back into place
+ * -------------------------------------------------------------------
+ */
+
+/* Runs of one class of size have so many chunks; slabs that of their class. */
+static bool is_run(const struct sb_cells *arena, const struct sb_run *run)
+{
+    if (run->first == 0 || run->chunks == 0 || run->tag >= arena->tags ||
+        run->chunks > SB_CHUNKS_MAX - run->first)
+        return false;
+    return run->class == CLASS_RUN ||
+           (run->class < CLASS_COUNT && run->chunks == classes[run->class].chunks);
+}
+
+sabot_status sb_cells_place(struct sb_cells *arena, const struct sb_run *run)
+{
+    const uint32_t end = run->first + run->chunks;
+    uint8_t *memory;
+
+    if (!is_run(arena, run))
+        return SABOT_ERR_CORRUPT;
+    if (end > arena->chunk_capacity && chunks_grow(arena, end) != SABOT_OK)
+        return SABOT_ERR_MEMORY;
+    for (uint32_t i = run->first; i < end && i < arena->chunk_count; i++)
+        if (arena->chunks[i].memory != NULL)
+            return SABOT_ERR_CORRUPT;
+    memory = sb_pool_take(arena->pool, run->chunks);
+    if (memory == NULL)
+        return SABOT_ERR_MEMORY;
+    run_describe(arena, run, memory);
+    if (end > arena->chunk_count)
+        arena->chunk_count = end;
+    return SABOT_OK;
+}
+
+static bool is_free(const uint8_t *cell)
+{
+    uint32_t word;
+
+    memcpy(&word, cell, sizeof word);
+    return (word & SB_CELL_FREE) != 0;
+}
+
+uint32_t sb_cells_count(const struct sb_cells *arena, uint32_t first)
+{
+    const uint8_t class = arena->slabs[first].class;
+    uint32_t count = 0;
+
+    if (class == CLASS_RUN)
+        return 1;
+    for (uint32_t i = 0; i < classes[class].cells; i++)
+        count += !is_free(arena->chunks[first].memory + (size_t)i * classes[class].size);
+    return count;
+}
+
+sabot_status sb_cells_adopt(struct sb_cells *arena,
+                            uint32_t first,
+                            sb_cell_function each,
+                            void *context)
+{
+    struct sb_slab *slab = &arena->slabs[first];
+    uint8_t *memory = arena->chunks[first].memory;
+    uint32_t size;
+
+    if (slab->class == CLASS_RUN) {
+        arena->pool->live += (uint64_t)slab->chunks * SB_CHUNK_SIZE;
+        return each(context, first << 8, slab->tag, slab->chunks * SB_CHUNK_SIZE);
+    }
+    size = classes[slab->class].size;
+    slab->cells_fresh = classes[slab->class].cells;
+    for (uint32_t i = slab->cells_fresh; i-- > 0;) {
+        uint8_t *cell = memory + (size_t)i * size;
+
+        if (is_free(cell)) {
+            set_free(cell, slab->cell_free);
+            slab->cell_free = (uint16_t)(i + 1);
+            continue;
+        }
+        slab->cells_used++;
+        arena->pool->live += size;
+        SABOT_TRY(each(context, ref_of(first, i * size), slab->tag, size));
+    }
+    if (slab->cells_used == 0) /* it would have been given back */
+        return SABOT_ERR_CORRUPT;
+    if (slab->cell_free != 0)
+        slab_link(arena, first);
+    return SABOT_OK;
+}
+
+void sb_cells_settle(struct sb_cells *arena)
+{
+    for (uint32_t i = arena->chunk_count; i-- > 1;)
+        if (arena->chunks[i].memory == NULL)
+            numbers_give(arena, i, 1);
+}
+
+bool sb_cell_is(const struct sb_cells *arena, sb_ref ref, uint16_t tag, uint32_t size)
+{
+    const uint32_t number = ref >> 8;
+    const struct sb_slab *slab;
+    uint32_t offset;
+
+    if (number == 0 || number >= arena->chunk_count || arena->chunks[number].memory == NULL)
+        return false;
+    slab = &arena->slabs[arena->chunks[number].lead];
+    if (slab->tag != tag)
+        return false;
+    offset = (number - arena->chunks[number].lead) * SB_CHUNK_SIZE + (ref & 255) * SB_CELL_UNIT;
+    if (slab->class == CLASS_RUN)
+        return offset == 0 && size <= slab->chunks * SB_CHUNK_SIZE;
+    return !is_free(sb_cell_at(arena, ref)) && offset % classes[slab->class].size == 0 &&
+           offset / classes[slab->class].size < classes[slab->class].cells &&
+           size <= classes[slab->class].size;
 }

@@ -7,8 +7,13 @@
  *     run         as many chunks as one large cell needs (more than SB_CELL_SMALL_MAX bytes)
  *
  * Cells never move. So a pointer to one stays good, whatever else is changed, and a snapshot may
- * copy chunks instead of cells: each chunk knows the epoch of its last change, and whoever has
- * begun a snapshot is told (`before_change`) before a chunk changes for the first time after it.
+ * copy chunks instead of cells (image.h): each chunk knows the epoch of its last change, and
+ * whoever has begun a snapshot is told before a chunk changes for the first time after it, and
+ * before the first run is taken or given back.
+ *
+ * Chunks explain themselves, so that a snapshot needs no list of cells: a slab holds cells of one
+ * tag only (what a tag says is the user's affair), and a free cell has SB_CELL_FREE in its first
+ * word, which no cell in use has.
  *
  * What is freed stays readable until sb_cells_bury(): cells that were dropped while a callback ran
  * are linked into a list of the dead through their second word, and no other byte of them changes.
@@ -29,7 +34,10 @@ enum {
     SB_CELL_CLASSES = 64,     /* size classes; fewer are used */
     SB_RUN_CLASSES = 56,      /* classes of runs: four for each doubling */
     SB_CHUNKS_MAX = 1 << 24,  /* of one arena: 64 GiB */
+    SB_CELL_TAGS_MAX = 512,   /* kinds of cells of one arena */
 };
+
+#define SB_CELL_FREE (UINT32_C(1) << 31) /* in the first word of a cell */
 
 typedef uint32_t sb_ref;
 
@@ -68,9 +76,21 @@ struct sb_slab {
     uint16_t cell_free;      /* the first free cell, 1 + its index in the slab; 0: none */
     uint16_t cells_fresh;    /* cells from here on were never used */
     uint16_t cells_used;
+    uint16_t tag;        /* of its cells */
     uint8_t class;       /* of cells; SB_CELL_CLASSES: a run */
     uint32_t chunks;     /* of the slab or run */
     uint32_t free_chunk; /* in the list of free numbers of its run class */
+};
+
+struct sb_cells;
+
+/* A snapshot in the making. */
+struct sb_cells_watch {
+    /* Before a chunk changes first after the epoch was raised. */
+    void (*change)(void *context, struct sb_cells *arena, uint32_t chunk);
+    /* Before a run of chunks is taken or given back. */
+    void (*runs)(void *context, struct sb_cells *arena);
+    void *context;
 };
 
 struct sb_cells {
@@ -79,26 +99,56 @@ struct sb_cells {
     struct sb_slab *slabs;
     uint32_t chunk_count; /* numbers given out so far; 0 is never used */
     uint32_t chunk_capacity;
-    uint32_t epoch;
-    sb_ref dead;                           /* the list of the dead */
-    uint32_t partial[SB_CELL_CLASSES];     /* slabs with a free cell; 0: none */
+    uint32_t epoch;   /* raised by whoever begins a snapshot */
+    uint32_t changed; /* the epoch of the last change of all */
+    sb_ref dead;      /* the list of the dead */
+    uint32_t tags;
+    uint32_t *partial; /* of each tag and class: slabs with a free cell; 0: none */
     uint32_t free_numbers[SB_RUN_CLASSES]; /* runs of numbers without memory; 0: none */
-    /* A snapshot in the making: called before a chunk changes first after it was begun. */
-    void (*before_change)(void *context, uint32_t chunk);
-    void *before_change_context;
+    const struct sb_cells_watch *watch;    /* NULL: nobody looks */
 };
 
-SABOT_MUST_CHECK sabot_status sb_cells_init(struct sb_cells *arena, struct sb_pool *pool);
+SABOT_MUST_CHECK sabot_status sb_cells_init(struct sb_cells *arena,
+                                            struct sb_pool *pool,
+                                            uint32_t tags);
 void sb_cells_reset(struct sb_cells *arena); /* frees all cells */
 
 /* A zeroed cell of at least `size` bytes; 0: no memory. */
-sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t size);
+sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t tag, uint32_t size);
 /* Free at once, or when the callback has ended. */
 void sb_cell_free(struct sb_cells *arena, sb_ref ref);
 void sb_cell_drop(struct sb_cells *arena, sb_ref ref);
 void sb_cells_bury(struct sb_cells *arena);
 /* Bytes that a cell of `size` bytes takes. */
 uint32_t sb_cell_size(uint32_t size);
+
+/* --- Chunks put back into place
+ * -------------------------------------------------------------------
+ *
+ * By a restore, into an arena without cells: place() every run under its old number, fill its
+ * memory, adopt() it; at the end settle(). */
+
+/* What a run is. */
+struct sb_run {
+    uint32_t first;  /* number */
+    uint32_t chunks; /* of the slab or run */
+    uint16_t tag;
+    uint8_t class;
+};
+/* SABOT_ERR_CORRUPT: there is no such run, or something lies there. SABOT_ERR_MEMORY. */
+SABOT_MUST_CHECK sabot_status sb_cells_place(struct sb_cells *arena, const struct sb_run *run);
+/* Look at each cell of the run that is in use; the function must not make or free any. */
+typedef sabot_status (*sb_cell_function)(void *context, sb_ref ref, uint16_t tag, uint32_t size);
+SABOT_MUST_CHECK sabot_status sb_cells_adopt(struct sb_cells *arena,
+                                             uint32_t first,
+                                             sb_cell_function each,
+                                             void *context);
+/* How many cells of it are in use, before it is adopted. */
+uint32_t sb_cells_count(const struct sb_cells *arena, uint32_t first);
+/* Numbers that lie between the runs can be used again. */
+void sb_cells_settle(struct sb_cells *arena);
+/* Is this a cell that was placed: of this tag, with room for so many bytes? */
+bool sb_cell_is(const struct sb_cells *arena, sb_ref ref, uint16_t tag, uint32_t size);
 
 static inline void *sb_cell_at(const struct sb_cells *arena, sb_ref ref)
 {

@@ -121,6 +121,18 @@ sabot_status sb_index_grow(struct sb_index *index, struct sb_pool *pool)
     return start_move(index, pool, slots == 0 ? SLOTS_MIN : slots * 2);
 }
 
+sabot_status sb_index_reserve(struct sb_index *index, struct sb_pool *pool, uint64_t count)
+{
+    uint64_t slots = SLOTS_MIN;
+
+    SB_ASSERT(index->slots == NULL);
+    if (count == 0)
+        return SABOT_OK;
+    while (slots / 4 * 3 < count)
+        slots *= 2;
+    return start_move(index, pool, slots);
+}
+
 void sb_index_insert(struct sb_index *index, uint64_t hash, sb_ref ref)
 {
     SB_ASSERT(index->count < (index->mask / 4 + 1) * 3);

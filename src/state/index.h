@@ -36,6 +36,10 @@ struct sb_index {
 void sb_index_reset(struct sb_index *index, struct sb_pool *pool);
 /* Room for one more. SABOT_ERR_MEMORY: unchanged. */
 SABOT_MUST_CHECK sabot_status sb_index_grow(struct sb_index *index, struct sb_pool *pool);
+/* Room for so many in an index that has none, so that it need not grow. SABOT_ERR_MEMORY. */
+SABOT_MUST_CHECK sabot_status sb_index_reserve(struct sb_index *index,
+                                               struct sb_pool *pool,
+                                               uint64_t count);
 /* Enter a cell that isn't there; sb_index_grow() has made room. */
 void sb_index_insert(struct sb_index *index, uint64_t hash, sb_ref ref);
 /* Remove a cell that is there. */

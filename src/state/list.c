@@ -132,7 +132,7 @@ static struct sb_segment *add_segment(struct sb_vault *vault,
 
     room = room > ROOM_MAX ? ROOM_MAX : room;
     room = room < stride ? stride : room;
-    ref = sb_cell_alloc(cells, segment_bytes(room));
+    ref = sb_cell_alloc(cells, sb_state_tag(state, SB_TAG_PARTS), segment_bytes(room));
     if (ref == 0)
         return NULL;
     sb_account_count(&state->line, sb_cell_size(segment_bytes(room)));

@@ -194,7 +194,8 @@ static sabot_status make(struct sb_vault *vault,
                                 &place->owner_ref, error));
     place->ref = 0;
     if (sb_index_grow(&state->tables[place->shard].entries, &vault->pool) == SABOT_OK)
-        place->ref = sb_cell_alloc(&vault->cells[place->shard], bytes);
+        place->ref =
+            sb_cell_alloc(&vault->cells[place->shard], sb_state_tag(state, SB_TAG_PARTS), bytes);
     if (place->ref == 0) {
         if (map_of(state, place->owner)->count == 0)
             sb_key_remove(vault, state, key.hash, place->owner_ref);
@@ -340,6 +341,7 @@ static void replace(struct sb_vault *vault,
         if (state->entries_expire && (old->head & SB_CELL_ABSENT) == 0 &&
             sb_cell_time(old) > sb_cell_time(place->cell))
             sb_cell_set_time(place->cell, sb_cell_time(old));
+        sb_cell_change(&vault->cells[place->shard], place->owner_ref);
         take_out(vault, state, map_of(state, place->owner), place->entry_hash, old_ref);
     }
     enter(vault, state, place);

@@ -66,7 +66,10 @@ static sabot_status vault_init(struct sb_vault *vault, const struct sb_store_con
     for (uint32_t i = 0; i < config->state_count; i++)
         SABOT_TRY(state_init(vault, &vault->states[i], &config->states[i]));
     vault->zeros = sb_alloc(config->env, vault->zeros_size);
-    return vault->zeros == NULL ? SABOT_ERR_MEMORY : sb_spill_init(vault, NULL);
+    if (vault->zeros == NULL)
+        return SABOT_ERR_MEMORY;
+    SABOT_TRY(sb_imaging_init(vault));
+    return sb_spill_init(vault, NULL);
 }
 
 sabot_status sb_store_create(const struct sb_store_config *config,
@@ -108,6 +111,7 @@ void sb_store_destroy(struct sb_store *store)
         return;
     env = vault->config.env;
     sb_spill_reset(vault);
+    sb_imaging_reset(vault);
     for (uint32_t i = 0; vault->states != NULL && i < vault->config.state_count; i++)
         state_reset(vault, &vault->states[i]);
     for (uint32_t i = 0; i < SB_SHARD_COUNT; i++)
@@ -212,10 +216,13 @@ struct sb_cells *sb_vault_cells(struct sb_vault *vault, uint32_t shard)
 {
     struct sb_cells *cells = &vault->cells[shard];
 
-    if (cells->pool == NULL && sb_cells_init(cells, &vault->pool) != SABOT_OK) {
-        *cells = (struct sb_cells){.pool = NULL};
+    if (cells->pool != NULL)
+        return cells;
+    if (sb_cells_init(cells, &vault->pool, vault->config.state_count * SB_TAGS_PER_STATE) !=
+        SABOT_OK)
         return NULL;
-    }
+    cells->epoch = vault->imaging.epoch;
+    cells->watch = &vault->imaging.watch;
     return cells;
 }
 
@@ -253,7 +260,7 @@ sabot_status sb_key_create(struct sb_vault *vault,
                            "state %s of agent %s: a key of %zu bytes, %d are allowed",
                            state->spec.name, vault->config.owner, key.text.size, SB_STATE_KEY_MAX);
     if (cells != NULL && sb_index_grow(index, &vault->pool) == SABOT_OK)
-        ref = sb_cell_alloc(cells, bytes);
+        ref = sb_cell_alloc(cells, sb_state_tag(state, SB_TAG_KEYS), bytes);
     if (ref == 0)
         return sb_vault_no_memory(vault, state, error);
     cell = sb_cell_at(cells, ref);

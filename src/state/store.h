@@ -328,4 +328,84 @@ SABOT_MUST_CHECK sabot_status sb_store_restore(struct sb_store *store,
                                                const struct sb_byte_source *source,
                                                sabot_error *error);
 
+/* --- Images -------------------------------------------------------------------------------------
+ *
+ * What a checkpoint takes of states in memory while the stream goes on: their chunks as they were
+ * at the barrier (image.h has the form). begin() costs the same however large the state is; step()
+ * copies some chunks into blocks; and whoever changes a chunk that has not had its turn copies it
+ * first. Between callbacks, on the store's thread.
+ *
+ *     begin ---> step, step, ... (and callbacks between them) ---> SB_IMAGE_DONE ---> end
+ */
+
+enum {
+    SB_IMAGE_BLOCK_CHUNKS = 63,
+    SB_IMAGE_BLOCK_MAX = 1024 + SB_IMAGE_BLOCK_CHUNKS * 4096, /* bytes of a block */
+};
+
+/* Where blocks come from, and go to. */
+struct sb_image_sink {
+    /* SB_IMAGE_BLOCK_MAX bytes to fill; NULL: there are none now. `must`: a callback waits for it,
+     * and the image is given up without. */
+    void *(*take)(void *context, bool must);
+    /* It is full: `size` bytes count. 0: it was not needed. */
+    void (*give)(void *context, void *block, uint32_t size);
+    void *context;
+};
+
+enum sb_image_progress {
+    SB_IMAGE_GOES_ON,
+    SB_IMAGE_WAITS, /* for a block */
+    SB_IMAGE_DONE,  /* or it has failed: end() says */
+};
+
+struct sb_image_config {
+    uint32_t node;   /* of the flow, */
+    uint32_t worker; /* and on which thread: both are told in each block */
+    int64_t id;      /* of the checkpoint, from 1 */
+    int64_t base;    /* only what has changed since this one, when this store made its image; else,
+                        and with 0, all */
+    struct sb_image_sink sink;
+};
+void sb_store_image_begin(struct sb_store *store, const struct sb_image_config *config);
+/* Copy up to so many chunks. */
+enum sb_image_progress sb_store_image_step(struct sb_store *store, uint32_t chunks);
+/* SABOT_OK: all was given to the sink. Before SB_IMAGE_DONE: it is given up. */
+SABOT_MUST_CHECK sabot_status sb_store_image_end(struct sb_store *store, sabot_error *error);
+
+/* A file of blocks, to be read. */
+struct sb_image_file {
+    const char *name;
+    uint64_t size;
+    /* Exactly `size` bytes. */
+    sabot_status (*read)(void *context, uint64_t at, void *buffer, size_t size, sabot_error *error);
+    void *context;
+};
+
+/* The images of a chain of checkpoints, as one. */
+struct sb_image;
+
+/* `files`: the oldest first, which has all; what a later one has is newer. Borrowed. Only blocks of
+ * `node` count. SABOT_ERR_CORRUPT names the file; SABOT_ERR_UNSUPPORTED: of another version. */
+SABOT_MUST_CHECK sabot_status sb_image_open(const struct sb_env *env,
+                                            const struct sb_image_file *files,
+                                            uint32_t file_count,
+                                            uint32_t node,
+                                            struct sb_image **image_out,
+                                            sabot_error *error);
+void sb_image_close(struct sb_image *image);
+bool sb_image_has_shard(const struct sb_image *image, uint32_t shard);
+
+/* Put a shard into a store that holds nothing of it yet: as it lies in the image when the states
+ * are the same, else cell by cell, as sb_store_restore() does, with its errors. */
+SABOT_MUST_CHECK sabot_status sb_store_restore_image(struct sb_store *store,
+                                                     struct sb_image *image,
+                                                     uint32_t shard,
+                                                     sabot_error *error);
+/* Write a shard as sb_store_snapshot() would have at the barrier; what has expired is in it. */
+SABOT_MUST_CHECK sabot_status sb_image_write(struct sb_image *image,
+                                             uint32_t shard,
+                                             const struct sb_byte_sink *sink,
+                                             sabot_error *error);
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vault.h - the inside of a store, for the files that are the store: store.c, value.c, list.c,
- * map.c, timer.c, ttl.c, snapshot.c, restore.c, spill.c.
+ * map.c, timer.c, ttl.c, snapshot.c, restore.c, spill.c, image.c, image_read.c.
  *
  *     vault --- states[] --- tables[shard] --- index of keys    -> cells of keys
  *        |                                 \-- index of entries -> cells of a map's entries
@@ -16,13 +16,15 @@
  *     ..   value
  *
  * Invariants: a cell that an index names is not in the list of the dead; a cell without rows behind
- * it (rows.h) is never CELL_ABSENT. */
+ * it (rows.h) is never CELL_ABSENT; no cell is changed before sb_cell_change() (or sb_cell_touch())
+ * was told, in each callback anew: a snapshot may have begun since. */
 #ifndef SB_STATE_VAULT_H
 #define SB_STATE_VAULT_H
 
 #include <string.h>
 
 #include "base/mem.h"
+#include "state/image.h"
 #include "state/index.h"
 #include "state/rows.h"
 
@@ -44,6 +46,10 @@ enum {
     SB_SWEEP_SLOTS = 4096,    /* slots looked at for expired cells, per state and batch */
 };
 
+/* The tag of a state's cells in the arena: those of keys (and timers), or what hangs on them, the
+ * entries of maps and the segments of lists. */
+enum { SB_TAG_KEYS = 0, SB_TAG_PARTS = 1, SB_TAGS_PER_STATE = 2 };
+
 struct sb_table {
     struct sb_index keys;
     struct sb_index entries; /* maps only */
@@ -64,6 +70,35 @@ struct sb_state {
     struct sb_table *tables; /* SB_SHARD_COUNT */
     struct sb_account_line line;
     struct sb_wheel *wheel; /* timers only */
+};
+
+/* A barrier that the state was imaged at: what has changed since is of a later epoch. */
+struct sb_image_mark {
+    int64_t id; /* of the checkpoint; 0: none */
+    uint32_t epoch;
+};
+
+/* An image in the making (image.c). */
+struct sb_imaging {
+    struct sb_cells_watch watch;
+    struct sb_buffer layout;       /* what stands before the chunks of every image */
+    uint32_t epoch;                /* of what changes now, in all arenas */
+    struct sb_image_mark marks[2]; /* the newest, and the one that the last image was based on */
+    bool active;
+    bool failed;
+    uint32_t node;                        /* of the flow, */
+    uint32_t worker;                      /* and who: whose blocks these are */
+    uint32_t since;                       /* chunks that changed in later epochs are taken */
+    uint32_t until;                       /* but in none later than this */
+    uint32_t shard;                       /* where the copier stands; */
+    uint32_t chunk;                       /* 0: before the shard's directory */
+    size_t layout_at;                     /* bytes of the layout that are out */
+    uint64_t listed[SB_SHARD_COUNT / 64]; /* shards whose directory is out, or that have none */
+    uint64_t chunks;                      /* taken so far */
+    struct sb_image_sink sink;
+    struct sb_image_block *copies; /* being filled; NULL: none */
+    struct sb_image_block *lists;
+    sabot_error error; /* failed */
 };
 
 /* Where the cell of a key is that will soon be used: found by sb_store_ahead(). It lies at
@@ -103,6 +138,7 @@ struct sb_vault {
     uint32_t frozen_at; /* tables written, of states by shards */
     uint32_t hand;      /* table that the clock's hand is at */
     uint64_t hand_at;
+    struct sb_imaging imaging;
 };
 
 static inline struct sb_vault *sb_vault_of(struct sb_store *store)
@@ -122,6 +158,10 @@ static inline struct sb_state *sb_state_of(struct sb_vault *vault, uint32_t stat
 /* --- Cells --------------------------------------------------------------------------------------
  */
 
+static inline uint16_t sb_state_tag(const struct sb_state *state, uint32_t part)
+{
+    return (uint16_t)(state->index * SB_TAGS_PER_STATE + part);
+}
 static inline uint32_t sb_pad8(uint32_t size)
 {
     return (size + 7U) & ~7U;
@@ -433,6 +473,12 @@ sabot_status sb_timer_adopt(struct sb_vault *vault,
                             uint32_t shard,
                             sb_ref ref,
                             sabot_error *error);
+
+/* --- Images (image.c) ----------------------------------------------------------------------------
+ */
+
+sabot_status sb_imaging_init(struct sb_vault *vault);
+void sb_imaging_reset(struct sb_vault *vault);
 
 /* --- Rows behind the cells (spill.c) ------------------------------------------------------------
  */

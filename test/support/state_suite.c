@@ -900,16 +900,9 @@ void state_rig_check(struct state_rig *rig)
 /* --- Snapshots ----------------------------------------------------------------------------------
  */
 
-struct tape {
-    uint8_t *bytes;
-    size_t size;
-    size_t capacity;
-    size_t read;
-};
-
 static sabot_status tape_write(void *context, const void *bytes, size_t size, sabot_error *error)
 {
-    struct tape *tape = context;
+    struct state_tape *tape = context;
 
     (void)error;
     if (tape->size + size > tape->capacity) {
@@ -928,7 +921,7 @@ static sabot_status tape_read(void *context,
                               size_t *size_out,
                               sabot_error *error)
 {
-    struct tape *tape = context;
+    struct state_tape *tape = context;
     const size_t left = tape->size - tape->read;
 
     (void)error;
@@ -939,20 +932,55 @@ static sabot_status tape_read(void *context,
     return SABOT_OK;
 }
 
-static void record(struct state_rig *rig, struct tape tapes[SB_SHARD_COUNT])
+void state_rig_record(struct state_rig *rig,
+                      struct sb_store *store,
+                      struct state_tape tapes[SB_SHARD_COUNT])
 {
     sabot_error error = {.text = ""};
 
     release_held(rig);
+    /* What has expired by the time of a record isn't gone by the watermark: make them one. */
+    rig->event_ms = rig->watermark_ms;
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
         const struct sb_byte_sink sink = {tape_write, &tapes[shard]};
 
-        tapes[shard] = (struct tape){.bytes = NULL};
-        expect_ok(sb_store_snapshot(rig->store, shard, &sink, &error), &error);
+        tapes[shard] = (struct state_tape){.bytes = NULL};
+        expect_ok(sb_store_snapshot(store, shard, &sink, &error), &error);
     }
 }
 
-static void replay(struct state_rig *rig, struct tape tapes[SB_SHARD_COUNT])
+struct sb_store *state_rig_store(struct state_rig *rig)
+{
+    return rig->store;
+}
+
+struct sb_env *state_rig_env(struct state_rig *rig)
+{
+    return rig->env;
+}
+
+struct sb_store *state_rig_spare(struct state_rig *rig)
+{
+    struct sb_store *store = rig->store;
+    struct sb_rows *rows = rig->rows;
+    struct sb_store *spare;
+
+    rig->rows = NULL;
+    create_store(rig, false);
+    spare = rig->store;
+    rig->store = store;
+    rig->rows = rows;
+    return spare;
+}
+
+void state_rig_take(struct state_rig *rig, struct sb_store *store)
+{
+    release_held(rig);
+    sb_store_destroy(rig->store);
+    rig->store = store;
+}
+
+static void replay(struct state_rig *rig, struct state_tape tapes[SB_SHARD_COUNT])
 {
     sabot_error error = {.text = ""};
 
@@ -966,16 +994,14 @@ static void replay(struct state_rig *rig, struct tape tapes[SB_SHARD_COUNT])
 
 void state_rig_move(struct state_rig *rig, const struct state_backend *backend)
 {
-    struct tape before[SB_SHARD_COUNT];
-    struct tape after[SB_SHARD_COUNT];
+    struct state_tape before[SB_SHARD_COUNT];
+    struct state_tape after[SB_SHARD_COUNT];
 
-    /* What has expired by the time of a record isn't gone by the watermark: make them one. */
-    rig->event_ms = rig->watermark_ms;
-    record(rig, before);
+    state_rig_record(rig, rig->store, before);
     close_store(rig);
     open_store(rig, backend);
     replay(rig, before);
-    record(rig, after);
+    state_rig_record(rig, rig->store, after);
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
         assert_int_equal(before[shard].size, after[shard].size);
         assert_memory_equal(before[shard].bytes, after[shard].bytes, before[shard].size);

@@ -37,4 +37,22 @@ void state_rig_check(struct state_rig *rig);
 /* Snapshot all shards, and go on with a new store of this backend that was restored from them. */
 void state_rig_move(struct state_rig *rig, const struct state_backend *backend);
 
+/* The store itself, between two callbacks; an empty one of the same states, in memory, at the same
+ * time, which the caller destroys; and the latter in the place of the former, when it holds the
+ * same. */
+struct sb_store *state_rig_store(struct state_rig *rig);
+struct sb_env *state_rig_env(struct state_rig *rig);
+struct sb_store *state_rig_spare(struct state_rig *rig);
+void state_rig_take(struct state_rig *rig, struct sb_store *store);
+/* Everything in the store as bytes, shard by shard, which are freed by the caller. */
+struct state_tape {
+    uint8_t *bytes;
+    size_t size;
+    size_t capacity;
+    size_t read;
+};
+void state_rig_record(struct state_rig *rig,
+                      struct sb_store *store,
+                      struct state_tape tapes[SB_SHARD_COUNT]);
+
 #endif

@@ -27,7 +27,7 @@ static int make_fixture(void **state)
     if (sb_account_create(fixture->env, 0, &fixture->account, NULL) != SABOT_OK)
         return -1;
     sb_pool_init(&fixture->pool, fixture->env, fixture->account);
-    if (sb_cells_init(&fixture->cells, &fixture->pool) != SABOT_OK)
+    if (sb_cells_init(&fixture->cells, &fixture->pool, 2) != SABOT_OK)
         return -1;
     *state = fixture;
     return 0;
@@ -56,7 +56,7 @@ static uint32_t random_size(uint64_t random)
 
 static void make_cell(struct fixture *fixture, size_t i, uint32_t size)
 {
-    const sb_ref ref = sb_cell_alloc(&fixture->cells, size);
+    const sb_ref ref = sb_cell_alloc(&fixture->cells, 1, size);
 
     assert_int_not_equal(ref, 0);
     fixture->refs[i] = ref;
@@ -146,22 +146,29 @@ static void dropped_cells_stay_readable_until_they_are_buried(void **state)
     assert_int_equal(sb_account_used(fixture->account), 0);
 }
 
-static void count_chunk(void *context, uint32_t chunk)
+static void count_chunk(void *context, struct sb_cells *arena, uint32_t chunk)
 {
+    (void)arena;
     (void)chunk;
     ++*(int *)context;
+}
+
+static void pass_over(void *context, struct sb_cells *arena)
+{
+    (void)context;
+    (void)arena;
 }
 
 static void a_snapshot_hears_of_a_chunk_before_its_first_change_only(void **state)
 {
     struct fixture *fixture = *state;
     int calls = 0;
+    const struct sb_cells_watch watch = {count_chunk, pass_over, &calls};
 
     make_cell(fixture, 0, 100);
     make_cell(fixture, 1, 100);
     make_cell(fixture, 2, 20000);
-    fixture->cells.before_change = count_chunk;
-    fixture->cells.before_change_context = &calls;
+    fixture->cells.watch = &watch;
     sb_cell_change(&fixture->cells, fixture->refs[0]);
     assert_int_equal(calls, 0); /* made in this epoch */
     fixture->cells.epoch++;
@@ -173,7 +180,7 @@ static void a_snapshot_hears_of_a_chunk_before_its_first_change_only(void **stat
     fixture->cells.epoch++;
     sb_cell_free(&fixture->cells, fixture->refs[2]);
     assert_int_equal(calls, 11);
-    fixture->cells.before_change = NULL;
+    fixture->cells.watch = NULL;
 }
 
 static void without_memory_a_cell_is_refused_and_the_others_stay(void **state)
@@ -184,7 +191,7 @@ static void without_memory_a_cell_is_refused_and_the_others_stay(void **state)
         make_cell(fixture, i, 40);
     for (uint64_t nth = 1; nth < 4; nth++) {
         sb_os_env_fail_allocation(fixture->env, nth);
-        while (sb_cell_alloc(&fixture->cells, 9000) != 0) {}
+        while (sb_cell_alloc(&fixture->cells, 1, 9000) != 0) {}
         sb_os_env_fail_allocation(fixture->env, 0);
     }
     for (size_t i = 0; i < 50; i++)
