@@ -90,6 +90,11 @@ foreach(label unit kafka)
     endforeach()
 endforeach()
 
+# The simulator with the ledger in it.
+file(GLOB SIM_SOURCES CONFIGURE_DEPENDS test/sim/*.c)
+sabot_program(sabot-sim ${SIM_SOURCES})
+target_link_libraries(sabot-sim PRIVATE sabot_internal sabot_static)
+
 file(GLOB FUZZERS CONFIGURE_DEPENDS test/fuzz/fuzz_*.c)
 foreach(source ${FUZZERS})
     cmake_path(GET source STEM target)
@@ -103,6 +108,11 @@ foreach(source ${FUZZERS})
         sabot_test(fuzz ${name} 120 ${target} ${corpus})
     endif()
 endforeach()
+
+foreach(name long twice seeds)
+    sabot_test(sim ${name} 1800 ${SABOT_PYTHON} ${CMAKE_SOURCE_DIR}/test/sim/run.py ${name})
+endforeach()
+set_tests_properties(sim.long PROPERTIES RUN_SERIAL ON)
 
 file(GLOB SCRIPTS CONFIGURE_DEPENDS test/e2e/*.py test/e2e/*.sh test/golden/*.py test/golden/*.sh)
 foreach(script ${SCRIPTS})

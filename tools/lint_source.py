@@ -27,6 +27,7 @@ LAYERS = {
     "ckpt": BELOW | {"ckpt", "flow", "state/store.h"},
     "run": {"*"},
     "api": {"*"},
+    "sim": {"*"},
     "cli": {"cli"},
 }
 CONCRETE = {"state/memory.h", "state/rocksdb.h"}  # not even op, which may see the rest of state

@@ -7,6 +7,7 @@
 
 #include "channel/url.h"
 #include "op/process.h"
+#include "sim/sim.h"
 
 static const struct sb_channel_type *const transports[] = {
     &sb_channel_memory,
@@ -30,6 +31,10 @@ sabot_status sb_catalog_transport(const char *url,
     char known[128] = "";
 
     *type_out = NULL;
+    if (has_scheme(url, sb_channel_sim.scheme)) { /* refused by itself outside of a simulation */
+        *type_out = &sb_channel_sim;
+        return SABOT_OK;
+    }
     for (size_t i = 0; i < TRANSPORT_COUNT; i++) {
         if (has_scheme(url, transports[i]->scheme)) {
             *type_out = transports[i];

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* world.h - the parts of the simulator to each other; nobody else includes it. sim.h has the
+ * picture. */
+#ifndef SB_SIM_WORLD_H
+#define SB_SIM_WORLD_H
+
+#include <ucontext.h>
+
+#include "sim/sim.h"
+
+/* --- Processes ---------------------------------------------------------------------------------
+ *
+ *   FREE --start--> RUNNING --its run has ended, and is freed--> ENDED --> FREE
+ *                   RUNNING --crash point, kill----------------> KILLED -> FREE
+ *                   RUNNING --crash point--> FROZEN --its time--> RUNNING
+ *
+ * A stepper of it is chosen, and it runs on the process's stack until its step returns, or a crash
+ * point leaves it. */
+enum sb_sim_state { SB_SIM_FREE, SB_SIM_RUNNING, SB_SIM_FROZEN, SB_SIM_KILLED, SB_SIM_ENDED };
+
+struct sb_sim_stepper {
+    bool is_used;
+    bool is_done;
+    bool is_waiting;
+    bool is_running; /* somewhere on the stack */
+    int64_t deadline_us;
+    sb_step_function step;
+    void *context;
+    struct sb_waker *waker;
+};
+
+/* An allocation; the bytes follow. */
+struct sb_sim_block {
+    _Alignas(SB_CACHE_LINE) struct sb_sim_block *next;
+    struct sb_sim_block **link;
+    size_t size;
+    size_t head; /* bytes before those that were asked for: this struct at their end */
+};
+
+struct sb_sim_process {
+    struct sb_env env;
+    struct sb_sim *sim;
+    enum sb_sim_state state;
+    uint32_t number; /* of all of the seed; 0: the broker and the world's own */
+    struct sb_sim_stepper steppers[SB_SIM_STEPPERS_MAX];
+    uint32_t stepper_count;
+    struct sb_sim_stepper *current;
+    struct sb_sim_block *blocks;
+    ucontext_t context;
+    void *stack;
+    int64_t thaw_us;
+    uint32_t freezes;
+    bool is_frozen_inside; /* it goes on in the midst of a step */
+    /* Failing allocations: so many are left; UINT32_MAX: no failure planned. */
+    uint32_t allocations_left;
+    bool allocations_stay_failed;
+    uint64_t label_salt;       /* which labels it may end at */
+    struct sb_sim_link *links; /* what it holds of the broker */
+    sabot_run *run;
+    sabot_status result;
+    sabot_error error;
+    bool told_to_stop;
+};
+
+void sb_sim_process_init(struct sb_sim_process *process, struct sb_sim *sim, uint32_t number);
+/* Its memory is dropped, its handles and its hold on the broker too. */
+void sb_sim_process_reset(struct sb_sim_process *process);
+void sb_sim_process_free_stack(struct sb_sim_process *process);
+/* Go on with it; returns when its step has, or when it was left. */
+void sb_sim_process_enter(struct sb_sim_process *process);
+/* Bytes that it has not given back. */
+uint64_t sb_sim_process_held(const struct sb_sim_process *process, uint32_t *blocks_out);
+SABOT_MUST_CHECK sabot_status sb_sim_process_spawn(struct sb_sim_process *process,
+                                                   sb_step_function step,
+                                                   void *context,
+                                                   struct sb_waker *waker);
+/* Is it the environment of a process? */
+bool sb_sim_is_inside(const struct sb_env *env);
+bool sb_sim_runnable(const struct sb_sim_stepper *stepper, int64_t now_us);
+
+/* --- The broker --------------------------------------------------------------------------------
+ *
+ * The embedded log, and what a client library and a network put between it and a process: every
+ * call that Kafka's client makes by itself is submitted, done, and answered, each at a time of its
+ * own, or not at all. */
+
+/* What a process holds of the broker, newest first; closed when the process is gone. */
+struct sb_sim_link {
+    struct sb_sim_link *next;
+    struct sb_sim_link **link;
+    void (*close)(struct sb_sim_link *link);
+};
+
+/* Somebody to be woken at a time. */
+struct sb_sim_stall {
+    struct sb_sim_stall *next;
+    struct sb_waker *waker;
+    int64_t due_us;
+    bool is_queued;
+};
+
+/* How a request goes. */
+enum sb_sim_fate {
+    SB_SIM_ANSWERED,
+    SB_SIM_LOST_ANSWER,  /* done; the client hears of a timeout, and may ask again */
+    SB_SIM_LOST_REQUEST, /* not done; the same for the client */
+    SB_SIM_ABORTABLE,    /* not done */
+    SB_SIM_FATAL,        /* not done; the client is of no more use */
+    SB_SIM_FATAL_DONE,   /* the same, and it was done, or will be */
+};
+
+/* Of a transaction, one at a time. */
+struct sb_sim_request {
+    struct sb_sim_request *next;
+    sabot_status (*execute)(struct sb_txn *txn, sabot_error *error);
+    struct sb_txn *txn;
+    const char *what;
+    enum sb_sim_fate fate;
+    bool is_open;     /* submitted, and its result not taken yet */
+    bool is_flying;   /* in the broker's list */
+    bool is_executed; /* or never will be */
+    bool is_answered;
+    int64_t execute_us;
+    int64_t answer_us;
+    sabot_status status;
+    sabot_error error;
+};
+
+/* A transaction of the input that is open, and how it will end. */
+enum sb_sim_txn_mode { SB_SIM_TXN_NONE, SB_SIM_TXN_COMMITS, SB_SIM_TXN_ABORTS };
+
+struct sb_sim_topic_entry {
+    char name[SABOT_NAME_MAX + 1];
+    char group[2 * SABOT_NAME_MAX + 16]; /* that last committed offsets of it */
+    sb_sim_next next;                    /* NULL: an output */
+    int32_t partitions;
+    int64_t due_us; /* inputs: of the next records */
+    bool is_fed;    /* all of its input is in */
+    enum sb_sim_txn_mode mode;
+    /* Of the log: */
+    void *channel;
+    void *reader; /* outputs: what was committed */
+    void *writer; /* inputs */
+    void *txn;
+    void *txn_writer;
+};
+
+enum { SB_SIM_TOPICS_MAX = 16 };
+
+struct sb_sim_broker {
+    struct sb_sim *sim;
+    const struct sb_env *env; /* of process 0, where the log lives */
+    struct sb_log *log;
+    struct sb_waker *waker; /* of the world's own readers and writers: nobody sleeps */
+    struct sb_sim_topic_entry topics[SB_SIM_TOPICS_MAX];
+    uint32_t topic_count;
+    struct sb_sim_request *requests; /* under way */
+    struct sb_sim_stall *stalls;
+    int64_t away_until_us;
+    uint64_t records;  /* committed, that were shown */
+    sabot_error shown; /* what a check has found */
+};
+
+SABOT_MUST_CHECK sabot_status sb_sim_broker_init(struct sb_sim_broker *broker,
+                                                 struct sb_sim *sim,
+                                                 sabot_error *error);
+void sb_sim_broker_reset(struct sb_sim_broker *broker);
+/* The connections of a process are gone; what it has asked for may still happen. */
+void sb_sim_broker_drop(struct sb_sim_broker *broker, struct sb_sim_process *process);
+/* What is due: requests, answers, input. Returns when it wants to be called again. */
+int64_t sb_sim_broker_step(struct sb_sim_broker *broker);
+/* Show committed records that were not shown yet; a check that fails is a violation. */
+void sb_sim_broker_show(struct sb_sim_broker *broker);
+void sb_sim_stall(struct sb_sim_broker *broker,
+                  struct sb_sim_stall *stall,
+                  struct sb_waker *waker,
+                  int64_t due_us);
+void sb_sim_unstall(struct sb_sim_broker *broker, struct sb_sim_stall *stall);
+
+/* topics.c: input into them, and what is left to read of them. */
+int64_t sb_sim_feed(struct sb_sim_broker *broker);
+/* Is all input in, was all of it committed as read, and is no transaction open? Else the reason. */
+bool sb_sim_topics_at_rest(struct sb_sim_broker *broker, char *reason, size_t size);
+void sb_sim_topics_close(struct sb_sim_broker *broker);
+
+/* --- The world ---------------------------------------------------------------------------------
+ */
+
+struct sb_sim {
+    const struct sb_env *under;
+    const struct sb_sim_plan *plan;
+    struct sb_sim_options options;
+    struct sb_draw draw;       /* of what happens */
+    struct sb_draw input_draw; /* of what is read */
+    uint64_t hash;
+    uint64_t steps;
+    int64_t now_us;
+    int64_t wall_offset_us;
+    uint32_t drawn;                 /* faults of this seed */
+    uint32_t rarity[SB_SIM_FAULTS]; /* once in so many; 0: off */
+    uint64_t happened[SB_SIM_FAULTS];
+    bool is_calm;    /* faults are over */
+    int64_t calm_us; /* when they are */
+    struct sb_sim_disk disk;
+    struct sb_sim_broker broker;
+    struct sb_sim_process world; /* number 0 */
+    struct sb_sim_process *processes[SB_SIM_PROCESSES_MAX];
+    ucontext_t context;
+    uint32_t starts;
+    uint32_t calm_failures;
+    int64_t start_us; /* of the next process; INT64_MAX: none is planned */
+    bool is_stopping; /* at the end: the last process shall stop, and none is started */
+    bool is_over;
+    bool violated;
+    char text[SB_SIM_TEXT_MAX];
+};
+
+void sb_sim_hash(struct sb_sim *sim, uint64_t value);
+void sb_sim_hash_bytes(struct sb_sim *sim, const void *bytes, size_t size);
+/* Does it happen? Never when it is off, or when all is calm. */
+bool sb_sim_happens(struct sb_sim *sim, enum sb_sim_fault fault);
+void sb_sim_violate(struct sb_sim *sim, const char *format, ...) SABOT_PRINTF(2, 3);
+void sb_sim_say(struct sb_sim *sim, const struct sb_sim_process *process, const char *format, ...)
+    SABOT_PRINTF(3, 4);
+struct sb_sim_label *sb_sim_label(struct sb_sim *sim, const char *name);
+
+#endif
