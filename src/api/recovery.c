@@ -98,7 +98,9 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
         SABOT_TRY(begin(recovery, env, config, app, graph, flow, error));
     if (recovery->phase == SB_RECOVERY_FENCING) {
         SABOT_TRY(refuse(find(recovery, sb_config_bool(config, "checkpoint.reset"), error), error));
-        sb_restore_tidy(restore);
+        /* Where transactions commit, the first of this run has to prove that it may remove. */
+        if (recovery->commit == NULL)
+            sb_restore_tidy(restore);
         recovery->phase = SB_RECOVERY_FOUND;
     }
     flow->has_checkpoints = true;
@@ -122,6 +124,15 @@ static int64_t interval_us(const struct sb_recovery *recovery, const sabot_confi
     return interval_ms * 1000;
 }
 
+static struct sb_ckpt_entry restored(const struct sb_recovery *recovery)
+{
+    const struct sb_manifest *manifest = &recovery->restore.manifest;
+
+    if (!recovery->restore.found)
+        return (struct sb_ckpt_entry){.id = 0};
+    return (struct sb_ckpt_entry){.id = manifest->id, .nonce = manifest->nonce};
+}
+
 sabot_status sb_recovery_attach(struct sb_recovery *recovery,
                                 const sabot_config *config,
                                 struct sb_flow *flow,
@@ -135,7 +146,7 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
         .commit = recovery->commit,
         .owner = recovery->owner,
         .hash_seed = flow->config.hash_seed,
-        .last_id = recovery->restore.found ? recovery->restore.manifest.id : 0,
+        .restored = restored(recovery),
         .interval_us = interval_us(recovery, config),
         .refresh_us = sb_config_int64(config, "checkpoint.refresh_ms") * 1000,
         .keep = (uint32_t)sb_config_int64(config, "checkpoint.keep"),

@@ -31,14 +31,15 @@ sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
 
     *coordinator = (struct sb_coordinator){
         .config = *config,
-        .next_id = config->last_id + 1,
+        .next_id = config->restored.id + 1,
         .next_us = sb_now_us(config->env) + config->interval_us,
     };
     coordinator->refresh_due_us = refresh_due_us(coordinator, sb_now_us(config->env));
     coordinator->texts = sb_alloc_array(config->env, texts, sizeof *coordinator->texts);
     if (coordinator->texts == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for checkpoints");
-    return SABOT_OK;
+    return sb_prune_init(&coordinator->prune, config->folder, &config->restored, config->keep,
+                         error);
 }
 
 static void drop(struct sb_coordinator *coordinator)
@@ -58,6 +59,7 @@ void sb_coordinator_reset(struct sb_coordinator *coordinator)
     if (config->env == NULL)
         return;
     drop(coordinator);
+    sb_prune_reset(&coordinator->prune);
     sb_free_array(config->env, coordinator->texts,
                   (size_t)config->graph->node_count * config->flow->config.workers,
                   sizeof *coordinator->texts);
@@ -409,31 +411,22 @@ static struct sb_step write(struct sb_coordinator *coordinator)
     if (status != SABOT_OK)
         return fail(coordinator, &error);
     coordinator->write_us = sb_now_us(config->env) - now_us;
+    sb_prune_look(&coordinator->prune);
     coordinator->state = SB_COORDINATOR_COMMITTING;
     return sb_step_again();
 }
 
-/* What is older than the newest `keep` goes, and what a crash has left of others; what can't be
- * removed is tried again next time. */
-static void prune(const struct sb_coordinator *coordinator)
+/* Once a run: what can't be noted now is noted with the next one. */
+static void note_commit(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
-    struct sb_ckpt_entry *entries;
-    uint32_t count;
-    uint32_t kept = 0;
+    sabot_error error;
 
-    if (sb_ckpt_list(config->folder, &entries, &count, NULL) != SABOT_OK)
+    if (config->commit == NULL || coordinator->has_noted)
         return;
-    for (uint32_t i = 0; i < count; i++) {
-        if (entries[i].id > coordinator->manifest.id)
-            continue;
-        if (sb_ckpt_exists(config->folder, &entries[i]) && kept++ < config->keep)
-            continue;
-        sb_crash_point(config->env, "ckpt.before_remove");
-        (void)!sb_ckpt_remove(config->folder, &entries[i], NULL);
-        sb_crash_point(config->env, "ckpt.removed");
-    }
-    sb_free_array(config->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
+    coordinator->has_noted = sb_ckpt_note_commit(config->folder, &error) == SABOT_OK;
+    if (!coordinator->has_noted)
+        sb_log(config->env, SABOT_LOG_WARN, config->folder->pipeline, "%s", error.text);
 }
 
 /* The checkpoint counts: so does its copy, when it is written. */
@@ -457,9 +450,11 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     const int64_t now_us = sb_now_us(config->env);
     const int64_t busy_us = coordinator->write_us;
     const bool last = coordinator->checkpoint->last;
+    const struct sb_ckpt_entry done = {coordinator->manifest.id, coordinator->manifest.nonce};
 
     sb_crash_point(config->env, "ckpt.committed");
-    prune(coordinator);
+    note_commit(coordinator);
+    sb_prune(&coordinator->prune, &done);
     sb_crash_point(config->env, "ckpt.complete");
     atomic_store(&coordinator->completed_id, coordinator->manifest.id);
     atomic_store(&coordinator->completed_us, now_us);

@@ -22,6 +22,7 @@
 
 #include "ckpt/commit.h"
 #include "ckpt/folder.h"
+#include "ckpt/prune.h"
 #include "flow/flow.h"
 
 enum sb_coordinator_state {
@@ -42,8 +43,8 @@ struct sb_coordinator_config {
     struct sb_commit *commit; /* NULL: the manifest is the commit */
     uint64_t owner;           /* of this process */
     uint64_t hash_seed;
-    uint64_t origin; /* the savepoint that it all goes back to; 0: none */
-    int64_t last_id; /* of the checkpoint that was restored; 0: none */
+    uint64_t origin;               /* the savepoint that it all goes back to; 0: none */
+    struct sb_ckpt_entry restored; /* id 0: none */
     int64_t interval_us;
     int64_t refresh_us; /* with `commit`: offsets are committed again so often, though idle */
     uint32_t keep;      /* checkpoints that stay */
@@ -80,6 +81,8 @@ struct sb_coordinator {
     struct sb_checkpoint *checkpoint;
     struct sb_manifest manifest;
     bool has_manifest;
+    bool has_noted; /* that there was a commit (folder.h) */
+    struct sb_prune prune;
     sabot_text *texts; /* the runs of bytes of the state file */
     uint32_t text_count;
     sabot_error error; /* why it is over: not SABOT_OK, the run fails with it */

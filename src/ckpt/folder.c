@@ -14,6 +14,7 @@ enum { READ_BLOCK = 1024 * 1024, ENTRY_FORMAT_SIZE = 5 + 16 + 1 + 16 };
 static const char STATE_NAME[] = "state";
 static const char MANIFEST_NAME[] = "manifest";
 static const char TEMPORARY_NAME[] = "manifest.tmp";
+static const char COMMITTED_NAME[] = "committed";
 
 /* --- Paths ---------------------------------------------------------------------------------------
  */
@@ -33,6 +34,11 @@ static struct path path_of(const struct sb_ckpt_folder *folder,
                    (unsigned long long)entry->id, (unsigned long long)entry->nonce,
                    file == NULL ? "" : "/", file == NULL ? "" : file);
     return path;
+}
+
+static void path_in(const struct sb_ckpt_folder *folder, const char *name, char *path)
+{
+    (void)snprintf(path, SB_CKPT_PATH_MAX, "%s/%s", folder->path, name);
 }
 
 static struct sb_ckpt_entry entry_of(const struct sb_manifest *manifest)
@@ -135,11 +141,6 @@ sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder, sabot_error
 /* --- The owner -----------------------------------------------------------------------------------
  */
 
-static void owner_path(const struct sb_ckpt_folder *folder, const char *name, char *path)
-{
-    (void)snprintf(path, SB_CKPT_PATH_MAX, "%s/%s", folder->path, name);
-}
-
 sabot_status sb_ckpt_take_owner(const struct sb_ckpt_folder *folder,
                                 uint64_t owner,
                                 sabot_error *error)
@@ -153,8 +154,8 @@ sabot_status sb_ckpt_take_owner(const struct sb_ckpt_folder *folder,
     sabot_status status;
 
     (void)snprintf(name, sizeof name, "owner.%016llx", (unsigned long long)owner);
-    owner_path(folder, name, temporary);
-    owner_path(folder, "owner", final);
+    path_in(folder, name, temporary);
+    path_in(folder, "owner", final);
     (void)snprintf(text, sizeof text, "%016llx\n", (unsigned long long)owner);
     SABOT_TRY(env->type->file_open(env->self, temporary, SB_OPEN_TRUNCATE, &file, error));
     status = env->type->file_write(file, text, strlen(text), -1, error);
@@ -180,7 +181,7 @@ sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *folder,
     size_t size = 0;
     sabot_status status;
 
-    owner_path(folder, "owner", path);
+    path_in(folder, "owner", path);
     (void)snprintf(expected, sizeof expected, "%016llx\n", (unsigned long long)owner);
     SABOT_TRY(env->type->file_open(env->self, path, SB_OPEN_READ, &file, error));
     status = env->type->file_read(file, text, sizeof text - 1, 0, &size, error);
@@ -195,6 +196,36 @@ sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *folder,
     if (error != NULL)
         error->fatal = true;
     return status;
+}
+
+/* --- Was there ever a commit? --------------------------------------------------------------------
+ */
+
+sabot_status sb_ckpt_note_commit(const struct sb_ckpt_folder *folder, sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    char path[SB_CKPT_PATH_MAX];
+    struct sb_file *file;
+
+    path_in(folder, COMMITTED_NAME, path);
+    SABOT_TRY(env->type->file_open(env->self, path, SB_OPEN_WRITE, &file, error));
+    env->type->file_close(env->self, file);
+    return env->type->directory_sync(env->self, folder->path, error);
+}
+
+sabot_status sb_ckpt_had_commit(const struct sb_ckpt_folder *folder,
+                                bool *had_out,
+                                sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    char path[SB_CKPT_PATH_MAX];
+    struct sb_file_info info;
+    sabot_status status;
+
+    path_in(folder, COMMITTED_NAME, path);
+    status = env->type->path_info(env->self, path, &info, error);
+    *had_out = status == SABOT_OK;
+    return status == SABOT_ERR_NOT_FOUND ? SABOT_OK : status;
 }
 
 /* --- Writing -------------------------------------------------------------------------------------

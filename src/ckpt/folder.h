@@ -74,6 +74,15 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_list(const struct sb_ckpt_folder *folder,
                                            uint32_t *count_out,
                                            sabot_error *error);
 
+/* Say, once and for good, that a checkpoint of this folder was committed by a transaction; and was
+ * that ever said? Without committed offsets that tells "they are gone" from "there never were any".
+ */
+SABOT_MUST_CHECK sabot_status sb_ckpt_note_commit(const struct sb_ckpt_folder *folder,
+                                                  sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_ckpt_had_commit(const struct sb_ckpt_folder *folder,
+                                                 bool *had_out,
+                                                 sabot_error *error);
+
 /* Has it a manifest? Else it was never a checkpoint, or is none any more. */
 bool sb_ckpt_exists(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry);
 

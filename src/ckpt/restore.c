@@ -83,19 +83,16 @@ sabot_status sb_restore_find_named(struct sb_restore *restore,
 
 sabot_status sb_restore_find_none(const struct sb_restore *restore, sabot_error *error)
 {
-    struct sb_ckpt_entry *entries;
-    uint32_t count;
-    int64_t newest;
+    bool had_commit;
 
-    SABOT_TRY(sb_ckpt_list(restore->folder, &entries, &count, error));
-    newest = count == 0 ? 0 : entries[0].id;
-    sb_free_array(restore->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
-    if (newest <= 1)
+    SABOT_TRY(sb_ckpt_had_commit(restore->folder, &had_commit, error));
+    if (!had_commit)
         return SABOT_OK;
     return sabot_raise(error, SABOT_ERR_STATE,
-                       "%s has checkpoint %lld, but the consumer group has no committed offsets: "
-                       "they have expired or were deleted; start anew with --reset",
-                       restore->folder->path, (long long)newest);
+                       "%s has checkpoints that were committed, but the consumer group has no "
+                       "committed offsets: they have expired or were deleted; start anew with "
+                       "--reset",
+                       restore->folder->path);
 }
 
 void sb_restore_tidy(const struct sb_restore *restore)
