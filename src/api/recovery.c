@@ -4,8 +4,10 @@
 
 #include <stdio.h>
 
+#include "ckpt/pace.h"
+
 enum {
-    TXN_TIMEOUT_MS = 10 * 1000,
+    TXN_TIMEOUT_MS = 10 * 1000, /* and what a commit has been seen to take */
     /* Between two checkpoints: short where readers of the output wait for them. */
     INTERVAL_STAGING_MS = 100,
     INTERVAL_MS = 1000,
@@ -29,11 +31,10 @@ static sabot_status begin(struct sb_recovery *recovery,
                           sabot_error *error)
 {
     char group[2 * SABOT_NAME_MAX + 16];
-    const struct sb_commit_config commit = {
+    struct sb_commit_config commit = {
         .env = env,
         .graph = graph,
         .group = group,
-        .timeout_ms = TXN_TIMEOUT_MS,
         .waker = flow->owner,
     };
 
@@ -43,8 +44,11 @@ static sabot_status begin(struct sb_recovery *recovery,
     recovery->owner = sb_random(env);
     sb_restore_init(&recovery->restore, env, &recovery->folder);
     (void)snprintf(group, sizeof group, "sabot.%s.%s", app, flow->name);
+    commit.timeout_ms = TXN_TIMEOUT_MS + sb_pace_read_ms(&recovery->folder);
     if (stages(graph))
         SABOT_TRY(sb_commit_create(&commit, &recovery->commit, error));
+    else
+        SABOT_TRY(sb_follow_create(graph, group, &recovery->follow, error));
     recovery->phase = SB_RECOVERY_FENCING;
     /* Before the fence: whoever is fenced by it must see that it was not the broker's doing. */
     return sb_ckpt_take_owner(&recovery->folder, recovery->owner, error);
@@ -59,6 +63,20 @@ static sabot_status refuse(sabot_status status, sabot_error *error)
     if (error != NULL)
         error->status = SABOT_ERR_RECOVERY;
     return SABOT_ERR_RECOVERY;
+}
+
+/* The manifest is the commit, if it was so when it was written. */
+static sabot_status find_newest(struct sb_restore *restore, sabot_error *error)
+{
+    SABOT_TRY(sb_restore_find(restore, error));
+    if (!restore->found || !restore->manifest.staged)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_STATE,
+                       "checkpoint %lld in %s was taken by an exactly-once run: whether its output "
+                       "was committed only the offsets in Kafka tell; run with "
+                       "-O guarantee=exactly-once, or choose: --restore ID goes on from a "
+                       "checkpoint, --reset begins anew",
+                       (long long)restore->manifest.id, restore->folder->path);
 }
 
 /* Alone from here on: which checkpoint counts? */
@@ -77,7 +95,7 @@ static sabot_status find(struct sb_recovery *recovery, bool reset, sabot_error *
         SABOT_TRY(sb_ckpt_take_owner(&recovery->folder, recovery->owner, error));
     }
     if (recovery->commit == NULL)
-        return sb_restore_find(restore, error);
+        return find_newest(restore, error);
     if (!found)
         return sb_restore_find_none(restore, error);
     SABOT_TRY(sb_restore_find_named(restore, &mark, error));
@@ -144,6 +162,7 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
         .graph = flow->graph,
         .folder = &recovery->folder,
         .commit = recovery->commit,
+        .follow = recovery->follow,
         .owner = recovery->owner,
         .hash_seed = flow->config.hash_seed,
         .restored = restored(recovery),
@@ -163,6 +182,7 @@ void sb_recovery_close(struct sb_recovery *recovery)
         return;
     sb_coordinator_reset(&recovery->coordinator);
     sb_commit_destroy(recovery->commit);
+    sb_follow_destroy(recovery->follow);
     sb_restore_reset(&recovery->restore);
     sb_ckpt_folder_close(&recovery->folder);
     recovery->env = NULL;

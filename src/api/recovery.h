@@ -25,6 +25,7 @@ struct sb_recovery {
     struct sb_ckpt_folder folder;
     struct sb_restore restore;
     struct sb_commit *commit; /* NULL: the manifest is the commit */
+    struct sb_follow *follow; /* of offsets that follow it; NULL: none */
     struct sb_coordinator coordinator;
 };
 

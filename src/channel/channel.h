@@ -115,9 +115,9 @@ typedef sabot_status (*sb_record_function)(void *context, const struct sb_record
 
 /* Where a reader stands in a partition: behind the last record taken. Where a transport has records
  * that are not shown (aborted ones, marks of transactions), it may stand behind those too. `opaque`
- * and `opaque_taken` only for sources: where a call of its function began, and how many records
- * from there on were taken; to be kept and given back as they are; `offset` is then the running
- * number of the next record. */
+ * is kept and given back as it is: of a file it says what was in it, so that another one is
+ * noticed; of a source, where a call of its function began, and with `opaque_taken` how many
+ * records from there on were taken; `offset` is then the running number of the next record. */
 struct sb_reader_position {
     int32_t partition;
     int64_t offset;

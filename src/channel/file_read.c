@@ -5,6 +5,10 @@
  * gathered in `carry`, which never holds more than the longest record allowed and its CR: of a line
  * that is longer only the bytes are counted.
  *
+ * A position remembers the file by what is in it (a print): hashes of its first bytes and of those
+ * before the position. A file that was replaced by another is noticed though it is long enough, and
+ * one that was copied back from somewhere is taken.
+ *
  * Invariants:
  *   1. `start` is where the first line begins that was not taken; only take_line() moves it. What
  *      of that line came before the block at hand is in `carry`, or counted in `skipped`.
@@ -20,7 +24,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN_MAX = 1024 /* records a poll shows at most, so that each keeps its line */ };
+#include "base/hash.h"
+
+enum {
+    SHOWN_MAX = 1024, /* records a poll shows at most, so that each keeps its line */
+    HEAD_MAX = 4096,  /* bytes of the beginning that are in a print */
+    TAIL_MAX = 256,   /* bytes before the position */
+    PRINT_SIZE = 2 * sizeof(uint64_t),
+};
 
 struct line {
     bool known;
@@ -106,6 +117,86 @@ static sabot_status check_line_start(const struct sb_channel *channel,
                        "%s: byte %" PRId64 ", to read on from, is in the middle of a line: it was "
                        "changed or replaced",
                        channel->path, offset);
+}
+
+/* --- Is it the same file? --------------------------------------------------------------------- */
+
+static sabot_status hash_range(const struct sb_channel *channel,
+                               int64_t start,
+                               int64_t end,
+                               uint64_t *hash_out,
+                               sabot_error *error)
+{
+    uint8_t bytes[HEAD_MAX];
+    size_t done = 0;
+
+    SB_ASSERT(end - start <= HEAD_MAX);
+    while (start + (int64_t)done < end) {
+        size_t read;
+
+        SABOT_TRY(channel->env->type->file_read(channel->file, bytes + done,
+                                                (size_t)(end - start) - done, start + (int64_t)done,
+                                                &read, error));
+        if (read == 0)
+            break; /* it became shorter */
+        done += read;
+    }
+    *hash_out = sb_hash(bytes, done, 0);
+    return SABOT_OK;
+}
+
+static sabot_status hash_tail(const struct sb_channel *channel,
+                              int64_t offset,
+                              uint64_t *hash_out,
+                              sabot_error *error)
+{
+    return hash_range(channel, offset > TAIL_MAX ? offset - TAIL_MAX : 0, offset, hash_out, error);
+}
+
+static sabot_status hash_head(const struct sb_channel *channel,
+                              int64_t offset,
+                              uint64_t *hash_out,
+                              sabot_error *error)
+{
+    return hash_range(channel, 0, offset < HEAD_MAX ? offset : HEAD_MAX, hash_out, error);
+}
+
+/* The print of what lies before `offset`; none when it can't be read. */
+static void take_print(const struct sb_channel *channel, int64_t offset, sabot_position *print)
+{
+    uint64_t hashes[2];
+
+    print->size = 0;
+    if (!sb_file_is_seekable(channel) || offset == 0)
+        return;
+    if (hash_head(channel, offset, &hashes[0], NULL) != SABOT_OK ||
+        hash_tail(channel, offset, &hashes[1], NULL) != SABOT_OK)
+        return;
+    memcpy(print->bytes, hashes, sizeof hashes);
+    print->size = PRINT_SIZE;
+}
+
+static sabot_status check_print(const struct sb_channel *channel,
+                                const struct sb_reader_position *position,
+                                sabot_error *error)
+{
+    const int64_t offset = position->offset;
+    uint64_t expected[2];
+    uint64_t head;
+    uint64_t tail;
+
+    if (!sb_file_is_seekable(channel) || position->opaque.size != PRINT_SIZE || offset <= 0)
+        return SABOT_OK;
+    memcpy(expected, position->opaque.bytes, sizeof expected);
+    SABOT_TRY(hash_head(channel, offset, &head, error));
+    SABOT_TRY(hash_tail(channel, offset, &tail, error));
+    if (head == expected[0] && tail == expected[1])
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_NOT_FOUND,
+                       "%s: its %s not what was read: it was changed or replaced; put the file "
+                       "back, or start anew with --reset",
+                       channel->path,
+                       head != expected[0] ? "first bytes are" : "bytes before the position are");
 }
 
 /* The byte a position stands for. */
@@ -226,6 +317,7 @@ sabot_status sb_file_reader_open(struct sb_channel *channel,
     if (position_count == 1) {
         SABOT_TRY(check_position(channel, &positions[0], error));
         SABOT_TRY(resolve(channel, positions[0].offset, &start, error));
+        SABOT_TRY(check_print(channel, &positions[0], error));
     }
     reader = sb_alloc(channel->env, sizeof *reader);
     if (reader == NULL)
@@ -500,6 +592,7 @@ void sb_file_reader_position(const struct sb_reader *reader,
 {
     SB_ASSERT(index == 0 && !reader->is_empty);
     *position_out = (struct sb_reader_position){.partition = 0, .offset = reader->start};
+    take_print(reader->channel, reader->start, &position_out->opaque);
 }
 
 /* 0: not known any more. */
@@ -560,6 +653,7 @@ sabot_status sb_file_reader_seek(struct sb_reader *reader,
     if (!sb_file_is_seekable(channel))
         return SABOT_OK;
     SABOT_TRY(resolve(channel, position->offset, &start, error));
+    SABOT_TRY(check_print(channel, position, error));
     begin_at(reader, start);
     sb_file_ahead_seek(&reader->ahead, start);
     return SABOT_OK;

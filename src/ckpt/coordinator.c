@@ -2,14 +2,16 @@
 /* coordinator.c - the steps of a checkpoint; coordinator.h has the states. */
 #include "ckpt/coordinator.h"
 
-#include "ckpt/savepoint.h"
-
 #include <string.h>
 
+#include "ckpt/pace.h"
+#include "ckpt/savepoint.h"
+
 enum {
-    SHARE = 5,                   /* writing takes at most one part of so many */
-    RETRY_US = 100 * 1000,       /* after a failure of the last one, times the tries */
-    FAILURE_US = 1 * 1000 * 1000 /* after a failure of another, at least */
+    SHARE = 5,                    /* writing takes at most one part of so many */
+    RETRY_US = 100 * 1000,        /* after a failure of the last one, times the tries */
+    FAILURE_US = 1 * 1000 * 1000, /* after a failure of another, at least */
+    FOLLOW_US = 5 * 1000 * 1000   /* an end waits so long for its offsets at most */
 };
 
 static struct sb_control *control_of(const struct sb_coordinator *coordinator)
@@ -17,10 +19,13 @@ static struct sb_control *control_of(const struct sb_coordinator *coordinator)
     return &coordinator->config.flow->control;
 }
 
-/* Offsets that no transaction commits are not forgotten by anybody. */
+/* Where no offsets are committed, none are forgotten. */
 static int64_t refresh_due_us(const struct sb_coordinator *coordinator, int64_t now_us)
 {
-    return coordinator->config.commit == NULL ? INT64_MAX : now_us + coordinator->config.refresh_us;
+    const struct sb_coordinator_config *config = &coordinator->config;
+    const bool has_offsets = config->commit != NULL || config->follow != NULL;
+
+    return has_offsets ? now_us + config->refresh_us : INT64_MAX;
 }
 
 sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
@@ -310,6 +315,7 @@ static sabot_status describe(struct sb_coordinator *coordinator, sabot_error *er
     manifest->time_ms = sb_wall_ms(config->env);
     manifest->hash_seed = config->hash_seed;
     manifest->origin = config->origin;
+    manifest->staged = config->commit != NULL;
     if (!describe_nodes(coordinator))
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a manifest");
     manifest->finished = is_finished(coordinator);
@@ -444,6 +450,27 @@ static void write_copy(struct sb_coordinator *coordinator)
     end_copy(coordinator, &error);
 }
 
+/* A commit has ended, this way or that. */
+static void note_pace(struct sb_coordinator *coordinator, bool is_last)
+{
+    const int64_t took_us = sb_now_us(coordinator->config.env) - coordinator->commit_us;
+
+    if (coordinator->commit_us != 0 && took_us > coordinator->slowest_commit_us)
+        coordinator->slowest_commit_us = took_us;
+    coordinator->commit_us = 0;
+    if (is_last)
+        sb_pace_note_ms(coordinator->config.folder, coordinator->slowest_commit_us / 1000);
+}
+
+/* The last checkpoint is complete. */
+static struct sb_step follow(struct sb_coordinator *coordinator)
+{
+    if (!sb_follow_step(coordinator->config.follow) ||
+        sb_now_us(coordinator->config.env) >= coordinator->next_us)
+        return over(coordinator);
+    return sb_step_wait(coordinator->next_us);
+}
+
 static struct sb_step complete(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
@@ -454,6 +481,7 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
 
     sb_crash_point(config->env, "ckpt.committed");
     note_commit(coordinator);
+    sb_follow_offer(config->follow, &coordinator->manifest);
     sb_prune(&coordinator->prune, &done);
     sb_crash_point(config->env, "ckpt.complete");
     atomic_store(&coordinator->completed_id, coordinator->manifest.id);
@@ -462,8 +490,11 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     (void)atomic_fetch_add(&coordinator->completed, 1);
     write_copy(coordinator);
     drop(coordinator);
-    if (last)
-        return over(coordinator);
+    if (last) {
+        coordinator->state = SB_COORDINATOR_FOLLOWING;
+        coordinator->next_us = now_us + FOLLOW_US;
+        return follow(coordinator);
+    }
     coordinator->tries = 0;
     coordinator->state = SB_COORDINATOR_IDLE;
     coordinator->refresh_due_us = refresh_due_us(coordinator, now_us);
@@ -481,6 +512,7 @@ static struct sb_step lose(struct sb_coordinator *coordinator, const sabot_error
     sabot_error taken;
 
     sb_crash_point(config->env, "txn.lost");
+    note_pace(coordinator, true);
     coordinator->error = *why;
     coordinator->error.retriable = true;
     if (sb_ckpt_check_owner(config->folder, config->owner, &taken) == SABOT_ERR_FENCED)
@@ -497,10 +529,13 @@ static struct sb_step commit(struct sb_coordinator *coordinator)
 
     if (transaction == NULL)
         return complete(coordinator);
+    if (coordinator->commit_us == 0)
+        coordinator->commit_us = sb_now_us(coordinator->config.env);
     status = sb_commit_step(transaction, &coordinator->manifest, &bytes, &error);
     if (status == SABOT_AGAIN)
         return sb_step_wait(INT64_MAX);
     if (status == SABOT_OK) {
+        note_pace(coordinator, coordinator->checkpoint->last);
         sb_control_committed(control_of(coordinator), bytes);
         return complete(coordinator);
     }
@@ -509,11 +544,13 @@ static struct sb_step commit(struct sb_coordinator *coordinator)
 
 struct sb_step sb_coordinator_step(struct sb_coordinator *coordinator)
 {
+    (void)sb_follow_step(coordinator->config.follow);
     switch (coordinator->state) {
     case SB_COORDINATOR_IDLE: return idle(coordinator);
     case SB_COORDINATOR_GATHERING: return gather(coordinator);
     case SB_COORDINATOR_WRITING: return write(coordinator);
     case SB_COORDINATOR_COMMITTING: return commit(coordinator);
+    case SB_COORDINATOR_FOLLOWING: return follow(coordinator);
     case SB_COORDINATOR_OVER: break;
     }
     return sb_step_done();

@@ -22,6 +22,7 @@
 
 #include "ckpt/commit.h"
 #include "ckpt/folder.h"
+#include "ckpt/follow.h"
 #include "ckpt/prune.h"
 #include "flow/flow.h"
 
@@ -30,7 +31,8 @@ enum sb_coordinator_state {
     SB_COORDINATOR_GATHERING,
     SB_COORDINATOR_WRITING,
     SB_COORDINATOR_COMMITTING,
-    SB_COORDINATOR_OVER, /* there will be no other */
+    SB_COORDINATOR_FOLLOWING, /* the last offsets are on their way */
+    SB_COORDINATOR_OVER,      /* there will be no other */
 };
 
 enum { SB_CHECKPOINT_LAST_TRIES = 5 };
@@ -41,12 +43,14 @@ struct sb_coordinator_config {
     const struct sb_graph *graph;
     const struct sb_ckpt_folder *folder;
     struct sb_commit *commit; /* NULL: the manifest is the commit */
+    struct sb_follow *follow; /* then, of offsets that follow it; NULL: none */
     uint64_t owner;           /* of this process */
     uint64_t hash_seed;
     uint64_t origin;               /* the savepoint that it all goes back to; 0: none */
     struct sb_ckpt_entry restored; /* id 0: none */
     int64_t interval_us;
-    int64_t refresh_us; /* with `commit`: offsets are committed again so often, though idle */
+    int64_t refresh_us; /* with `commit` or `follow`: offsets are committed again so often, though
+                           idle */
     uint32_t keep;      /* checkpoints that stay */
 };
 
@@ -68,14 +72,16 @@ struct sb_coordinator {
     struct sb_coordinator_config config;
     enum sb_coordinator_state state;
     int64_t next_id;
-    int64_t begun_us;       /* the one in the making */
-    int64_t write_us;       /* how long writing it took */
-    int64_t next_us;        /* not before */
-    int64_t refresh_due_us; /* then, even when nothing has changed */
-    uint64_t changes;       /* counted when the last one began */
-    uint32_t tries;         /* of the last one */
-    int64_t wanted_id;      /* asked for: at once, and also when nothing has changed */
-    int64_t failed_id;      /* of the last that failed, and why */
+    int64_t begun_us;          /* the one in the making */
+    int64_t write_us;          /* how long writing it took */
+    int64_t commit_us;         /* when committing began; 0: not yet */
+    int64_t slowest_commit_us; /* of this run */
+    int64_t next_us;           /* not before */
+    int64_t refresh_due_us;    /* then, even when nothing has changed */
+    uint64_t changes;          /* counted when the last one began */
+    uint32_t tries;            /* of the last one */
+    int64_t wanted_id;         /* asked for: at once, and also when nothing has changed */
+    int64_t failed_id;         /* of the last that failed, and why */
     sabot_error failure;
     struct sb_coordinator_copy *copy; /* asked for; NULL: none. Its owner's */
     struct sb_checkpoint *checkpoint;

@@ -17,6 +17,7 @@ enum {
     HEAD_SIZE = sizeof magic + 4 + 8,
     FLAG_FINISHED = 1,
     FLAG_ORIGIN = 2,
+    FLAG_STAGED = 4,
     POSITION_SIZE_MIN = 4 + 1 + 8 + 8 + 2,
     SHARD_SIZE = 4 + 4 + 8 + 8,
 };
@@ -116,6 +117,12 @@ static void put_lists(struct writer *writer, const struct sb_manifest *manifest)
     }
 }
 
+static uint64_t flags_of(const struct sb_manifest *manifest)
+{
+    return (manifest->finished ? FLAG_FINISHED : 0u) | (manifest->origin != 0 ? FLAG_ORIGIN : 0u) |
+           (manifest->staged ? FLAG_STAGED : 0u);
+}
+
 sabot_status sb_manifest_encode(struct sb_manifest *manifest, struct sb_buffer *out)
 {
     struct writer writer = {.out = out};
@@ -133,9 +140,7 @@ sabot_status sb_manifest_encode(struct sb_manifest *manifest, struct sb_buffer *
     put_number(&writer, (uint64_t)manifest->time_ms, 8);
     put_number(&writer, manifest->hash_seed, 8);
     put_number(&writer, SB_SHARD_COUNT, 4);
-    put_number(&writer,
-               (manifest->finished ? FLAG_FINISHED : 0) | (manifest->origin != 0 ? FLAG_ORIGIN : 0),
-               4);
+    put_number(&writer, flags_of(manifest), 4);
     if (manifest->origin != 0)
         put_number(&writer, manifest->origin, 8);
     put_lists(&writer, manifest);
@@ -359,8 +364,10 @@ static void take_all(struct reader *reader)
         spoil(reader, SABOT_ERR_CORRUPT, "the number of shards");
     flags = (uint32_t)take_number(reader, 4, "the flags");
     manifest->finished = (flags & FLAG_FINISHED) != 0;
+    manifest->staged = (flags & FLAG_STAGED) != 0;
     if ((flags & FLAG_ORIGIN) != 0)
         manifest->origin = take_number(reader, 8, "the origin");
+
     take_files(reader);
     take_sources(reader);
     take_tasks(reader);

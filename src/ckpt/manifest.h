@@ -64,6 +64,7 @@ struct sb_manifest {
     uint64_t hash_seed;
     uint64_t origin;   /* nonce of the savepoint it goes back to; 0: to none */
     uint64_t checksum; /* of its bytes; set by encode and decode */
+    bool staged;       /* a transaction writes its output: it counts once the offsets name it */
     bool finished;     /* all inputs had ended: nothing is left to do */
     uint32_t file_count;
     struct sb_manifest_file *files;

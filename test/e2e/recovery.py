@@ -223,6 +223,21 @@ class Refusals(RecoveryTest):
         self.write("in.jsonl", records(0, 20))
         self.assert_refused("in.jsonl", "cut or replaced", code=2)
 
+    def test_another_input_with_a_line_that_ends_there_is_refused(self):
+        self.checkpoint_at(50)
+        other = records(0, 60).replace(b'"id":0,', b'"id":9,')
+        self.write("in.jsonl", other)
+        self.assert_refused("in.jsonl", "first bytes", "replaced", "--reset", code=2)
+        self.write("in.jsonl", records(0, 60).replace(b'"id":49,', b'"id":48,'))
+        self.assert_refused("in.jsonl", "changed or replaced", code=2)
+
+    def test_an_input_that_was_moved_away_and_copied_back_is_read_on(self):
+        self.checkpoint_at(50)
+        (self.folder / "in.jsonl").unlink()
+        self.write("in.jsonl", records(0, 60))
+        self.assert_code(self.run_on(), 0)
+        self.assert_exactly_once(60)
+
     def test_another_input_is_refused(self):
         self.checkpoint_at(50)
         self.write("in.jsonl", b'{"id":0,"key":"another"}\n' * 100)
