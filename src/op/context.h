@@ -95,6 +95,8 @@ struct sabot_context {
     int32_t partition;
     int64_t offset;
     sabot_error error; /* the first of this call; status SABOT_OK: none */
+    sabot_error
+        store_error; /* of a call of the store: here, so that no call has room for its text */
 };
 
 /* Keep the first error of a call and return its status. */

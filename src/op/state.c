@@ -142,15 +142,15 @@ const void *sabot_value_read(sabot_context *context, const sabot_value *value)
 
 void *sabot_value_edit(sabot_context *context, const sabot_value *value)
 {
-    sabot_error error;
     void *cell;
 
     if (!sb_state_usable(context, "edit", value_state(value), SB_STATE_VALUE))
         return NULL;
     cell = sb_store_edit(sb_state_store(context, &value->state), value->state.index, context->key,
-                         context->hash, &error);
-    if (cell == NULL)
-        (void)sb_context_fail(context, error.status, "%s", error.text);
+                         context->hash, &context->store_error);
+    if (__builtin_expect(cell == NULL, 0))
+        (void)sb_context_fail(context, context->store_error.status, "%s",
+                              context->store_error.text);
     return cell;
 }
 

@@ -468,16 +468,6 @@ void sb_spill_settle(struct sb_vault *vault,
         (void)sb_vault_fail(vault, &error);
 }
 
-void sb_spill_mark(struct sb_vault *vault,
-                   struct sb_state *state,
-                   uint32_t shard,
-                   struct sb_cell *cell)
-{
-    sb_spill_settle(vault, state, shard, cell);
-    cell->head =
-        (cell->head & ~(uint32_t)SB_CELL_PARITY) | SB_CELL_DIRTY | SB_CELL_HOT | vault->parity;
-}
-
 bool sb_spill_write_absent(struct sb_vault *vault,
                            struct sb_state *state,
                            uint32_t shard,

@@ -37,7 +37,8 @@ static sabot_status state_init(struct sb_vault *vault,
     if (spec->kind == SB_STATE_TIMERS)
         state->key_offset = sizeof(struct sb_timer);
     state->backed = vault->config.rows != NULL && !spec->in_memory;
-    state->plain = !state->keys_expire && !state->backed;
+    state->hinted =
+        !state->keys_expire && spec->kind != SB_STATE_LIST && has_keys_cells(spec->kind);
     state->line.owner = vault->config.owner;
     state->line.state = spec->name;
     sb_account_add(vault->config.account, &state->line);
@@ -59,6 +60,8 @@ static sabot_status vault_init(struct sb_vault *vault, const struct sb_store_con
     vault->store.refresh_ms[SB_TIME_PROCESSING] = INT64_MIN;
     vault->processing_ms = INT64_MIN;
     vault->zeros_size = 16;
+    for (uint32_t i = 0; i < SB_HINTS; i++)
+        vault->hints[i].state = SB_HINT_NONE;
     sb_pool_init(&vault->pool, config->env, config->account);
     vault->states = sb_alloc_array(config->env, config->state_count, sizeof *vault->states);
     if (vault->states == NULL)
@@ -289,7 +292,7 @@ void sb_key_remove(struct sb_vault *vault, struct sb_state *state, uint64_t hash
 
     if (state->backed && state->spec.kind != SB_STATE_MAP)
         sb_spill_settle(vault, state, shard, cell);
-    vault->hints[hash % SB_HINTS].cell = NULL;
+    vault->hints[hash % SB_HINTS].state = SB_HINT_NONE;
     sb_index_remove(&state->tables[shard].keys, &vault->pool, hash, ref);
     sb_cell_change(&vault->cells[shard], ref);
     cell->head |= SB_CELL_GONE;
@@ -362,8 +365,11 @@ void sb_store_ahead(struct sb_store *store, uint32_t index, uint64_t far_hash, u
     cell = sb_cell_at(&vault->cells[shard], ref);
     __builtin_prefetch(cell, 1, 3);
     __builtin_prefetch(cell + CELL_AHEAD, 1, 3);
+    if (!state->hinted)
+        return;
     hint->hash = near_hash;
     hint->cell = (void *)cell;
+    hint->key = cell + state->key_offset;
     hint->ref = ref;
     hint->state = index;
 }

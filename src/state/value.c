@@ -30,7 +30,7 @@ static struct sb_cell *visible(struct sb_vault *vault, struct sb_state *state, s
 
     if (sb_key_locate(vault, state, key, &cell, &ref, &error) != SABOT_OK)
         return failed(vault, &error);
-    if (ref == 0 || state->plain)
+    if (ref == 0 || (!state->keys_expire && !state->backed))
         return cell;
     if ((cell->head & SB_CELL_ABSENT) != 0)
         return NULL;
@@ -41,18 +41,31 @@ static struct sb_cell *visible(struct sb_vault *vault, struct sb_state *state, s
     return cell;
 }
 
-const void *sb_store_read(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
+/* Without a hint. */
+static __attribute__((noinline)) const void *read_cell(struct sb_store *store,
+                                                       uint32_t index,
+                                                       sabot_text key,
+                                                       uint64_t hash)
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
-    const struct sb_hint *hint = sb_key_hint(vault, state, (struct sb_key){key, hash});
     const struct sb_cell *cell;
 
     SB_ASSERT(is_value(state) && state->fixed_size > 0);
-    if (__builtin_expect(hint != NULL && state->plain, 1))
-        return sb_cell_value(state, hint->cell);
     cell = visible(vault, state, (struct sb_key){key, hash});
     return cell == NULL ? vault->zeros : sb_cell_value(state, cell);
+}
+
+const void *sb_store_read(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
+{
+    const struct sb_vault *vault = sb_vault_of(store);
+    const struct sb_hint *hint = sb_key_hint(vault, index, key, hash);
+
+    if (__builtin_expect(hint == NULL || (hint->cell->head & SB_CELL_ABSENT) != 0, 0))
+        return read_cell(store, index, key, hash);
+    if (__builtin_expect(vault->config.rows != NULL, 0) && vault->states[index].backed)
+        hint->cell->head |= SB_CELL_HOT;
+    return hint->key + sb_pad8((uint32_t)key.size);
 }
 
 bool sb_store_has(struct sb_store *store, uint32_t index, sabot_text key, uint64_t hash)
@@ -82,24 +95,29 @@ sabot_text sb_store_get(struct sb_store *store, uint32_t index, sabot_text key, 
     return (sabot_text){(const char *)sb_cell_value(state, cell), cell->size};
 }
 
-/* Without a hint, or with a time to live. */
-static __attribute__((noinline)) void *edit(struct sb_vault *vault,
-                                            struct sb_state *state,
-                                            const struct sb_key *key,
-                                            sabot_error *error)
+/* Without a hint. */
+static __attribute__((noinline)) void *edit_cell(struct sb_store *store,
+                                                 uint32_t index,
+                                                 sabot_text text,
+                                                 uint64_t hash,
+                                                 sabot_error *error)
 {
-    const uint32_t shard = sb_hash_shard(key->hash);
+    struct sb_vault *vault = sb_vault_of(store);
+    struct sb_state *state = sb_state_of(vault, index);
+    const struct sb_key key = {text, hash};
+    const uint32_t shard = sb_hash_shard(key.hash);
     struct sb_cell *cell;
     sb_ref ref;
 
-    if (sb_key_locate(vault, state, *key, &cell, &ref, error) != SABOT_OK)
+    SB_ASSERT(is_value(state) && state->fixed_size > 0);
+    if (sb_key_locate(vault, state, key, &cell, &ref, error) != SABOT_OK)
         return NULL;
     if (ref != 0 && (cell->head & SB_CELL_ABSENT) != 0) {
-        sb_key_remove(vault, state, key->hash, ref);
+        sb_key_remove(vault, state, key.hash, ref);
         ref = 0;
     }
     if (ref == 0) {
-        if (sb_key_create(vault, state, *key, state->fixed_size, &cell, &ref, error) != SABOT_OK)
+        if (sb_key_create(vault, state, key, state->fixed_size, &cell, &ref, error) != SABOT_OK)
             return NULL;
         return sb_cell_value(state, cell);
     }
@@ -119,14 +137,16 @@ void *sb_store_edit(struct sb_store *store,
                     sabot_error *error)
 {
     struct sb_vault *vault = sb_vault_of(store);
-    struct sb_state *state = sb_state_of(vault, index);
-    const struct sb_hint *hint = sb_key_hint(vault, state, (struct sb_key){key, hash});
+    const struct sb_hint *hint = sb_key_hint(vault, index, key, hash);
+    const uint32_t shard = sb_hash_shard(hash);
 
-    SB_ASSERT(is_value(state) && state->fixed_size > 0);
-    if (__builtin_expect(hint == NULL || !state->plain, 0))
-        return edit(vault, state, &(struct sb_key){key, hash}, error);
-    sb_cell_change(&vault->cells[sb_hash_shard(hash)], hint->ref);
-    return sb_cell_value(state, hint->cell);
+    if (__builtin_expect(hint == NULL || (hint->cell->head & SB_CELL_ABSENT) != 0, 0))
+        return edit_cell(store, index, key, hash, error);
+    if (__builtin_expect(vault->config.rows == NULL, 1))
+        sb_cell_change(&vault->cells[shard], hint->ref);
+    else
+        sb_cell_touch(vault, &vault->states[index], shard, hint->ref, hint->cell);
+    return hint->key + sb_pad8((uint32_t)key.size);
 }
 
 sabot_status sb_store_put(struct sb_store *store,

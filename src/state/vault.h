@@ -61,7 +61,7 @@ struct sb_state {
     uint32_t fixed_size;   /* of a value; 0: any */
     uint32_t key_offset;   /* in the cell of a key */
     uint32_t entry_offset; /* in an entry's cell: of its owner and tower */
-    bool plain;            /* a key's cell needs no look at time or rows */
+    bool hinted;           /* sb_store_ahead() leaves hints for its values */
     bool keys_expire;      /* the cells of keys have a time */
     bool entries_expire;   /* those of entries have one */
     bool backed;           /* there are rows behind the cells */
@@ -101,17 +101,20 @@ struct sb_imaging {
     sabot_error error; /* failed */
 };
 
-/* Where the cell of a key is that will soon be used: found by sb_store_ahead(). It lies at
- * the lowest bits of the hash, and is forgotten when the cell is removed. */
+/* Where the cell of a key is that will soon be used: found by sb_store_ahead(), for states of
+ * values without a time to live. It lies at the lowest bits of the hash, and is forgotten when the
+ * cell is removed. */
 struct sb_hint {
     uint64_t hash;
-    struct sb_cell *cell; /* NULL: none */
+    struct sb_cell *cell;
+    uint8_t *key; /* in the cell */
     sb_ref ref;
-    uint32_t state;
+    uint32_t state; /* SB_HINT_NONE: there is none */
 };
+#define SB_HINT_NONE UINT32_MAX
 
 enum {
-    SB_HINTS = 16,
+    SB_HINTS = 128,
     SB_WALKS_MAX = 16,
     SB_SEGMENT_ROW_HEAD = 8, /* bytes before the elements in a segment's row */
 };
@@ -236,14 +239,14 @@ static inline sb_ref sb_key_find(const struct sb_vault *vault,
 
 /* The hint for a key, when it is right; else NULL. */
 static inline const struct sb_hint *sb_key_hint(const struct sb_vault *vault,
-                                                const struct sb_state *state,
-                                                struct sb_key key)
+                                                uint32_t state,
+                                                sabot_text key,
+                                                uint64_t hash)
 {
-    const struct sb_hint *hint = &vault->hints[key.hash % SB_HINTS];
+    const struct sb_hint *hint = &vault->hints[hash % SB_HINTS];
 
-    if (hint->hash != key.hash || hint->cell == NULL || hint->state != state->index ||
-        sb_cell_key_size(hint->cell) != key.text.size ||
-        !sb_same_bytes(sb_cell_key(state, hint->cell), key.text.data, key.text.size))
+    if (hint->hash != hash || hint->state != state || sb_cell_key_size(hint->cell) != key.size ||
+        !sb_same_bytes(hint->key, key.data, key.size))
         return NULL;
     return hint;
 }
@@ -500,11 +503,6 @@ sabot_status sb_spill_get_entry(struct sb_vault *vault,
                                 sabot_text *value_out,
                                 int64_t *time_out,
                                 sabot_error *error);
-/* Before a cell of a backed state is changed. */
-void sb_spill_mark(struct sb_vault *vault,
-                   struct sb_state *state,
-                   uint32_t shard,
-                   struct sb_cell *cell);
 /* Before a cell is removed from memory: one of the older generation is written as it was. */
 void sb_spill_settle(struct sb_vault *vault,
                      struct sb_state *state,
@@ -573,8 +571,12 @@ static inline void sb_cell_touch(struct sb_vault *vault,
                                  struct sb_cell *cell)
 {
     sb_cell_change(&vault->cells[shard], ref);
-    if (__builtin_expect(state->backed, 0))
-        sb_spill_mark(vault, state, shard, cell);
+    if (__builtin_expect(!state->backed, 1))
+        return;
+    if (__builtin_expect(vault->frozen, 0))
+        sb_spill_settle(vault, state, shard, cell);
+    cell->head =
+        (cell->head & ~(uint32_t)SB_CELL_PARITY) | SB_CELL_DIRTY | SB_CELL_HOT | vault->parity;
 }
 
 /* --- Time to live (ttl.c) -----------------------------------------------------------------------
