@@ -290,8 +290,9 @@ SABOT_API sabot_timer *sabot_agent_timer(sabot_agent *agent,
                                          sabot_clock clock,
                                          sabot_timer_function function);
 
-/* Call the timer's function for this key at `time_ms`. The same time again is the same timer. A
- * time that has passed fires as soon as it can. */
+/* Call the timer's function for this key at `time_ms`. The same time again is the same timer. For a
+ * time that has passed the call comes as soon as the batch of records at hand is done, before any
+ * other record of the agent on this thread; set by a timer, right after it. */
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_timer_set(sabot_context *context,
                                                         const sabot_timer *timer,
                                                         int64_t time_ms);

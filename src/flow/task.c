@@ -144,12 +144,13 @@ static void handle_rows(struct sb_task *task)
     } else {
         task->cursor = task->slice->count;
     }
+    if (status == SABOT_AGAIN || (status == SABOT_OK && task->cursor < task->slice->count)) {
+        collect(task, false);
+        return;
+    }
     if (status != SABOT_OK) {
         sb_counter_add(&task->metrics->records_failed, 1);
         fail(task, &error);
-    } else if (task->cursor < task->slice->count) {
-        collect(task, false);
-        return;
     }
     sb_slice_drop(task->slice);
     task->slice = NULL;

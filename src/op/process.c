@@ -320,27 +320,6 @@ static int64_t passed_ms(const sabot_context *context)
     return watermark_ms == INT64_MIN || watermark_ms == INT64_MAX ? watermark_ms : watermark_ms - 1;
 }
 
-static sabot_status rows(struct sb_operator *self,
-                         const struct sb_slice *slice,
-                         uint32_t *cursor,
-                         sabot_error *error)
-{
-    const struct sb_batch_origin *origin = &slice->batch->origin;
-    sabot_context *context = &self->context;
-
-    context->partition = origin->partition;
-    for (uint32_t i = 0; i < context->outlet_count; i++)
-        sb_outlet_arrival(&context->outlets[i], origin->arrival_us);
-    pass_time(self);
-    if (context->store != NULL)
-        sb_store_time(context->store, passed_ms(context), context->processing_ms);
-    for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
-        prefetch(self, slice, *cursor);
-        SABOT_TRY(call(self, slice, *cursor, error));
-    }
-    return SABOT_OK;
-}
-
 /* --- Timers --------------------------------------------------------------------------------------
  */
 
@@ -413,19 +392,58 @@ static sabot_status fire_in_turn(struct sb_operator *self, sabot_error *error)
     return SABOT_AGAIN;
 }
 
+/* Timers of event time that are due by the watermark. */
+static sabot_status fire_passed(struct sb_operator *self, sabot_error *error)
+{
+    const sabot_context *context = &self->context;
+
+    begin_timers(self);
+    if (self->has_event_ttl)
+        return fire_in_turn(self, error);
+    sb_store_time(context->store, passed_ms(context), context->processing_ms);
+    return sb_store_fire(context->store, FIRE_MAX, on_timer, self, error);
+}
+
+/* After a batch: timers that its records have set for a time that had passed already. */
+static sabot_status fire_overdue(struct sb_operator *self, sabot_error *error)
+{
+    const sabot_context *context = &self->context;
+
+    if (!self->has_timers ||
+        sb_store_next_timer(context->store, SB_TIME_EVENT) > passed_ms(context) ||
+        context->watermark_ms == INT64_MIN)
+        return SABOT_OK;
+    return has_sealed(context) ? SABOT_AGAIN : fire_passed(self, error);
+}
+
+static sabot_status rows(struct sb_operator *self,
+                         const struct sb_slice *slice,
+                         uint32_t *cursor,
+                         sabot_error *error)
+{
+    const struct sb_batch_origin *origin = &slice->batch->origin;
+    sabot_context *context = &self->context;
+
+    context->partition = origin->partition;
+    for (uint32_t i = 0; i < context->outlet_count; i++)
+        sb_outlet_arrival(&context->outlets[i], origin->arrival_us);
+    pass_time(self);
+    if (context->store != NULL)
+        sb_store_time(context->store, passed_ms(context), context->processing_ms);
+    for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
+        prefetch(self, slice, *cursor);
+        SABOT_TRY(call(self, slice, *cursor, error));
+    }
+    return *cursor < slice->count ? SABOT_OK : fire_overdue(self, error);
+}
+
 static sabot_status watermark(struct sb_operator *self, int64_t watermark_ms, sabot_error *error)
 {
     sabot_context *context = &self->context;
 
     SB_ASSERT(watermark_ms >= context->watermark_ms);
     context->watermark_ms = watermark_ms;
-    if (!self->has_timers)
-        return SABOT_OK;
-    begin_timers(self);
-    if (self->has_event_ttl)
-        return fire_in_turn(self, error);
-    sb_store_time(context->store, passed_ms(context), context->processing_ms);
-    return sb_store_fire(context->store, FIRE_MAX, on_timer, self, error);
+    return self->has_timers ? fire_passed(self, error) : SABOT_OK;
 }
 
 static int64_t due_ms(const struct sb_operator *self)

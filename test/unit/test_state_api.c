@@ -577,6 +577,56 @@ static void a_timer_fires_when_the_watermark_has_come(void **state)
     expect_notes(expected, 9);
 }
 
+static void a_timer_for_a_time_that_has_passed_fires_after_the_batch(void **state)
+{
+    static const int64_t expected[] = {900, 900, -901, 10, 20, 10, -11, 20, -21, 30, 30, -31};
+    struct rig *rig = *state;
+
+    begin(rig, declare_event_timers, note_and_set);
+    send(rig, "a", 900, 1000);
+    settle(rig); /* the watermark is 1000 */
+    send(rig, "a", 10, 1000);
+    send(rig, "b", 20, 1000);
+    settle(rig); /* no watermark comes after these */
+    assert_int_equal(notes.count, 9);
+    send(rig, "a", 30, 1000);
+    finish_well(rig);
+    expect_notes(expected, 12);
+}
+
+static sabot_status many_past_timers(sabot_context *context, const void *record)
+{
+    const struct record *in = record;
+
+    for (int64_t i = 0; in->time_ms == 1000000000 && in->id == 2 && i < 3000; i++)
+        SABOT_TRY(sabot_timer_set(context, test.timer, 1000 * i));
+    return SABOT_OK;
+}
+
+static void many_timers_that_have_passed_fire_and_all_they_emit_arrives(void **state)
+{
+    struct rig *rig = *state;
+    sabot_pipe *out;
+    sabot_record record;
+    uint32_t count = 0;
+
+    assert_int_equal(
+        sabot_config_set(rig->config, SABOT_FROM_OPTION, "ring.bytes", "64KiB", &rig->error),
+        SABOT_OK);
+    begin(rig, declare_event_timers, many_past_timers);
+    assert_int_equal(sabot_run_pipe(rig->run, "out", false, &out, &rig->error), SABOT_OK);
+    send(rig, "a", 1, 1000000000);
+    settle(rig);
+    send(rig, "a", 2, 1000000000);
+    assert_int_equal(step_to_the_end(rig), SABOT_END);
+    while (sabot_pipe_take(out, 0, &record, &rig->error) == SABOT_OK)
+        count++;
+    assert_int_equal(notes.count, 3000);
+    assert_int_equal(count, 3000);
+    assert_int_equal(sabot_pipe_close(out, &rig->error), SABOT_OK);
+    sabot_run_destroy(rig->run);
+}
+
 static sabot_status many_timers(sabot_context *context, const void *record)
 {
     (void)record;
@@ -945,6 +995,8 @@ int main(void)
         STATE_TEST(what_has_expired_is_not_seen),
         STATE_TEST(timers_of_event_time_fire_in_order_and_at_the_end),
         STATE_TEST(a_timer_fires_when_the_watermark_has_come),
+        STATE_TEST(a_timer_for_a_time_that_has_passed_fires_after_the_batch),
+        STATE_TEST(many_timers_that_have_passed_fire_and_all_they_emit_arrives),
         STATE_TEST(many_timers_of_one_watermark_fire_and_all_they_emit_arrives),
         STATE_TEST(a_timer_sees_what_has_not_expired_by_its_own_time),
         STATE_TEST(timers_of_processing_time_fire_when_the_clock_has_come),
