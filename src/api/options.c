@@ -43,6 +43,17 @@ static const struct sb_option options[] = {
      "Output that may wait for the transaction of its checkpoint; past it inputs wait as well."},
     {"checkpoint.reset", SB_OPTION_BOOL, "", "", "false", PLAIN,
      "Start anew: the checkpoints of the state directory are moved aside, not deleted (--reset)."},
+    {"checkpoint.restore", SB_OPTION_TEXT, "", "", "", PLAIN,
+     "Go on from this: the id of a kept checkpoint, or the path of a savepoint, which has a / "
+     "(--restore)."},
+    {"checkpoint.force", SB_OPTION_BOOL, "", "", "false", PLAIN,
+     "With checkpoint.restore: also from another than the one that counts; what came behind it is "
+     "processed again (--force)."},
+    {"checkpoint.from_offsets", SB_OPTION_BOOL, "", "", "false", PLAIN,
+     "Go on with empty state at the committed offsets of the consumer group (--from-offsets)."},
+    {"checkpoint.drop_state", SB_OPTION_BOOL, "", "", "false", PLAIN,
+     "Forget the state, inputs and outputs of a checkpoint or savepoint that the app does not have "
+     "any more (--drop-state)."},
     {"guarantee", SB_OPTION_ENUM, "", "exactly-once|at-least-once", "exactly-once", PLAIN,
      "With a state directory: align barriers and write to Kafka in transactions, or neither."},
     {"checkpoint.keep", SB_OPTION_INT, "checkpoints", "1..1000", "3", PLAIN,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "api/catalog.h"
+#include "api/recovery_choice.h"
 
 /* Of memory for state, when states are kept in a database and `memory` isn't given. */
 static const uint64_t DB_MEMORY_DEFAULT = (uint64_t)512 * 1024 * 1024;
@@ -533,6 +534,36 @@ static sabot_status make_flow(struct sb_plan *plan,
                                  : sb_recovery_attach(recovery, config, pipeline->flow, error);
 }
 
+static bool has_pipeline(const void *context, const char *name)
+{
+    const struct sb_plan *plan = context;
+
+    for (uint32_t i = 0; i < plan->pipeline_count; i++) {
+        if (strcmp(plan->pipelines[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Before the first of them is restored: is there a place for all that the savepoint has? */
+static sabot_status check_choice(const struct sb_plan *plan, sabot_error *error)
+{
+    const sabot_config *config = plan->app->config;
+    struct sb_choice choice;
+
+    if (plan->pipelines[0].recovery.phase != SB_RECOVERY_NEW)
+        return SABOT_OK;
+    SABOT_TRY(sb_choice_read(&choice, config, error));
+    if (sb_config_text(config, "state.dir") == NULL && choice.restore == NULL &&
+        !choice.from_offsets)
+        return SABOT_OK;
+    if (sb_config_text(config, "state.dir") == NULL)
+        return sabot_raise(error, SABOT_ERR_CONFIG,
+                           "--restore and --from-offsets need a state directory (--state-dir)");
+    return sb_choice_check_pipelines(plan->env, &choice, plan->app->name, has_pipeline, plan,
+                                     error);
+}
+
 sabot_status sb_plan_flows(struct sb_plan *plan, struct sb_waker *owner, sabot_error *error)
 {
     const sabot_config *config = plan->app->config;
@@ -547,6 +578,7 @@ sabot_status sb_plan_flows(struct sb_plan *plan, struct sb_waker *owner, sabot_e
         .owner = owner,
     };
 
+    SABOT_TRY(check_choice(plan, error));
     for (uint32_t i = 0; i < plan->pipeline_count; i++) {
         flow.name = plan->pipelines[i].name;
         if (!plan->pipelines[i].is_made)

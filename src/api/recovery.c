@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "api/recovery_choice.h"
 #include "ckpt/pace.h"
 
 enum {
@@ -80,7 +81,7 @@ static sabot_status find_newest(struct sb_restore *restore, sabot_error *error)
 }
 
 /* Alone from here on: which checkpoint counts? */
-static sabot_status find(struct sb_recovery *recovery, bool reset, sabot_error *error)
+static sabot_status find_counting(struct sb_recovery *recovery, bool reset, sabot_error *error)
 {
     struct sb_restore *restore = &recovery->restore;
     struct sb_commit_mark mark;
@@ -102,6 +103,52 @@ static sabot_status find(struct sb_recovery *recovery, bool reset, sabot_error *
     return sb_commit_compare(recovery->commit, &restore->manifest, error);
 }
 
+/* Does this leave something to choose? */
+static bool is_refusal(sabot_status status)
+{
+    return status == SABOT_ERR_CORRUPT || status == SABOT_ERR_STATE;
+}
+
+/* What counts, or what was chosen instead. */
+static sabot_status find(struct sb_recovery *recovery,
+                         const struct sb_choice *choice,
+                         const struct sb_graph *graph,
+                         uint64_t hash_seed,
+                         sabot_error *error)
+{
+    bool adopted = false;
+    sabot_error why = {.status = SABOT_OK};
+    sabot_status counted;
+
+    recovery->restore.drops = choice->drops_state;
+    counted = find_counting(recovery, choice->reset, &why);
+    if (counted != SABOT_OK && !is_refusal(counted)) {
+        *error = why;
+        return counted;
+    }
+    if (choice->restore == NULL && !choice->from_offsets) {
+        *error = why;
+        if (counted != SABOT_OK)
+            sb_choice_name_kept(&recovery->folder, error);
+        return counted;
+    }
+    SABOT_TRY(sb_choice_take(recovery, choice, graph, hash_seed, counted, &why, &adopted, error));
+    if (adopted && recovery->commit != NULL)
+        recovery->phase = SB_RECOVERY_ADOPTING;
+    return SABOT_OK;
+}
+
+/* Make the copy what counts: with a transaction of nothing but offsets. */
+static sabot_status commit_adopted(struct sb_recovery *recovery, sabot_error *error)
+{
+    uint64_t bytes;
+
+    sb_crash_point(recovery->env, "restore.before_adopting");
+    SABOT_TRY(sb_commit_step(recovery->commit, &recovery->restore.manifest, &bytes, error));
+    sb_crash_point(recovery->env, "restore.adopted");
+    return sb_ckpt_note_commit(&recovery->folder, error);
+}
+
 sabot_status sb_recovery_open(struct sb_recovery *recovery,
                               const struct sb_env *env,
                               const sabot_config *config,
@@ -111,16 +158,24 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
                               sabot_error *error)
 {
     struct sb_restore *restore = &recovery->restore;
+    struct sb_choice choice;
 
+    SABOT_TRY(sb_choice_read(&choice, config, error));
     if (recovery->phase == SB_RECOVERY_NEW)
         SABOT_TRY(begin(recovery, env, config, app, graph, flow, error));
     if (recovery->phase == SB_RECOVERY_FENCING) {
-        SABOT_TRY(refuse(find(recovery, sb_config_bool(config, "checkpoint.reset"), error), error));
+        SABOT_TRY(refuse(find(recovery, &choice, graph, flow->hash_seed, error), error));
         /* Where transactions commit, the first of this run has to prove that it may remove. */
         if (recovery->commit == NULL)
             sb_restore_tidy(restore);
+        if (recovery->phase == SB_RECOVERY_FENCING)
+            recovery->phase = SB_RECOVERY_FOUND;
+    }
+    if (recovery->phase == SB_RECOVERY_ADOPTING) {
+        SABOT_TRY(commit_adopted(recovery, error));
         recovery->phase = SB_RECOVERY_FOUND;
     }
+    flow->drops_state = choice.drops_state;
     flow->has_checkpoints = true;
     flow->unaligned = sb_config_enum(config, "guarantee") == 1;
     flow->staged_max = (uint64_t)sb_config_int64(config, "checkpoint.staged_bytes");
@@ -165,6 +220,7 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
         .follow = recovery->follow,
         .owner = recovery->owner,
         .hash_seed = flow->config.hash_seed,
+        .origin = recovery->restore.found ? recovery->restore.manifest.origin : 0,
         .restored = restored(recovery),
         .interval_us = interval_us(recovery, config),
         .refresh_us = sb_config_int64(config, "checkpoint.refresh_ms") * 1000,

@@ -3,7 +3,8 @@
  * takes.
  *
  *   NEW --folder--> FENCING --alone, offsets read--> FOUND --the flow is made--> attach --> step
- *         \------- without transactions ----------/
+ *         \------- without transactions ----------/ |
+ *                                  ADOPTING <- another was chosen
  *
  * Where a transaction commits, whoever ran before is fenced first, and what its last commit names
  * is what is restored. Else the newest manifest is. Without a state directory nothing here is used.
@@ -16,7 +17,12 @@
 #include "ckpt/coordinator.h"
 #include "ckpt/restore.h"
 
-enum sb_recovery_phase { SB_RECOVERY_NEW, SB_RECOVERY_FENCING, SB_RECOVERY_FOUND };
+enum sb_recovery_phase {
+    SB_RECOVERY_NEW,
+    SB_RECOVERY_FENCING,
+    SB_RECOVERY_ADOPTING, /* what was chosen (recovery_choice.h) is being committed */
+    SB_RECOVERY_FOUND,
+};
 
 struct sb_recovery {
     const struct sb_env *env; /* NULL: no state directory */

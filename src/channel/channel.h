@@ -248,6 +248,8 @@ struct sb_channel_type {
     SABOT_MUST_CHECK sabot_status (*resume)(struct sb_channel *channel,
                                             uint64_t length,
                                             sabot_error *error);
+    /* Beside resume: does the output hold nothing, as one that is begun anew? */
+    bool (*is_empty)(const struct sb_channel *channel);
 
     /* --- transactions: NULL where the transport has none (then everything below is). One at a time
      * per txn. A txn may be used by writers of other channels of the same cluster or log.

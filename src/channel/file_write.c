@@ -429,6 +429,15 @@ sabot_status sb_file_writer_sync(struct sb_writer *writer, uint64_t *length_out,
     return SABOT_OK;
 }
 
+bool sb_file_is_empty(const struct sb_channel *channel)
+{
+    struct sb_file_info info;
+
+    if (!sb_file_is_regular(channel) || channel->is_standard)
+        return false;
+    return channel->env->type->file_info(channel->file, &info, NULL) == SABOT_OK && info.size == 0;
+}
+
 sabot_status sb_file_resume(struct sb_channel *channel, uint64_t length, sabot_error *error)
 {
     const struct sb_env_type *type = channel->env->type;

@@ -241,6 +241,13 @@ sabot_status sb_commit_compare(const struct sb_commit *commit,
     return sb_offsets_compare(&commit->offsets, manifest, error);
 }
 
+sabot_status sb_commit_describe(const struct sb_commit *commit,
+                                struct sb_manifest *manifest,
+                                sabot_error *error)
+{
+    return sb_offsets_describe(&commit->offsets, manifest, error);
+}
+
 /* --- Keeping -------------------------------------------------------------------------------------
  */
 

@@ -44,6 +44,12 @@ SABOT_MUST_CHECK sabot_status sb_commit_compare(const struct sb_commit *commit,
                                                 const struct sb_manifest *manifest,
                                                 sabot_error *error);
 
+/* Describe the inputs as they stand in the group, which recover() has read (sb_offsets_describe).
+ */
+SABOT_MUST_CHECK sabot_status sb_commit_describe(const struct sb_commit *commit,
+                                                 struct sb_manifest *manifest,
+                                                 sabot_error *error);
+
 /* Take what the sinks of a gathered checkpoint have staged. */
 void sb_commit_keep(struct sb_commit *commit, struct sb_checkpoint *checkpoint);
 

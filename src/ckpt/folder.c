@@ -377,6 +377,101 @@ sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
     return status;
 }
 
+/* --- Copying -------------------------------------------------------------------------------------
+ */
+
+static sabot_status copy_bytes(const struct sb_env *env,
+                               struct sb_file *from,
+                               struct sb_file *to,
+                               const struct sb_manifest_file *expected,
+                               const char *path,
+                               sabot_error *error)
+{
+    uint8_t *block = sb_alloc(env, READ_BLOCK);
+    struct sb_hasher hasher;
+    uint64_t at = 0;
+    size_t size = READ_BLOCK;
+    sabot_status status = SABOT_OK;
+
+    if (block == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to copy a checkpoint");
+    sb_hasher_init(&hasher);
+    while (status == SABOT_OK && size == READ_BLOCK) {
+        status = env->type->file_read(from, block, READ_BLOCK, (int64_t)at, &size, error);
+        if (status == SABOT_OK)
+            status = env->type->file_write(to, block, size, -1, error);
+        sb_hasher_add(&hasher, block, size);
+        at += size;
+    }
+    sb_free(env, block, READ_BLOCK);
+    SABOT_TRY(status);
+    if (at != expected->size || sb_hasher_result(&hasher) != expected->checksum)
+        return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: bytes have changed", path);
+    return SABOT_OK;
+}
+
+static sabot_status copy_file(const struct sb_ckpt_folder *folder,
+                              const struct sb_manifest *manifest,
+                              const struct sb_ckpt_folder *from,
+                              const struct sb_manifest *from_manifest,
+                              uint32_t index,
+                              sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct path path = path_of(folder, &entry, manifest->files[index].name);
+    struct sb_file *source;
+    struct sb_file *target;
+    sabot_status status;
+
+    SABOT_TRY(sb_ckpt_open_file(from, from_manifest, index, &source, error));
+    status = env->type->file_open(env->self, path.text, SB_OPEN_NEW, &target, error);
+    if (status == SABOT_OK) {
+        status = copy_bytes(env, source, target, &from_manifest->files[index], path.text, error);
+        sb_crash_point(env, "restore.file_copied");
+        if (status == SABOT_OK)
+            status = env->type->file_sync(target, error);
+        env->type->file_close(env->self, target);
+    }
+    env->type->file_close(env->self, source);
+    return status;
+}
+
+static sabot_status copy_all(const struct sb_ckpt_folder *folder,
+                             struct sb_manifest *manifest,
+                             const struct sb_ckpt_folder *from,
+                             const struct sb_manifest *from_manifest,
+                             sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct path path = path_of(folder, &entry, NULL);
+
+    SABOT_TRY(env->type->directory_create(env->self, path.text, error));
+    sb_crash_point(env, "restore.folder_made");
+    for (uint32_t i = 0; i < manifest->file_count; i++)
+        SABOT_TRY(copy_file(folder, manifest, from, from_manifest, i, error));
+    SABOT_TRY(write_manifest(folder, manifest, error));
+    SABOT_TRY(env->type->directory_sync(env->self, path.text, error));
+    SABOT_TRY(env->type->directory_sync(env->self, folder->path, error));
+    sb_crash_point(env, "restore.copied");
+    return SABOT_OK;
+}
+
+sabot_status sb_ckpt_copy(const struct sb_ckpt_folder *folder,
+                          struct sb_manifest *manifest,
+                          const struct sb_ckpt_folder *from,
+                          const struct sb_manifest *from_manifest,
+                          sabot_error *error)
+{
+    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const sabot_status status = copy_all(folder, manifest, from, from_manifest, error);
+
+    if (status != SABOT_OK && status != SABOT_ERR_EXISTS)
+        undo(folder, &entry);
+    return status;
+}
+
 /* --- Finding -------------------------------------------------------------------------------------
  */
 

@@ -67,6 +67,14 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
                                             size_t part_count,
                                             sabot_error *error);
 
+/* The same, from a checkpoint that is there: its files are copied, and checked on the way. All else
+ * is as `manifest` says, whose files are those of `from`. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_copy(const struct sb_ckpt_folder *folder,
+                                           struct sb_manifest *manifest,
+                                           const struct sb_ckpt_folder *from,
+                                           const struct sb_manifest *from_manifest,
+                                           sabot_error *error);
+
 /* What is there, newest first (id, then nonce). At most SB_CKPT_LISTED_MAX; the array is freed by
  * the caller with sb_free_array(env, entries, SB_CKPT_LISTED_MAX, sizeof *entries). */
 SABOT_MUST_CHECK sabot_status sb_ckpt_list(const struct sb_ckpt_folder *folder,

@@ -146,17 +146,80 @@ sabot_status sb_offsets_set(struct sb_offsets *offsets,
     const struct sb_commit_mark mark = {manifest->id, manifest->nonce, manifest->checksum,
                                         manifest->owner};
 
+    uint32_t known = 0;
+
     SABOT_TRY(sb_offsets_list(offsets, topic, error));
     format_mark(&mark, offsets->mark);
     for (uint32_t i = 0; i < offsets->count; i++) {
         const struct sb_part_position *position =
             find_position(offsets, manifest, &offsets->list[i]);
 
-        SB_ASSERT(offsets->is_anchor || position != NULL);
-        offsets->list[i].offset = offsets->is_anchor ? manifest->id : position->offset;
-        offsets->list[i].metadata = offsets->mark;
+        if (!offsets->is_anchor && position == NULL)
+            continue; /* newer than the savepoint that was restored */
+        offsets->list[known] = offsets->list[i];
+        offsets->list[known].offset = offsets->is_anchor ? manifest->id : position->offset;
+        offsets->list[known++].metadata = offsets->mark;
+    }
+    offsets->count = known;
+    return SABOT_OK;
+}
+
+/* --- Without a checkpoint ------------------------------------------------------------------------
+ */
+
+static sabot_status describe_source(const struct sb_offsets *offsets,
+                                    const struct sb_node *node,
+                                    struct sb_manifest_source *source,
+                                    struct sb_arena *arena)
+{
+    const char *topic = node->port.type->topic(node->port.channel);
+
+    source->channel = node->name;
+    source->partition_count = (uint32_t)node->port.type->partition_count(node->port.channel);
+    source->positions = sb_arena_alloc(arena, source->partition_count * sizeof *source->positions);
+    if (source->positions == NULL)
+        return SABOT_ERR_MEMORY;
+    for (uint32_t i = 0; i < offsets->count; i++) {
+        const struct sb_offset *offset = &offsets->list[i];
+
+        if (offset->offset == SB_OFFSET_NONE || strcmp(offset->channel, topic) != 0)
+            continue;
+        source->positions[source->position_count++] = (struct sb_part_position){
+            .partition = offset->partition,
+            .offset = offset->offset,
+            .watermark_ms = INT64_MIN,
+        };
     }
     return SABOT_OK;
+}
+
+sabot_status sb_offsets_describe(const struct sb_offsets *offsets,
+                                 struct sb_manifest *manifest,
+                                 sabot_error *error)
+{
+    const struct sb_graph *graph = offsets->graph;
+    uint32_t positions = 0;
+
+    manifest->sources =
+        sb_arena_alloc(&manifest->arena, graph->node_count * sizeof *manifest->sources);
+    if (manifest->sources == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for offsets", offsets->group);
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct sb_manifest_source *source = &manifest->sources[manifest->source_count];
+
+        if (offsets->is_anchor || !has_offsets(offsets, &graph->nodes[i]))
+            continue;
+        if (describe_source(offsets, &graph->nodes[i], source, &manifest->arena) != SABOT_OK)
+            return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for offsets",
+                               offsets->group);
+        manifest->source_count++;
+        positions += source->position_count;
+    }
+    if (positions > 0)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_STATE,
+                       "--from-offsets: group %s has no committed offset of any input",
+                       offsets->group);
 }
 
 /* --- Do they fit? --------------------------------------------------------------------------------

@@ -62,11 +62,18 @@ SABOT_MUST_CHECK sabot_status sb_offsets_list(struct sb_offsets *offsets,
                                               const char *topic,
                                               sabot_error *error);
 
-/* The same, with the positions of a manifest, marked as its own. */
+/* The same, with the positions of a manifest, marked as its own; without the partitions that it
+ * does not know. */
 SABOT_MUST_CHECK sabot_status sb_offsets_set(struct sb_offsets *offsets,
                                              const char *topic,
                                              const struct sb_manifest *manifest,
                                              sabot_error *error);
+
+/* Describe the inputs in a manifest as they stand here: a start without a checkpoint. Partitions
+ * without an offset are left out. SABOT_ERR_STATE: no input has an offset. */
+SABOT_MUST_CHECK sabot_status sb_offsets_describe(const struct sb_offsets *offsets,
+                                                  struct sb_manifest *manifest,
+                                                  sabot_error *error);
 
 /* Do all that were committed name the same checkpoint? SABOT_OK: *found_out says whether there are
  * any, and `mark_out` which. SABOT_ERR_STATE: they disagree, or carry no mark: they were changed by

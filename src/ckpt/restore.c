@@ -2,6 +2,7 @@
 /* restore.c - finding, matching and reading a checkpoint; restore.h has the order. */
 #include "ckpt/restore.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void sb_restore_init(struct sb_restore *restore,
@@ -126,14 +127,66 @@ static const struct sb_node *find_node(const struct sb_graph *graph,
     return NULL;
 }
 
-static sabot_status raise_gone(const struct sb_restore *restore,
-                               const char *what,
-                               const char *name,
-                               sabot_error *error)
+/* The names of what is gone, as far as there is room. */
+struct gone {
+    char text[512];
+    size_t size;
+};
+
+static void note_gone(struct gone *gone, const char *what, const char *name)
 {
+    const int size = snprintf(gone->text + gone->size, sizeof gone->text - gone->size, "%s%s %s",
+                              gone->size == 0 ? "" : ", ", what, name);
+
+    if (size > 0 && (size_t)size < sizeof gone->text - gone->size)
+        gone->size += (size_t)size;
+}
+
+static sabot_status check_key(const struct sb_manifest_task *task,
+                              const struct sb_node *node,
+                              sabot_error *error)
+{
+    const uint32_t type =
+        node->key_field == SB_NO_FIELD ? 0 : (uint32_t)node->input->fields[node->key_field].type;
+
+    if (task->key_type == type || task->key_type == 0 || type == 0)
+        return SABOT_OK;
     return sabot_raise(error, SABOT_ERR_SCHEMA,
-                       "checkpoint %lld has %s %s, which the app does not have any more",
-                       (long long)restore->manifest.id, what, name);
+                       "agent %s: its keys are %s now, and were %s when its state was written",
+                       task->name, sabot_type_name((sabot_type)type),
+                       sabot_type_name((sabot_type)task->key_type));
+}
+
+sabot_status sb_restore_check(const struct sb_restore *restore,
+                              const struct sb_graph *graph,
+                              sabot_error *error)
+{
+    const struct sb_manifest *manifest = &restore->manifest;
+    struct gone gone = {.size = 0};
+
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        const struct sb_manifest_task *task = &manifest->tasks[i];
+        const struct sb_node *node = find_node(graph, SB_NODE_TASK, task->name);
+
+        if (node == NULL)
+            note_gone(&gone, "the agent", task->name);
+        else
+            SABOT_TRY(check_key(task, node, error));
+    }
+    for (uint32_t i = 0; i < manifest->source_count; i++) {
+        if (find_node(graph, SB_NODE_SOURCE, manifest->sources[i].channel) == NULL)
+            note_gone(&gone, "the input", manifest->sources[i].channel);
+    }
+    for (uint32_t i = 0; i < manifest->sink_count; i++) {
+        if (find_node(graph, SB_NODE_SINK, manifest->sinks[i].channel) == NULL)
+            note_gone(&gone, "the output", manifest->sinks[i].channel);
+    }
+    if (gone.size == 0 || restore->drops)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_SCHEMA,
+                       "checkpoint %lld of pipeline %s has what the app does not have any more: "
+                       "%s; --drop-state goes on without",
+                       (long long)manifest->id, manifest->pipeline, gone.text);
 }
 
 static sabot_status match_source(struct sb_restore *restore,
@@ -145,7 +198,7 @@ static sabot_status match_source(struct sb_restore *restore,
     int32_t partitions;
 
     if (node == NULL)
-        return raise_gone(restore, "an input", source->channel, error);
+        return SABOT_OK; /* sb_restore_check() has looked */
     partitions = node->port.type->partition_count(node->port.channel);
     if ((uint32_t)partitions < source->partition_count)
         return sabot_raise(error, SABOT_ERR_SCHEMA,
@@ -169,7 +222,7 @@ static sabot_status match_sink(const struct sb_restore *restore,
     const struct sb_node *node = find_node(graph, SB_NODE_SINK, sink->channel);
 
     if (node == NULL)
-        return raise_gone(restore, "an output", sink->channel, error);
+        return SABOT_OK; /* sb_restore_check() has looked */
     if (!sink->has_length || node->port.type->resume == NULL)
         return SABOT_OK;
     sb_crash_point(restore->env, "restore.before_cut");
@@ -182,6 +235,7 @@ sabot_status sb_restore_match(struct sb_restore *restore,
 {
     const struct sb_manifest *manifest = &restore->manifest;
 
+    SABOT_TRY(sb_restore_check(restore, graph, error));
     for (uint32_t i = 0; i < manifest->source_count; i++)
         restore->position_capacity += manifest->sources[i].position_count;
     restore->positions =
@@ -190,10 +244,6 @@ sabot_status sb_restore_match(struct sb_restore *restore,
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to restore");
     for (uint32_t i = 0; i < manifest->source_count; i++)
         SABOT_TRY(match_source(restore, graph, &manifest->sources[i], error));
-    for (uint32_t i = 0; i < manifest->task_count; i++) {
-        if (find_node(graph, SB_NODE_TASK, manifest->tasks[i].name) == NULL)
-            return raise_gone(restore, "agent", manifest->tasks[i].name, error);
-    }
     for (uint32_t i = 0; i < manifest->sink_count; i++)
         SABOT_TRY(match_sink(restore, graph, &manifest->sinks[i], error));
     sb_crash_point(restore->env, "restore.matched");
@@ -252,7 +302,8 @@ sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, 
         const struct sb_manifest_task *task = &manifest->tasks[i];
         const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, task->name);
 
-        SB_ASSERT(node != NULL); /* sb_restore_match() has looked */
+        if (node == NULL)
+            continue; /* dropped: sb_restore_match() has looked */
         sb_flow_restore_time(flow, node->index, task->watermark_ms);
         for (uint32_t at = 0; at < task->shard_count; at++) {
             sb_crash_point(restore->env, "restore.shard");

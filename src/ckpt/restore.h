@@ -21,6 +21,7 @@ struct sb_restore {
     const struct sb_ckpt_folder *folder;
     struct sb_manifest manifest;
     bool found; /* else there is none: a start from nothing */
+    bool drops; /* what it has and the app does not have any more is passed over */
     struct sb_flow_position *positions;
     uint32_t position_count;
     uint32_t position_capacity;
@@ -51,8 +52,14 @@ SABOT_MUST_CHECK sabot_status sb_restore_find_none(const struct sb_restore *rest
  * committed, and whoever wrote it has been fenced. */
 void sb_restore_tidy(const struct sb_restore *restore);
 
-/* Match it with the graph: positions by channel, outputs cut. SABOT_ERR_SCHEMA: it names an agent
- * or a channel that the app doesn't have any more, or a channel has fewer partitions. */
+/* Does the app still have all agents and channels that it names, with the same keys? Nothing is
+ * changed. SABOT_ERR_SCHEMA names those that it has not. */
+SABOT_MUST_CHECK sabot_status sb_restore_check(const struct sb_restore *restore,
+                                               const struct sb_graph *graph,
+                                               sabot_error *error);
+
+/* Match it with the graph: positions by channel, outputs cut. SABOT_ERR_SCHEMA: as above, or a
+ * channel has fewer partitions. */
 SABOT_MUST_CHECK sabot_status sb_restore_match(struct sb_restore *restore,
                                                const struct sb_graph *graph,
                                                sabot_error *error);

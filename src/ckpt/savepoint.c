@@ -23,6 +23,7 @@ static sabot_status no_memory(sabot_error *error)
 /* What a savepoint is written from: the runs of bytes, in the order of the file. */
 struct writing {
     const struct sb_checkpoint *copy;
+    const struct sb_manifest *base;
     struct sb_arena *arena;
     struct sb_manifest *manifest;
     sabot_text *parts;
@@ -54,9 +55,12 @@ static sabot_status add_task(struct writing *writing, const struct sb_node *node
 {
     struct sb_manifest_task *task = &writing->manifest->tasks[writing->manifest->task_count++];
 
-    task->name = node->name;
-    if (node->key_field != SB_NO_FIELD)
-        task->key_type = (uint32_t)node->input->fields[node->key_field].type;
+    for (uint32_t i = 0; i < writing->base->task_count; i++) {
+        if (strcmp(writing->base->tasks[i].name, node->name) == 0)
+            *task = writing->base->tasks[i];
+    }
+    SB_ASSERT(task->name != NULL);
+    task->shard_count = 0;
     task->shards = sb_arena_alloc(writing->arena, SB_SHARD_COUNT * sizeof *task->shards);
     if (task->shards == NULL)
         return SABOT_ERR_MEMORY;
@@ -116,7 +120,12 @@ sabot_status sb_savepoint_write(const struct sb_ckpt_folder *folder,
                                 sabot_error *error)
 {
     struct sb_manifest manifest = *base; /* texts and positions are shared, the arena is its own */
-    struct writing writing = {.copy = copy, .arena = &manifest.arena, .manifest = &manifest};
+    struct writing writing = {
+        .copy = copy,
+        .base = base,
+        .arena = &manifest.arena,
+        .manifest = &manifest,
+    };
     sabot_status status;
 
     if (part_error(copy) != NULL) {

@@ -114,17 +114,32 @@ static bool is_lost(sabot_run *run, sabot_status status, const sabot_error *erro
     return stats.started && *fruitless < (status == SABOT_ERR_FENCED ? 2 : RUNS_MAX);
 }
 
-/* Put a new run into the place of one that was lost. */
+/* Put a new run into the place of one that was lost. Where it was told to begin has done its work
+ * when there was a checkpoint since. */
 static sabot_status begin_anew(const struct cli_setup *setup,
                                const char *why,
                                sabot_run **run,
                                sabot_error *error)
 {
+    static const struct {
+        const char *name, *none;
+    } choices[] = {
+        {"checkpoint.reset", "false"},
+        {"checkpoint.restore", ""},
+        {"checkpoint.force", "false"},
+        {"checkpoint.from_offsets", "false"},
+    };
+    sabot_run_stats stats;
+
     (void)fprintf(stderr, "%s\ngoing on from the last checkpoint\n", why);
+    sabot_run_get_stats(*run, &stats);
     sabot_run_destroy(*run);
     *run = NULL;
-    SABOT_TRY(
-        sabot_config_set(setup->config, SABOT_FROM_OPTION, "checkpoint.reset", "false", error));
+    if (stats.checkpoints > 0) {
+        for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++)
+            SABOT_TRY(sabot_config_set(setup->config, SABOT_FROM_OPTION, choices[i].name,
+                                       choices[i].none, error));
+    }
     return sabot_run_create(setup->entry, setup->config, run, error);
 }
 

@@ -242,6 +242,7 @@ static sabot_status init_task(struct sb_flow *flow,
         .worker = worker,
         .worker_count = flow->config.workers,
         .hash_seed = flow->config.hash_seed,
+        .drops_state = flow->config.drops_state,
     };
 
     return sb_task_init(&instance->task, &config, error);

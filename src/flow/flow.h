@@ -35,6 +35,7 @@ struct sb_flow_config {
      */
     const struct sb_flow_position *positions;
     uint32_t position_count;
+    bool drops_state;     /* restoring passes over the states that are not declared any more */
     bool unaligned;       /* barriers hold nothing back: at least once */
     bool has_checkpoints; /* sources end by a last barrier only: somebody takes checkpoints */
     uint64_t staged_max;  /* bytes staged by sinks; beyond it sources wait for a commit */

@@ -35,6 +35,7 @@ sabot_status sb_task_init(struct sb_task *task,
         .worker = config->worker,
         .worker_count = config->worker_count,
         .hash_seed = config->hash_seed,
+        .drops_state = config->drops_state,
     };
 
     *task = (struct sb_task){

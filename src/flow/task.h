@@ -63,6 +63,7 @@ struct sb_task_config {
     uint32_t worker;
     uint32_t worker_count;
     uint64_t hash_seed;
+    bool drops_state;
 };
 
 SABOT_MUST_CHECK sabot_status sb_task_init(struct sb_task *task,

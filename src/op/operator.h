@@ -30,6 +30,7 @@ struct sb_operator_config {
     uint32_t worker; /* this instance gets the shards s with s % worker_count == worker */
     uint32_t worker_count;
     uint64_t hash_seed;
+    bool drops_state; /* what a snapshot has of states that are no more is passed over */
 };
 
 /* Where the shards of a snapshot go. */

@@ -37,6 +37,7 @@ struct sb_operator {
     int64_t timer_ms;
     struct sb_rows *rows; /* behind the store; NULL: all is in memory */
     struct sabot_context context;
+    bool drops_state; /* restored: what is no more is passed over */
 };
 
 /* --- Making --------------------------------------------------------------------------------------
@@ -85,6 +86,7 @@ static sabot_status create_store(struct sb_operator *self,
         .account = settings->account,
         .cache_bytes = settings->cache_bytes,
         .operator_id = settings->id,
+        .drops_unknown = config->drops_state,
     };
 
     if (settings->state_count == 0)
@@ -115,6 +117,7 @@ static sabot_status create(const struct sb_operator_config *config,
         .key_field = config->key_field,
         .worker = config->worker,
         .worker_count = config->worker_count,
+        .drops_state = config->drops_state,
         .record_size = config->input->record_size,
         .context =
             {
@@ -484,8 +487,11 @@ static sabot_status restore(struct sb_operator *self,
                             const struct sb_byte_source *source,
                             sabot_error *error)
 {
+    if (self->context.store == NULL && self->drops_state)
+        return SABOT_OK;
     if (self->context.store == NULL)
-        return sabot_raise(error, SABOT_ERR_SCHEMA, "agent %s has no state any more", self->name);
+        return sabot_raise(error, SABOT_ERR_SCHEMA,
+                           "agent %s has no state any more: --drop-state forgets it", self->name);
     return sb_store_restore(self->context.store, source, error);
 }
 

@@ -12,7 +12,9 @@
 
 /* A state of the snapshot. */
 struct source {
-    struct sb_state *state; /* of the store */
+    struct sb_state *state; /* of the store; NULL: it has none of the name, and passes it over */
+    enum sb_state_kind kind;
+    uint32_t packed_size; /* without a state: bytes of its struct */
     bool has_time;
     bool has_struct;
     struct sb_layout layout; /* has_struct */
@@ -64,10 +66,13 @@ static sabot_status check_state(struct reader *reader,
     const struct sb_vault *vault = reader->vault;
     const struct sb_state *state = source->state;
 
+    if (state == NULL && vault->config.drops_unknown)
+        return SABOT_OK;
     if (state == NULL)
         return sabot_raise(reader->error, SABOT_ERR_SCHEMA,
-                           "the snapshot has a state %s that agent %s does not declare", name,
-                           vault->config.owner);
+                           "the snapshot has a state %s that agent %s does not declare: "
+                           "--drop-state forgets it",
+                           name, vault->config.owner);
     if (kind != (uint8_t)state->spec.kind)
         return sabot_raise(
             reader->error, SABOT_ERR_SCHEMA,
@@ -79,6 +84,33 @@ static sabot_status check_state(struct reader *reader,
                            "state %s of agent %s: it holds %s in the snapshot and %s in the app",
                            name, vault->config.owner, source->has_struct ? "a struct" : "bytes",
                            source->has_struct ? "bytes" : "a struct");
+    return SABOT_OK;
+}
+
+/* The table of a struct that nobody wants: how large is it? */
+static sabot_status skip_table(struct reader *reader, struct source *source)
+{
+    char text[SABOT_FIELD_PATH_MAX + 1];
+    uint32_t fields;
+
+    sb_in_text(&reader->in, text, sizeof text);
+    (void)sb_in_u32(&reader->in); /* the version */
+    fields = sb_in_u16(&reader->in);
+    SABOT_TRY(reader->in.status);
+    if (fields > SABOT_FIELDS_MAX)
+        return damaged(reader, "no such count of fields");
+    for (uint32_t i = 0; i < fields; i++) {
+        uint32_t size;
+
+        sb_in_text(&reader->in, text, sizeof text);
+        (void)sb_in_u8(&reader->in); /* the type */
+        size = sb_in_u32(&reader->in);
+        (void)sb_in_u32(&reader->in); /* the elements */
+        SABOT_TRY(reader->in.status);
+        if (size > SB_STATE_FIXED_MAX || source->packed_size + size > SB_STATE_FIXED_MAX)
+            return damaged(reader, "the fields are too large");
+        source->packed_size += size;
+    }
     return SABOT_OK;
 }
 
@@ -97,12 +129,17 @@ static sabot_status read_state(struct reader *reader, struct source *source)
     source->state = state_named(reader->vault, name);
     source->has_time = (flags & SB_SNAP_HAS_TIME) != 0;
     source->has_struct = (flags & SB_SNAP_HAS_STRUCT) != 0;
+    source->kind = (enum sb_state_kind)kind;
+    if (kind < SB_STATE_VALUE || kind > SB_STATE_TIMERS)
+        return damaged(reader, "no such kind of state");
     SABOT_TRY(check_state(reader, source, name, kind));
     for (const struct source *other = reader->sources; other < source; other++)
-        if (other->state == source->state)
+        if (source->state != NULL && other->state == source->state)
             return damaged(reader, "a state comes twice");
     if (!source->has_struct)
         return SABOT_OK;
+    if (source->state == NULL)
+        return skip_table(reader, source);
     return sb_layout_plan(&source->layout, &reader->in, source->state->spec.schema, name,
                           reader->error);
 }
@@ -226,6 +263,50 @@ static sabot_status read_shard_key(struct reader *reader)
     return SABOT_OK;
 }
 
+/* --- Passing over --------------------------------------------------------------------------------
+ */
+
+static sabot_status skip_value(struct reader *reader)
+{
+    uint32_t size = reader->source->packed_size;
+
+    if (!reader->source->has_struct) {
+        size = sb_in_u32(&reader->in);
+        SABOT_TRY(reader->in.status);
+        if (size > SB_STATE_VALUE_MAX)
+            return damaged(reader, "a value is too large");
+    }
+    return read_bytes(reader, &reader->value, size);
+}
+
+static void skip_time(struct reader *reader)
+{
+    if (reader->source->has_time)
+        (void)sb_in_u64(&reader->in);
+}
+
+/* What stands behind the key. */
+static sabot_status skip_key_row(struct reader *reader)
+{
+    uint64_t count = 1;
+
+    if (reader->source->kind == SB_STATE_MAP)
+        return SABOT_OK;
+    skip_time(reader);
+    if (reader->source->kind == SB_STATE_LIST)
+        count = sb_in_u64(&reader->in);
+    for (uint64_t i = 0; i < count && reader->in.status == SABOT_OK; i++)
+        SABOT_TRY(skip_value(reader));
+    return reader->in.status;
+}
+
+static sabot_status skip_entry_row(struct reader *reader)
+{
+    SABOT_TRY(read_key(reader, &reader->entry));
+    skip_time(reader);
+    return skip_value(reader);
+}
+
 static sabot_status read_list(struct reader *reader)
 {
     struct sb_store *store = &reader->vault->store;
@@ -246,9 +327,11 @@ static sabot_status read_key_row(struct reader *reader)
     uint32_t state;
 
     SABOT_TRY(read_source(reader));
-    if (reader->source->state->spec.kind == SB_STATE_TIMERS)
+    if (reader->source->kind == SB_STATE_TIMERS)
         return damaged(reader, "a key of timers");
     SABOT_TRY(read_shard_key(reader));
+    if (reader->source->state == NULL)
+        return skip_key_row(reader);
     state = reader->source->state->index;
     if (reader->source->state->spec.kind == SB_STATE_MAP)
         return SABOT_OK;
@@ -264,8 +347,10 @@ static sabot_status read_key_row(struct reader *reader)
 
 static sabot_status read_entry_row(struct reader *reader)
 {
-    if (reader->source == NULL || reader->source->state->spec.kind != SB_STATE_MAP)
+    if (reader->source == NULL || reader->source->kind != SB_STATE_MAP)
         return damaged(reader, "an entry without a map");
+    if (reader->source->state == NULL)
+        return skip_entry_row(reader);
     SABOT_TRY(read_key(reader, &reader->entry));
     SABOT_TRY(read_time(reader));
     SABOT_TRY(read_value(reader));
@@ -279,10 +364,12 @@ static sabot_status read_timer_row(struct reader *reader)
     int64_t time_ms;
 
     SABOT_TRY(read_source(reader));
-    if (reader->source->state->spec.kind != SB_STATE_TIMERS)
+    if (reader->source->kind != SB_STATE_TIMERS)
         return damaged(reader, "a timer of a state that has none");
     time_ms = (int64_t)sb_in_u64(&reader->in);
     SABOT_TRY(read_shard_key(reader));
+    if (reader->source->state == NULL)
+        return SABOT_OK;
     return sb_timer_set(&reader->vault->store, reader->source->state->index, text_of(&reader->key),
                         reader->key_hash, time_ms, reader->error);
 }

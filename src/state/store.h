@@ -102,6 +102,7 @@ struct sb_store_config {
     uint64_t cache_bytes;       /* with rows: memory for cells in front of them */
     bool rows_are_old;          /* an earlier store has written some of them */
     uint16_t operator_id;       /* of the pipeline: where its rows begin */
+    bool drops_unknown;         /* a snapshot's states that are not declared are passed over */
 };
 
 /* The part of a store that the inline functions below need. */
