@@ -25,6 +25,7 @@ extern "C" {
 typedef struct sabot_app sabot_app;
 typedef struct sabot_channel sabot_channel;
 typedef struct sabot_agent sabot_agent;
+typedef struct sabot_table sabot_table;
 typedef struct sabot_value sabot_value;
 typedef struct sabot_output sabot_output;
 typedef struct sabot_context sabot_context;

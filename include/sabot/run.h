@@ -214,6 +214,13 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_pipe_send(sabot_pipe *pipe,
                                                         sabot_text value,
                                                         sabot_error *error);
 
+/* Send a record without a value, which deletes its key from tables that the channel feeds. `key` is
+ * the text of the channel's key: of a number its digits. A file can't hold such records:
+ * SABOT_ERR_FORMAT. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_pipe_delete(sabot_pipe *pipe,
+                                                          sabot_text key,
+                                                          sabot_error *error);
+
 /* The next record. SABOT_AGAIN after `timeout_ms` without one, SABOT_END at the end of a finite
  * channel. Texts are valid until the next call. */
 typedef struct sabot_record {

@@ -88,6 +88,36 @@ SABOT_API void sabot_agent_ttl(sabot_agent *agent,
  * expires by the owner's watermark, or by the time of the record that looks. */
 SABOT_API void sabot_agent_use(sabot_agent *agent, sabot_agent *owner, const char *name);
 
+/* --- Tables --------------------------------------------------------------------------------------
+ *
+ * A table holds the last record of each key of a channel, for agents to look up. Only its channel
+ * changes it: a record takes the place of the one before with the same key, and a record without a
+ * value (null on a topic, or as JSON) deletes its key. The key is that of the channel
+ * (sabot_channel_key()), and the channel should be partitioned by it, as a compacted topic is.
+ *
+ *     customers = sabot_table_create(app, "customers", changes);
+ *     sabot_agent_key(enrich, "customer");
+ *     sabot_agent_table(enrich, customers);
+ *     ...
+ *     const struct customer *customer = sabot_table_read(context, customers);
+ *
+ * A read sees what has arrived: docs/state.md says how table and stream stand to each other in
+ * time. A table is kept, bounded, snapshotted and inspected like state; its one state is "row". */
+SABOT_API sabot_table *sabot_table_create(sabot_app *app, const char *name, sabot_channel *channel);
+
+/* A record in which this field (SABOT_BOOL) is true deletes its key, too: for channels that have no
+ * records without a value, such as files and those that agents write. */
+SABOT_API void sabot_table_delete_by(sabot_table *table, const char *path);
+
+/* Forget rows that were not written for `ttl_ms`. */
+SABOT_API void sabot_table_ttl(sabot_table *table, int64_t ttl_ms, sabot_clock clock);
+
+/* `agent` reads the table. It must be keyed by a field of the same type as the table. */
+SABOT_API void sabot_agent_table(sabot_agent *agent, sabot_table *table);
+
+/* The row of this key as the struct of the channel's schema; NULL: there is none. */
+SABOT_API const void *sabot_table_read(sabot_context *context, const sabot_table *table);
+
 /* --- Blobs ---------------------------------------------------------------------------------------
  */
 

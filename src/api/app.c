@@ -246,6 +246,7 @@ sabot_channel *sabot_channel_open(sabot_app *app,
     *channel = (sabot_channel){
         .app = app,
         .index = app->channel_count,
+        .declared = schema,
         .key_field = SB_NO_FIELD,
         .event_time_field = SB_NO_FIELD,
     };
@@ -257,13 +258,12 @@ sabot_channel *sabot_channel_open(sabot_app *app,
     return sb_app_failed(app) ? NULL : channel;
 }
 
-/* The field of a path, if its type is one of `types` (a set of bits); fails the app otherwise. */
-static int32_t find_field(sabot_app *app,
-                          const struct sb_schema *schema,
-                          const char *what,
-                          const char *name,
-                          const char *path,
-                          uint32_t types)
+int32_t sb_app_field(sabot_app *app,
+                     const struct sb_schema *schema,
+                     const char *what,
+                     const char *name,
+                     const char *path,
+                     uint32_t types)
 {
     const int32_t field = path == NULL ? SB_NO_FIELD : sb_schema_find(schema, path);
 
@@ -280,7 +280,7 @@ static int32_t find_field(sabot_app *app,
 void sabot_channel_key(sabot_channel *channel, const char *path)
 {
     if (channel != NULL && !sb_app_failed(channel->app))
-        channel->key_field = find_field(
+        channel->key_field = sb_app_field(
             channel->app, channel->schema, "key of channel", channel->name, path,
             1u << SABOT_UTF8 | 1u << SABOT_INT32 | 1u << SABOT_INT64 | 1u << SABOT_TIMESTAMP);
 }
@@ -289,8 +289,8 @@ void sabot_channel_event_time(sabot_channel *channel, const char *path)
 {
     if (channel != NULL && !sb_app_failed(channel->app))
         channel->event_time_field =
-            find_field(channel->app, channel->schema, "event time of channel", channel->name, path,
-                       1u << SABOT_INT64 | 1u << SABOT_TIMESTAMP);
+            sb_app_field(channel->app, channel->schema, "event time of channel", channel->name,
+                         path, 1u << SABOT_INT64 | 1u << SABOT_TIMESTAMP);
 }
 
 void sabot_channel_source(sabot_channel *channel, sabot_source_fill fill, void *user)
@@ -310,37 +310,40 @@ void sabot_channel_source(sabot_channel *channel, sabot_source_fill fill, void *
  */
 
 static bool check_new_agent(sabot_app *app,
+                            const char *kind,
                             const char *name,
                             const sabot_channel *channel,
                             sabot_agent_function function)
 {
-    if (!sb_app_check_name(app, "agent", name))
+    if (!sb_app_check_name(app, kind, name))
         return false;
     for (uint32_t i = 0; i < app->agent_count; i++) {
         if (strcmp(app->agents[i]->name, name) == 0) {
-            (void)sabot_app_fail(app, SABOT_ERR_EXISTS, "agent %s is created twice", name);
+            (void)sabot_app_fail(app, SABOT_ERR_EXISTS, "%s %s is created twice", kind, name);
             return false;
         }
     }
     if (app->agent_count == SB_APP_AGENTS_MAX)
-        (void)sabot_app_fail(app, SABOT_ERR_LIMIT, "agent %s: more than %d agents", name,
-                             SB_APP_AGENTS_MAX);
+        (void)sabot_app_fail(app, SABOT_ERR_LIMIT, "%s %s: more than %d agents and tables", kind,
+                             name, SB_APP_AGENTS_MAX);
     else if (channel == NULL || channel->app != app)
-        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "agent %s has no channel of this app", name);
+        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "%s %s has no channel of this app", kind,
+                             name);
     else if (function == NULL)
-        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "agent %s has no function", name);
+        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "%s %s has no function", kind, name);
     return !sb_app_failed(app);
 }
 
-sabot_agent *sabot_agent_create(sabot_app *app,
-                                const char *name,
-                                sabot_channel *channel,
-                                sabot_agent_function function,
-                                void *user)
+sabot_agent *sb_app_agent(sabot_app *app,
+                          const char *kind,
+                          const char *name,
+                          sabot_channel *channel,
+                          sabot_agent_function function,
+                          void *user)
 {
     sabot_agent *agent;
 
-    if (sb_app_failed(app) || !check_new_agent(app, name, channel, function))
+    if (sb_app_failed(app) || !check_new_agent(app, kind, name, channel, function))
         return NULL;
     agent = sb_app_alloc(app, sizeof *agent);
     if (agent == NULL)
@@ -356,11 +359,20 @@ sabot_agent *sabot_agent_create(sabot_app *app,
     return sb_app_failed(app) ? NULL : agent;
 }
 
+sabot_agent *sabot_agent_create(sabot_app *app,
+                                const char *name,
+                                sabot_channel *channel,
+                                sabot_agent_function function,
+                                void *user)
+{
+    return sb_app_agent(app, "agent", name, channel, function, user);
+}
+
 void sabot_agent_key(sabot_agent *agent, const char *path)
 {
     if (agent != NULL && !sb_app_failed(agent->app))
-        agent->key_field = find_field(agent->app, agent->channel->schema, "key of agent",
-                                      agent->name, path, ~(1u << SABOT_FLOAT64));
+        agent->key_field = sb_app_field(agent->app, agent->channel->schema, "key of agent",
+                                        agent->name, path, ~(1u << SABOT_FLOAT64));
 }
 
 sabot_output *sabot_agent_output(sabot_agent *agent, sabot_channel *channel)
@@ -410,6 +422,8 @@ static void check_whole(sabot_app *app)
     const char *channel;
     const char *url;
 
+    if (!sb_app_failed(app))
+        sb_app_key_tables(app);
     for (uint32_t i = 0; !sb_app_failed(app) && i < app->agent_count; i++) {
         const sabot_agent *agent = app->agents[i];
 

@@ -12,6 +12,7 @@
 #include "data/schema.h"
 #include "flow/clock.h"
 #include "op/process.h"
+#include "op/table.h"
 
 enum {
     SB_APP_CHANNELS_MAX = 256,
@@ -25,8 +26,9 @@ struct sabot_channel {
     const char *name;
     const char *url; /* in force: bound, declared, or by default */
     struct sb_schema *schema;
-    int32_t key_field;        /* or SB_NO_FIELD */
-    int32_t event_time_field; /* or SB_NO_FIELD */
+    const sabot_schema *declared; /* what it was made of */
+    int32_t key_field;            /* or SB_NO_FIELD */
+    int32_t event_time_field;     /* or SB_NO_FIELD */
     struct sb_clock_rules time;
     struct {
         bool lateness, idle_after, max_future, future;
@@ -42,7 +44,8 @@ struct sabot_agent {
     sabot_channel *channel; /* that it reads */
     sabot_agent_function function;
     void *user;
-    int32_t key_field; /* of the channel's schema, or SB_NO_FIELD */
+    const sabot_table *table; /* that it feeds and is; NULL: it is an agent of the app */
+    int32_t key_field;        /* of the channel's schema, or SB_NO_FIELD */
     uint32_t state_count;
     struct sb_state_spec states[SB_STATES_MAX];
     struct sb_schema *state_schemas[SB_STATES_MAX]; /* NULL: none */
@@ -51,6 +54,7 @@ struct sabot_agent {
     sabot_agent *lenders[SB_LENDERS_MAX]; /* whose state it uses, by number of the loan */
     uint32_t use_count;
     struct sb_state_use uses[SB_STATE_USES_MAX];
+    uint32_t rows_size; /* of the structs of packed rows that it reads */
     uint32_t output_count;
     sabot_channel *outputs[SB_AGENT_OUTPUTS_MAX];
 };

@@ -25,6 +25,33 @@ struct sb_schema *sb_app_schema(sabot_app *app,
                                 const sabot_schema *table,
                                 enum sb_schema_use use);
 
+/* The field of a path, if its type is one of `types` (a set of bits); fails the app otherwise. */
+int32_t sb_app_field(sabot_app *app,
+                     const struct sb_schema *schema,
+                     const char *what,
+                     const char *name,
+                     const char *path,
+                     uint32_t types);
+
+/* An agent, or what is run like one: `kind` of thing it is, in errors. NULL: the app has failed. */
+sabot_agent *sb_app_agent(sabot_app *app,
+                          const char *kind,
+                          const char *name,
+                          sabot_channel *channel,
+                          sabot_agent_function function,
+                          void *user);
+
+/* Declare a state of the agent and make its handle, `size` bytes that begin with a struct
+ * sb_state_handle. `table` NULL: bytes of any size. NULL: the app has failed. */
+void *sb_app_state(sabot_agent *agent,
+                   const char *name,
+                   enum sb_state_kind kind,
+                   const sabot_schema *table,
+                   size_t size);
+
+/* Now that keys are known: tables are keyed as their channels. */
+void sb_app_key_tables(sabot_app *app);
+
 /* The state of this name; NULL: none. */
 struct sb_state_spec *sb_app_find_state(sabot_agent *agent, const char *name);
 

@@ -110,7 +110,15 @@ void sb_app_check_uses(sabot_app *app)
         for (uint32_t use = 0; use < agent->use_count; use++) {
             const sabot_agent *owner = agent->lenders[agent->uses[use].lender];
 
-            if (!keyed_alike(agent, owner))
+            if (keyed_alike(agent, owner))
+                continue;
+            if (owner->table != NULL)
+                (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT,
+                                     "agent %s can't read table %s: they must be keyed by the same "
+                                     "type, and %s is keyed %s, %s %s",
+                                     agent->name, owner->name, agent->name, key_of(agent).text,
+                                     owner->name, key_of(owner).text);
+            else
                 (void)sabot_app_fail(
                     app, SABOT_ERR_ARGUMENT,
                     "agent %s can't use state %s of agent %s: they must be keyed by the same type, "

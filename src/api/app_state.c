@@ -42,13 +42,11 @@ static bool check_new_state(sabot_agent *agent, const char *name)
     return true;
 }
 
-/* Declare a state of the agent and make its handle, `size` bytes that begin with a struct
- * sb_state_handle. `table` NULL: bytes of any size. NULL: the app has failed. */
-static void *add_state(sabot_agent *agent,
-                       const char *name,
-                       enum sb_state_kind kind,
-                       const sabot_schema *table,
-                       size_t size)
+void *sb_app_state(sabot_agent *agent,
+                   const char *name,
+                   enum sb_state_kind kind,
+                   const sabot_schema *table,
+                   size_t size)
 {
     struct sb_schema *schema = NULL;
     struct sb_state_handle *handle;
@@ -88,23 +86,23 @@ sabot_value *sabot_agent_value(sabot_agent *agent, const char *name, const sabot
                              "sabot_agent_blob()",
                              name);
     else
-        value = add_state(agent, name, SB_STATE_VALUE, schema, sizeof *value);
+        value = sb_app_state(agent, name, SB_STATE_VALUE, schema, sizeof *value);
     return value;
 }
 
 sabot_blob *sabot_agent_blob(sabot_agent *agent, const char *name)
 {
-    return add_state(agent, name, SB_STATE_VALUE, NULL, sizeof(sabot_blob));
+    return sb_app_state(agent, name, SB_STATE_VALUE, NULL, sizeof(sabot_blob));
 }
 
 sabot_list *sabot_agent_list(sabot_agent *agent, const char *name, const sabot_schema *schema)
 {
-    return add_state(agent, name, SB_STATE_LIST, schema, sizeof(sabot_list));
+    return sb_app_state(agent, name, SB_STATE_LIST, schema, sizeof(sabot_list));
 }
 
 sabot_map *sabot_agent_map(sabot_agent *agent, const char *name, const sabot_schema *schema)
 {
-    return add_state(agent, name, SB_STATE_MAP, schema, sizeof(sabot_map));
+    return sb_app_state(agent, name, SB_STATE_MAP, schema, sizeof(sabot_map));
 }
 
 /* --- Reducing and aggregating --------------------------------------------------------------------
@@ -171,7 +169,7 @@ sabot_reducing *sabot_agent_reducing(sabot_agent *agent,
 
     if (!check_function(agent, name, schema != NULL && function != NULL))
         return NULL;
-    reducing = add_state(agent, name, SB_STATE_REDUCING, schema, sizeof *reducing);
+    reducing = sb_app_state(agent, name, SB_STATE_REDUCING, schema, sizeof *reducing);
     if (reducing != NULL)
         reducing->fold = function;
     return reducing;
@@ -187,8 +185,8 @@ static sabot_reducing *add_reducing(sabot_agent *agent,
 
     if (!check_builtin(agent, name, builtin, SABOT_COUNT))
         return NULL;
-    reducing = add_state(agent, name, SB_STATE_REDUCING,
-                         keeps_float64 ? &float64_schema : &int64_schema, sizeof *reducing);
+    reducing = sb_app_state(agent, name, SB_STATE_REDUCING,
+                            keeps_float64 ? &float64_schema : &int64_schema, sizeof *reducing);
     if (reducing == NULL)
         return NULL;
     reducing->fold = sb_state_fold(builtin, keeps_float64);
@@ -221,7 +219,7 @@ sabot_aggregating *sabot_agent_aggregating(sabot_agent *agent,
                         schema != NULL && functions != NULL && functions->add != NULL &&
                             functions->result != NULL))
         return NULL;
-    aggregating = add_state(agent, name, SB_STATE_AGGREGATING, schema, sizeof *aggregating);
+    aggregating = sb_app_state(agent, name, SB_STATE_AGGREGATING, schema, sizeof *aggregating);
     if (aggregating != NULL)
         aggregating->functions = *functions;
     return aggregating;
@@ -237,8 +235,8 @@ static sabot_aggregating *add_aggregating(sabot_agent *agent,
     if (!check_builtin(agent, name, builtin, SABOT_MEAN))
         return NULL;
     aggregating =
-        add_state(agent, name, SB_STATE_AGGREGATING,
-                  is_float64 ? &sum_float64_schema : &sum_int64_schema, sizeof *aggregating);
+        sb_app_state(agent, name, SB_STATE_AGGREGATING,
+                     is_float64 ? &sum_float64_schema : &sum_int64_schema, sizeof *aggregating);
     if (aggregating == NULL)
         return NULL;
     aggregating->fold = sb_state_fold(builtin, is_float64);
@@ -269,7 +267,7 @@ sabot_timer *sabot_agent_timer(sabot_agent *agent,
                                sabot_clock clock,
                                sabot_timer_function function)
 {
-    sabot_timer *timer = add_state(agent, name, SB_STATE_TIMERS, NULL, sizeof *timer);
+    sabot_timer *timer = sb_app_state(agent, name, SB_STATE_TIMERS, NULL, sizeof *timer);
 
     if (timer == NULL)
         return NULL;

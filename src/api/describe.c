@@ -100,18 +100,36 @@ static sabot_status write_channel(const sabot_run *run,
     return end_line(lines);
 }
 
-static sabot_status write_agent(const sabot_agent *agent, struct sb_buffer *lines)
+static sabot_status write_uses(const sabot_agent *agent, struct sb_buffer *lines)
 {
-    SABOT_TRY(sb_buffer_format(lines, "  agent  %s on %s", agent->name, agent->channel->name));
-    if (agent->key_field != SB_NO_FIELD)
-        SABOT_TRY(sb_buffer_format(lines, ", by %s",
-                                   agent->channel->schema->fields[agent->key_field].path));
+    uint32_t states = 0;
+    uint32_t tables = 0;
+
     for (uint32_t i = 0; i < agent->use_count; i++) {
         const sabot_agent *owner = agent->lenders[agent->uses[i].lender];
 
-        SABOT_TRY(sb_buffer_format(lines, "%s %s of %s", i == 0 ? ", uses" : ",",
-                                   owner->states[agent->uses[i].index].name, owner->name));
+        if (owner->table == NULL)
+            SABOT_TRY(sb_buffer_format(lines, "%s %s of %s", states++ == 0 ? ", uses" : ",",
+                                       owner->states[agent->uses[i].index].name, owner->name));
     }
+    for (uint32_t i = 0; i < agent->use_count; i++) {
+        const sabot_agent *owner = agent->lenders[agent->uses[i].lender];
+
+        if (owner->table != NULL)
+            SABOT_TRY(sb_buffer_format(lines, "%s %s", tables++ == 0 ? ", reads table" : ",",
+                                       owner->name));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status write_agent(const sabot_agent *agent, struct sb_buffer *lines)
+{
+    SABOT_TRY(sb_buffer_format(lines, "  %-6s %s on %s", agent->table == NULL ? "agent" : "table",
+                               agent->name, agent->channel->name));
+    if (agent->key_field != SB_NO_FIELD)
+        SABOT_TRY(sb_buffer_format(lines, ", by %s",
+                                   agent->channel->schema->fields[agent->key_field].path));
+    SABOT_TRY(write_uses(agent, lines));
     for (uint32_t i = 0; i < agent->output_count; i++)
         SABOT_TRY(sb_buffer_format(lines, "%s %s", i == 0 ? ", to" : ",", agent->outputs[i]->name));
     return end_line(lines);

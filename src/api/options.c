@@ -89,6 +89,9 @@ static const struct sb_option options[] = {
      "Where keyed state is kept; results are the same. Checkpoints outlive the process, not this."},
     {"states.*", SB_OPTION_TEXT, "", "", "", PASSED,
      "The same for one state: states.AGENT.STATE.backend=memory, or rocksdb."},
+    {"tables.load", SB_OPTION_ENUM, "", "first|along", "first", PLAIN,
+     "At a start, channels of tables are read up to their end before others are read; or all are "
+     "read at once."},
     {"memory", SB_OPTION_BYTES, "bytes", "0..", "0", PLAIN,
      "Bound of keyed state; 0: none, with RocksDB 512 MiB. In memory the run ends past it with an "
      "error; RocksDB stays within it."},

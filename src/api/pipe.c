@@ -310,6 +310,23 @@ sabot_status sabot_pipe_send(sabot_pipe *pipe, sabot_text value, sabot_error *er
     return status;
 }
 
+sabot_status sabot_pipe_delete(sabot_pipe *pipe, sabot_text key, sabot_error *error)
+{
+    const struct sb_record record = {
+        .key = key,
+        .partition = SB_PARTITION_ANY,
+        .timestamp_ms = SB_TIMESTAMP_NOW,
+    };
+
+    if (pipe->writer == NULL)
+        return sabot_raise(error, SABOT_ERR_STATE, "the pipe was opened for reading");
+    if (pipe->declared->key_field == SB_NO_FIELD || key.data == NULL)
+        return sabot_raise(error, SABOT_ERR_ARGUMENT,
+                           "channel %s: a delete needs a key, and a channel that has keys",
+                           pipe->declared->name);
+    return write(pipe, &record, error);
+}
+
 /* --- Taking --------------------------------------------------------------------------------------
  */
 

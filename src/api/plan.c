@@ -23,6 +23,7 @@ static void note_use(struct sb_plan *plan)
         const sabot_agent *agent = app->agents[i];
 
         plan->channels[agent->channel->index].is_read = true;
+        plan->channels[agent->channel->index].feeds_table |= agent->table != NULL;
         for (uint32_t output = 0; output < agent->output_count; output++)
             plan->channels[agent->outputs[output]->index].is_written = true;
     }
@@ -214,6 +215,7 @@ static struct sb_port port_of(const struct sb_plan_channel *channel)
         .event_time_field = channel->declared->event_time_field,
         .time = channel->declared->time,
         .key_field = channel->declared->key_field,
+        .takes_deletes = channel->feeds_table,
         .stages = sb_plan_stages(channel),
     };
 }
@@ -246,6 +248,7 @@ static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, s
         .settings = settings,
         .input = agent->channel->schema,
         .key_field = agent->key_field,
+        .is_table = agent->table != NULL,
         .output_count = agent->output_count,
     };
 
@@ -258,6 +261,7 @@ static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, s
         .timers = agent->timers,
         .uses = agent->uses,
         .use_count = agent->use_count,
+        .rows_size = agent->rows_size,
         .account = grower->plan->account,
         .rows = sb_agent_needs_db(agent) ? &grower->pipeline->db.source : NULL,
         .id = (uint16_t)agent->index,
@@ -310,6 +314,7 @@ static sabot_status add_readers(struct grower *grower,
             .to = grower->tasks[i],
             .route = app->agents[i]->key_field == SB_NO_FIELD ? SB_ROUTE_LOCAL : SB_ROUTE_KEY,
             .key_field = app->agents[i]->key_field,
+            .takes_deletes = app->agents[i]->table != NULL,
         };
 
         if (grower->groups[i] == grower->group && app->agents[i]->channel == channel)
@@ -572,6 +577,7 @@ sabot_status sb_plan_flows(struct sb_plan *plan, struct sb_waker *owner, sabot_e
         .batch_rows = (uint32_t)sb_config_int64(config, "batch.rows"),
         .ring_bytes = (uint64_t)sb_config_int64(config, "ring.bytes"),
         .hash_seed = sb_random(plan->env),
+        .loads_tables = sb_config_enum(config, "tables.load") == 0,
         .decode_skip = sb_config_enum(config, "errors.decode") == 1,
         .limits = {.depth_max = (uint32_t)sb_config_int64(config, "json.depth_max"),
                    .record_max = (uint32_t)sb_config_int64(config, "record.bytes_max")},

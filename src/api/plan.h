@@ -26,6 +26,7 @@ struct sb_plan_channel {
     bool is_read;    /* by agents */
     bool is_written; /* by agents */
     bool is_inside;  /* an exchange: never opened */
+    bool feeds_table;
     const struct sb_channel_type *type;
     struct sb_channel *channel; /* NULL: not open */
     bool ready;                 /* prepared */

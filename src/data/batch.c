@@ -2,8 +2,8 @@
 /* batch.c - batches, their pool, and reading a row as a struct.
  *
  * A batch is one block of memory, laid out once by layout(): head, columns, event times, offset
- * deltas, then per column its validity, values and offsets, each at a cache line. Only the bytes of
- * texts are blocks of their own, because they grow.
+ * deltas, bits of deletes, then per column its validity, values and offsets, each at a cache line.
+ * Only the bytes of texts are blocks of their own, because they grow.
  *
  *   owner:  take --> builder --> seal --> ... any thread: last unref --> stack `spent`
  *             ^                                                             |
@@ -87,6 +87,7 @@ static size_t layout(const struct sb_batch_pool *pool, void *block)
     struct sb_column *columns = carve(&carver, schema->field_count * sizeof *columns);
     int64_t *event_times = carve(&carver, pool->rows_max * sizeof *event_times);
     uint32_t *offset_deltas = carve(&carver, pool->rows_max * sizeof *offset_deltas);
+    uint8_t *deletes = carve(&carver, pool->bitmap_size);
     uint8_t *bitmaps = carve(&carver, schema->field_count * pool->bitmap_size);
 
     for (uint32_t i = 0; i < schema->field_count; i++) {
@@ -104,6 +105,7 @@ static size_t layout(const struct sb_batch_pool *pool, void *block)
         pooled->batch.columns = columns;
         pooled->batch.event_times = event_times;
         pooled->batch.offset_deltas = offset_deltas;
+        pooled->batch.deletes = deletes;
     }
     return carver.used;
 }
@@ -260,6 +262,7 @@ struct sb_batch *sb_batch_pool_take(struct sb_batch_pool *pool)
     }
     pooled->next = NULL;
     batch->rows = 0;
+    batch->delete_count = 0;
     atomic_store_explicit(&batch->references, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&pool->users, 1, memory_order_relaxed);
     return batch;

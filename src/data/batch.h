@@ -61,6 +61,8 @@ struct sb_batch {
     int64_t *event_times;      /* ms, one a row */
     uint32_t *offset_deltas;   /* offset of a row = base_offset + delta */
     struct sb_column *columns; /* one per field of the schema */
+    uint32_t delete_count;     /* rows that delete their key; only tables see these (exchange.h) */
+    uint8_t *deletes;          /* one bit a row; without a meaning when there are none */
 };
 
 /* --- Pool ------------------------------------------------------------------------------------- */
@@ -118,6 +120,11 @@ SABOT_MUST_CHECK sabot_status sb_builder_commit(struct sb_builder *builder,
                                                 int64_t event_time_ms,
                                                 uint32_t offset_delta,
                                                 uint32_t *missing_out);
+/* Keep the row as one that says: what was known of its key is deleted. The key is set; fields that
+ * aren't are null with the value zero, required or not. */
+void sb_builder_commit_delete(struct sb_builder *builder,
+                              int64_t event_time_ms,
+                              uint32_t offset_delta);
 /* Drop the row begun; or all rows from `rows` on (emits of a record that failed). */
 void sb_builder_drop(struct sb_builder *builder);
 void sb_builder_truncate(struct sb_builder *builder, uint32_t rows);
@@ -232,6 +239,11 @@ static inline sabot_text sb_batch_text(const struct sb_batch *batch, uint32_t fi
         return (sabot_text){NULL, 0};
     return (sabot_text){(const char *)column->values + start,
                         (size_t)(column->offsets[row + 1] - start)};
+}
+/* Does the row delete its key? */
+static inline bool sb_batch_deletes(const struct sb_batch *batch, uint32_t row)
+{
+    return batch->delete_count > 0 && ((batch->deletes[row >> 3] >> (row & 7)) & 1) != 0;
 }
 static inline int64_t sb_batch_offset(const struct sb_batch *batch, uint32_t row)
 {

@@ -167,23 +167,12 @@ static sabot_status complete_row(struct sb_builder *builder, uint32_t *missing_o
     return SABOT_OK;
 }
 
-sabot_status sb_builder_commit(struct sb_builder *builder,
-                               int64_t event_time_ms,
-                               uint32_t offset_delta,
-                               uint32_t *missing_out)
+static void append_row(struct sb_builder *builder, int64_t event_time_ms, uint32_t offset_delta)
 {
     const struct sb_batch_pool *pool = builder->pool;
     struct sb_batch *batch = builder->batch;
     const uint32_t row = batch->rows;
 
-    if (!row_is_whole(batch, pool->bitmap_size)) {
-        const sabot_status status = complete_row(builder, missing_out);
-
-        if (status != SABOT_OK) {
-            sb_builder_drop(builder);
-            return status;
-        }
-    }
     for (uint32_t i = 0; i < pool->text_count; i++) {
         struct sb_column *column = &batch->columns[pool->text_fields[i]];
 
@@ -192,6 +181,40 @@ sabot_status sb_builder_commit(struct sb_builder *builder,
     batch->event_times[row] = event_time_ms;
     batch->offset_deltas[row] = offset_delta;
     batch->rows = row + 1;
+}
+
+/* Batches without deletes, nearly all, leave the bits alone: the first delete clears them. */
+void sb_builder_commit_delete(struct sb_builder *builder,
+                              int64_t event_time_ms,
+                              uint32_t offset_delta)
+{
+    struct sb_batch *batch = builder->batch;
+    const uint32_t row = batch->rows;
+
+    for (uint32_t i = 0; i < batch->schema->field_count; i++) {
+        if (!sb_column_has(&batch->columns[i], row))
+            write_zero(builder, i);
+    }
+    if (batch->delete_count++ == 0)
+        memset(batch->deletes, 0, builder->pool->bitmap_size);
+    batch->deletes[row >> 3] = (uint8_t)(batch->deletes[row >> 3] | (1u << (row & 7)));
+    append_row(builder, event_time_ms, offset_delta);
+}
+
+sabot_status sb_builder_commit(struct sb_builder *builder,
+                               int64_t event_time_ms,
+                               uint32_t offset_delta,
+                               uint32_t *missing_out)
+{
+    if (!row_is_whole(builder->batch, builder->pool->bitmap_size)) {
+        const sabot_status status = complete_row(builder, missing_out);
+
+        if (status != SABOT_OK) {
+            sb_builder_drop(builder);
+            return status;
+        }
+    }
+    append_row(builder, event_time_ms, offset_delta);
     return SABOT_OK;
 }
 
@@ -231,6 +254,10 @@ void sb_builder_truncate(struct sb_builder *builder, uint32_t rows)
         if (column->offsets != NULL)
             column->values_size = (size_t)column->offsets[rows];
     }
+    for (uint32_t row = rows; row < batch->rows; row++)
+        batch->delete_count -= sb_batch_deletes(batch, row);
+    if (batch->delete_count > 0)
+        clear_bits(batch->deletes, rows, batch->rows);
     batch->rows = rows;
 }
 

@@ -74,6 +74,70 @@ sabot_text sb_key_text(const struct sb_batch *batch,
     return (sabot_text){scratch, (size_t)length};
 }
 
+/* A whole decimal number, as sb_key_text writes it. */
+static bool parse_integer(sabot_text text, int64_t *value_out)
+{
+    const bool negative = text.size > 0 && text.data[0] == '-';
+    int64_t value = 0;
+
+    if (text.size == (size_t)negative)
+        return false;
+    for (size_t i = negative; i < text.size; i++) {
+        const int digit = text.data[i] - '0';
+
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_sub_overflow(value, digit, &value))
+            return false; /* counted downwards: there is one more below zero */
+    }
+    *value_out = value;
+    return negative || !__builtin_sub_overflow(0, value, value_out);
+}
+
+static sabot_status set_text(struct sb_builder *builder,
+                             uint32_t field,
+                             sabot_text text,
+                             sabot_error *error)
+{
+    const struct sb_schema_field *of = &builder->batch->schema->fields[field];
+    sabot_status status;
+
+    if (of->type == SABOT_UTF8 && !sb_utf8_valid(text.data, text.size))
+        return sabot_raise(error, SABOT_ERR_SCHEMA, "its key (%zu bytes), the %s, is not UTF-8",
+                           text.size, of->path);
+    status = text.size > SB_KEY_MAX ? SABOT_ERR_LIMIT
+                                    : sb_builder_text(builder, field, text.data, text.size);
+    if (status == SABOT_OK)
+        return SABOT_OK;
+    return sabot_raise(error, status, "its key, the %s, has %zu bytes: %s", of->path, text.size,
+                       sabot_status_text(status));
+}
+
+sabot_status sb_key_set(struct sb_builder *builder,
+                        uint32_t field,
+                        sabot_text text,
+                        sabot_error *error)
+{
+    const struct sb_schema_field *of = &builder->batch->schema->fields[field];
+    int64_t value = 0;
+
+    if (text.data == NULL)
+        return sabot_raise(error, SABOT_ERR_SCHEMA, "it has no key, which would be the %s",
+                           of->path);
+    if (of->type == SABOT_UTF8 || of->type == SABOT_BINARY)
+        return set_text(builder, field, text, error);
+    SB_ASSERT(of->type == SABOT_INT32 || of->type == SABOT_INT64 || of->type == SABOT_TIMESTAMP);
+    if (!parse_integer(text, &value) ||
+        (of->type == SABOT_INT32 && (value < INT32_MIN || value > INT32_MAX)))
+        return sabot_raise(error, SABOT_ERR_SCHEMA,
+                           "its key of %zu bytes is no %s in decimal, as the %s would be",
+                           text.size, sabot_type_name(of->type), of->path);
+    if (of->type == SABOT_INT32)
+        sb_builder_int32(builder, field, (int32_t)value);
+    else
+        sb_builder_int64(builder, field, value);
+    return SABOT_OK;
+}
+
 /* The rows of a text column: the hash of each run of bytes; a missing one has none. */
 static void hash_texts(const struct sb_column *column,
                        uint32_t rows,

@@ -26,6 +26,13 @@ sabot_text sb_key_text(const struct sb_batch *batch,
                        uint32_t row,
                        char scratch[SB_KEY_SCRATCH]);
 
+/* The other way: set the key of the row begun from such a text. SABOT_ERR_SCHEMA: there is none, or
+ * it is none of this type; SABOT_ERR_LIMIT, SABOT_ERR_MEMORY. The row is still open then. */
+SABOT_MUST_CHECK sabot_status sb_key_set(struct sb_builder *builder,
+                                         uint32_t field,
+                                         sabot_text text,
+                                         sabot_error *error);
+
 /* Hashes of the keys of all rows. */
 void sb_key_hashes(const struct sb_batch *batch,
                    uint32_t field,

@@ -64,3 +64,14 @@ void sb_control_committed(struct sb_control *control, uint64_t bytes)
     (void)atomic_fetch_sub(&control->staged, bytes);
     wake_all(control);
 }
+
+void sb_control_loaded(struct sb_control *control)
+{
+    const uint32_t before = atomic_fetch_sub(&control->tables_loading, 1);
+
+    SB_ASSERT(before > 0);
+    if (before > 1)
+        return;
+    sb_log(control->env, SABOT_LOG_INFO, control->name, "its tables are loaded");
+    wake_all(control);
+}

@@ -42,6 +42,7 @@ struct sb_control {
     bool stages;                      /* sinks stage what a transaction will write; likewise */
     uint64_t staged_max;              /* bytes; beyond it sources wait for a commit */
     _Atomic uint64_t staged;          /* bytes that no commit has written yet */
+    _Atomic uint32_t tables_loading;  /* instances of tables; streams wait for them (loading.h) */
     _Atomic uint32_t sources_waiting; /* have nothing more, and wait for the last barrier */
     _Atomic uint32_t workers_done;
     _Atomic int64_t first_record_us; /* when a task first got a record; 0: not yet */
@@ -81,6 +82,9 @@ void sb_control_barrier(struct sb_control *control,
 
 /* A transaction has written so much of what was staged: sources that waited for it go on. */
 void sb_control_committed(struct sb_control *control, uint64_t bytes);
+
+/* An instance of a table has all that its channel held at the start. */
+void sb_control_loaded(struct sb_control *control);
 
 /* The checkpoint that a barrier names. */
 static inline struct sb_checkpoint *sb_control_checkpoint(const struct sb_control *control,

@@ -91,6 +91,21 @@ static void take_all(struct sb_slice *slice, uint32_t rows)
     slice->count = rows;
 }
 
+/* Leave out the rows that delete their key. */
+static void leave_out_deletes(struct sb_slice *slice)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < slice->count; i++) {
+        if (sb_batch_deletes(slice->batch, slice->rows[i]))
+            continue;
+        slice->rows[kept] = slice->rows[i];
+        slice->hashes[kept] = slice->hashes[i];
+        kept++;
+    }
+    slice->count = kept;
+}
+
 static void fill_parts(struct sb_exchange *exchange, const struct sb_batch *batch)
 {
     const bool keyed = exchange->key_field != SB_NO_FIELD;
@@ -116,6 +131,8 @@ sabot_status sb_exchange_batch(struct sb_exchange *exchange, struct sb_batch *ba
     for (uint32_t i = 0; i < exchange->target_count; i++) {
         struct sb_message message = {.kind = SB_MESSAGE_ROWS, .slice = exchange->parts[i]};
 
+        if (batch->delete_count > 0 && !exchange->takes_deletes)
+            leave_out_deletes(message.slice);
         if (message.slice->count == 0) {
             sb_slice_drop(message.slice);
             continue;

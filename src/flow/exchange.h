@@ -9,6 +9,8 @@
  * agrees on that, so that all rows of a key meet in one task and keep their order. Without a key
  * (to a sink, to an agent without state) rows stay on their worker: one target.
  *
+ * A row that deletes its key (batch.h) is no record: only tables get it.
+ *
  * A full ring is back-pressure: what it can't take is held here, one message per target, and until
  * all of it is gone the exchange takes nothing new.
  *
@@ -28,7 +30,8 @@ struct sb_target {
 struct sb_exchange {
     const struct sb_env *env;
     struct sb_slice_pool pool;
-    int32_t key_field; /* or SB_NO_FIELD: one target */
+    int32_t key_field;  /* or SB_NO_FIELD: one target */
+    bool takes_deletes; /* set after init: to a table; for others there are no such rows */
     uint64_t hash_seed;
     uint32_t target_count;
     uint32_t holding; /* targets that hold a message */

@@ -174,6 +174,7 @@ static sabot_status connect(struct sb_flow *flow, uint32_t at, uint32_t from, sa
     if (sb_exchange_init(exchange, flow->env, targets, keyed ? edge->key_field : SB_NO_FIELD,
                          flow->config.hash_seed, rows_max) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its exchange", name);
+    exchange->takes_deletes = edge->takes_deletes;
     for (uint32_t i = 0; i < targets; i++) {
         const uint32_t to = target_worker(edge, from, i);
         struct sb_ring *ring = ring_of(flow, number, from, to);
@@ -220,6 +221,7 @@ static sabot_status init_source(struct sb_flow *flow,
         .worker_count = flow->config.workers,
         .rows_max = flow->config.batch_rows,
         .decode_skip = flow->config.decode_skip,
+        .loads_tables = flow->config.loads_tables,
         .limits = flow->config.limits,
         .positions = flow->config.positions,
         .position_count = flow->config.position_count,
@@ -346,6 +348,15 @@ static void order_instances(struct sb_flow *flow)
     }
 }
 
+static uint32_t table_instances(const struct sb_flow *flow)
+{
+    uint32_t count = 0;
+
+    for (uint32_t node = 0; node < node_count(flow); node++)
+        count += flow->graph->nodes[node].is_table ? flow->config.workers : 0;
+    return count;
+}
+
 static sabot_status build(struct sb_flow *flow, sabot_error *error)
 {
     SABOT_TRY(init_workers(flow, error));
@@ -358,6 +369,8 @@ static sabot_status build(struct sb_flow *flow, sabot_error *error)
     SABOT_TRY(init_kind(flow, SB_NODE_TASK, error));
     for (uint32_t worker = 0; worker < flow->config.workers; worker++)
         lend_state(flow, worker);
+    if (flow->config.loads_tables)
+        atomic_store(&flow->control.tables_loading, table_instances(flow));
     SABOT_TRY(init_kind(flow, SB_NODE_SOURCE, error));
     order_instances(flow);
     return wire(flow, error);
@@ -589,7 +602,8 @@ int64_t sb_flow_watermark_ms(const struct sb_flow *flow)
         const struct sb_instance *instance = &flow->instances[i];
         int64_t now;
 
-        if (instance->node == NULL || instance->node->kind != SB_NODE_TASK)
+        if (instance->node == NULL || instance->node->kind != SB_NODE_TASK ||
+            instance->node->is_table)
             continue;
         now = atomic_load_explicit(&instance->task.watermark_seen, memory_order_relaxed);
         lowest = now < lowest ? now : lowest;

@@ -28,6 +28,7 @@ struct sb_flow_config {
     uint32_t batch_rows; /* of a source's batch, at most */
     uint64_t ring_bytes; /* bound of each ring between two tasks */
     uint64_t hash_seed;  /* keys to shards */
+    bool loads_tables;   /* before streams are read */
     bool decode_skip;    /* errors.decode=skip */
     struct sb_codec_limits limits;
     struct sb_waker *owner; /* woken when a worker has come to rest, or a checkpoint is gathered */
@@ -96,7 +97,7 @@ SABOT_MUST_CHECK sabot_status sb_flow_status(struct sb_flow *flow, sabot_error *
 
 /* Records not read yet by this flow, as far as channels know; -1: unknown. */
 int64_t sb_flow_lag(const struct sb_flow *flow);
-/* Lowest watermark of all tasks, as last seen; INT64_MIN: none yet. */
+/* Lowest watermark of all tasks but tables, as last seen; INT64_MIN: none yet. */
 int64_t sb_flow_watermark_ms(const struct sb_flow *flow);
 /* Records written to a sink (the graph's node) by all workers. */
 uint64_t sb_flow_written(const struct sb_flow *flow, uint32_t node);

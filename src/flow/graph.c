@@ -118,6 +118,22 @@ static sabot_status raise_circle(const struct sb_graph *graph, uint32_t count, s
                        names);
 }
 
+/* From where data goes back to where it comes from; a table feeds itself. */
+static void mark_feeders(struct sb_graph *graph)
+{
+    for (uint32_t at = graph->node_count; at-- > 0;) {
+        struct sb_node *node = &graph->nodes[graph->order[at]];
+
+        node->feeds_table = node->is_table;
+        for (uint32_t i = 0; i < graph->edge_count; i++) {
+            const struct sb_edge *edge = &graph->edges[i];
+
+            if (edge->from == node->index && graph->nodes[edge->to].feeds_table)
+                node->feeds_table = true;
+        }
+    }
+}
+
 sabot_status sb_graph_check(struct sb_graph *graph, sabot_error *error)
 {
     uint32_t count = 0;
@@ -133,5 +149,6 @@ sabot_status sb_graph_check(struct sb_graph *graph, sabot_error *error)
             return raise_circle(graph, count, error);
         graph->order[count++] = node;
     }
+    mark_feeders(graph);
     return SABOT_OK;
 }

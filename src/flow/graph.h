@@ -40,6 +40,7 @@ struct sb_port {
     int32_t event_time_field;   /* source: or SB_NO_FIELD for the channel's timestamp */
     struct sb_clock_rules time; /* source: how its records move event time */
     int32_t key_field;          /* sink: or SB_NO_FIELD for records without a key */
+    bool takes_deletes;         /* source: a record without a value deletes its key, that field */
     bool stages;                /* sink: a transaction writes what it has gathered */
 };
 
@@ -53,6 +54,8 @@ struct sb_node {
     const void *settings;                                 /* task: of that operator */
     const struct sb_schema *input;                        /* task */
     int32_t key_field;                                    /* task: of the input, or SB_NO_FIELD */
+    bool is_table;                                        /* task: its time is nobody else's */
+    bool feeds_table;                                     /* set by sb_graph_check() */
     uint32_t output_count;                                /* source: 1, sink: 0 */
     const struct sb_schema *outputs[SB_NODE_OUTPUTS_MAX]; /* task: of each output's records */
     int32_t output_times[SB_NODE_OUTPUTS_MAX];            /* task: event time field, or none */
@@ -70,7 +73,8 @@ struct sb_edge {
     uint32_t output; /* of it */
     uint32_t to;     /* node */
     enum sb_route route;
-    int32_t key_field; /* with SB_ROUTE_KEY */
+    int32_t key_field;  /* with SB_ROUTE_KEY */
+    bool takes_deletes; /* rows that delete their key go here, too */
 };
 
 struct sb_loan {

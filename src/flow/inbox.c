@@ -4,7 +4,8 @@
 
 sabot_status sb_inbox_init(struct sb_inbox *inbox, const struct sb_env *env, uint32_t input_count)
 {
-    *inbox = (struct sb_inbox){.env = env, .count = input_count, .live = input_count};
+    *inbox = (struct sb_inbox){
+        .env = env, .count = input_count, .live = input_count, .loading = input_count};
     inbox->inputs = sb_alloc_array(env, input_count, sizeof *inbox->inputs);
     if (inbox->inputs == NULL)
         return SABOT_ERR_MEMORY;
@@ -54,6 +55,7 @@ static bool merge(struct sb_inbox *inbox, uint32_t index, struct sb_message *mes
     case SB_MESSAGE_ROWS: return true;
     case SB_MESSAGE_WATERMARK:
     case SB_MESSAGE_IDLE: return merge_time(inbox, index, message);
+    case SB_MESSAGE_LOADED: return --inbox->loading == 0;
     case SB_MESSAGE_BARRIER:
         (void)sb_gate_barrier(&inbox->gate, index, message->value);
         return false; /* shown by sb_inbox_take() when it is aligned */

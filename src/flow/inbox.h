@@ -7,9 +7,10 @@
  *
  * Rows come in the order of their ring, the rings in turn. Marks are merged: a watermark is shown
  * when the minimum over active inputs went forward, and when one is active again after all were
- * idle; IDLE when all have become so; a barrier when the gate is aligned, the end when all inputs
- * have ended. So a task sees each mark once and knows nothing of its inputs. An input that ended
- * without having said INT64_MAX was stopped: it holds time where it was.
+ * idle; IDLE when all have become so; LOADED when all have said so; a barrier when the gate is
+ * aligned, the end when all inputs have ended. So a task sees each mark once and knows nothing of
+ * its inputs. An input that ended without having said INT64_MAX was stopped: it holds time where it
+ * was.
  *
  * Thread: the receiving worker. */
 #ifndef SB_FLOW_INBOX_H
@@ -28,8 +29,9 @@ struct sb_inbox {
     const struct sb_env *env;
     struct sb_input *inputs;
     uint32_t count;
-    uint32_t next; /* input to look at first */
-    uint32_t live; /* inputs that have not ended */
+    uint32_t next;    /* input to look at first */
+    uint32_t live;    /* inputs that have not ended */
+    uint32_t loading; /* inputs that have not said LOADED */
     struct sb_gate gate;
     struct sb_watermark watermark;
 };

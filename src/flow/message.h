@@ -7,6 +7,7 @@
  *   WATERMARK  no event before `value` (ms) will follow, but for late ones; it never goes back
  *   IDLE       nothing may follow for long: don't wait for this input. The next watermark, which
  *              comes before the next rows and may be the same as the last, takes it back
+ *   LOADED     what a table's channel held at the start has gone before (loading.h)
  *   BARRIER    snapshot here, for checkpoint `value` (Chandy, Lamport 1985)
  *   END        nothing will follow; whether the input has ended or the run was stopped is told
  *              apart by the watermark INT64_MAX that comes before it in the first case only
@@ -22,6 +23,7 @@ enum sb_message_kind {
     SB_MESSAGE_ROWS,
     SB_MESSAGE_WATERMARK,
     SB_MESSAGE_IDLE,
+    SB_MESSAGE_LOADED,
     SB_MESSAGE_BARRIER,
     SB_MESSAGE_END,
 };

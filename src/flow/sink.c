@@ -242,7 +242,8 @@ static void handle(struct sb_sink *sink, const struct sb_message *message)
         (void)write_slice(sink);
         break;
     case SB_MESSAGE_WATERMARK:
-    case SB_MESSAGE_IDLE: break;
+    case SB_MESSAGE_IDLE:
+    case SB_MESSAGE_LOADED: break;
     case SB_MESSAGE_BARRIER: sink->barrier = message->value; break;
     case SB_MESSAGE_END:
         sink->dirty = sink->writer !=

@@ -2,6 +2,8 @@
 /* source.c - polling, decoding and sealing; source.h has the picture. */
 #include "flow/source.h"
 
+#include "data/key.h"
+
 enum { LAG_BATCHES = 16 /* the lag is looked at once in so many batches, and when idle */ };
 
 /* --- Making --------------------------------------------------------------------------------------
@@ -109,6 +111,7 @@ sabot_status sb_source_init(struct sb_source *source,
         .rows_max = config->rows_max,
         .decode_skip = config->decode_skip,
         .watermark_sent = INT64_MIN,
+        .is_loading = config->loads_tables && config->node->feeds_table,
     };
     SABOT_TRY(
         sb_batch_pool_create(source->env, port->schema, config->rows_max, &source->pool, error));
@@ -299,11 +302,55 @@ static sabot_status tell_time(const struct decoding *decoding, const struct sb_r
     struct sb_batch *batch = partition->builder.batch;
     int64_t time_ms;
 
+    if (sb_batch_deletes(batch, batch->rows - 1))
+        return SABOT_OK; /* no record, no time */
     if (source->record != NULL)
         sb_clock_tell(&partition->clock, batch, record->partition, source->record);
     time_ms = batch->event_times[batch->rows - 1];
     return sb_clock_is_future(&partition->clock, time_ms) ? judge_future(decoding, record, time_ms)
                                                           : SABOT_OK;
+}
+
+/* A record without a value, in a channel that feeds a table. */
+static bool is_delete(const struct sb_port *port, const struct sb_record *record)
+{
+    return port->takes_deletes &&
+           (record->value.data == NULL || port->codec->is_null(record->value));
+}
+
+/* The row says which key is deleted. It has no time of its own, and moves no watermark. */
+static sabot_status take_delete(const struct sb_port *port,
+                                const struct sb_record *record,
+                                uint32_t offset_delta,
+                                struct sb_builder *builder,
+                                sabot_error *error)
+{
+    sabot_status status = sb_builder_begin(builder);
+    sabot_error why;
+
+    if (status != SABOT_OK)
+        return sabot_raise(error, status, "no memory for a batch");
+    status = sb_key_set(builder, (uint32_t)port->key_field, record->key, &why);
+    if (status != SABOT_OK) {
+        sb_builder_drop(builder);
+        return sabot_raise(error, status, "it has no value, so it deletes its key: %s", why.text);
+    }
+    sb_builder_commit_delete(builder, INT64_MIN, offset_delta);
+    return SABOT_OK;
+}
+
+static sabot_status decode(const struct sb_source *source,
+                           const struct sb_record *record,
+                           uint32_t offset_delta,
+                           struct sb_builder *builder,
+                           sabot_error *error)
+{
+    const struct sb_port *port = &source->node->port;
+
+    if (is_delete(port, record))
+        return take_delete(port, record, offset_delta, builder, error);
+    return port->codec->decode(source->decoder, record->value, port->event_time_field,
+                               record->timestamp_ms, offset_delta, builder, error);
 }
 
 /* The way of each record: from the transport's memory into the columns of the batch. */
@@ -312,7 +359,6 @@ static sabot_status take_record(void *context, const struct sb_record *record)
     struct decoding *decoding = context;
     struct sb_source *source = decoding->source;
     struct sb_source_partition *partition = decoding->partition;
-    const struct sb_port *port = &source->node->port;
     struct sb_batch_origin *origin = &partition->origin;
     sabot_error why;
     sabot_status status;
@@ -323,9 +369,8 @@ static sabot_status take_record(void *context, const struct sb_record *record)
         decoding->full = true; /* too far from the first row: it begins the next batch */
         return SABOT_END;
     }
-    status = port->codec->decode(
-        source->decoder, record->value, port->event_time_field, record->timestamp_ms,
-        (uint32_t)(record->offset - origin->base_offset), &partition->builder, &why);
+    status = decode(source, record, (uint32_t)(record->offset - origin->base_offset),
+                    &partition->builder, &why);
     if (__builtin_expect(status != SABOT_OK, 0)) {
         if (status == SABOT_ERR_MEMORY) {
             *decoding->error = why;
@@ -510,6 +555,21 @@ static bool read_partition(struct sb_source *source, uint32_t index)
 /* --- The step ------------------------------------------------------------------------------------
  */
 
+/* Tables have what was there at the start: say so behind it, once. True: said. */
+static bool send_loaded(struct sb_source *source)
+{
+    if (!source->is_loading || source->state != SB_SOURCE_OPEN)
+        return false;
+    for (uint32_t i = 0; i < source->partition_count; i++) {
+        if (!sb_loading_done(&source->partitions[i].loading, &source->node->port, source->reader, i,
+                             source->watermark.inputs[i].state != SB_WATERMARK_ACTIVE))
+            return false;
+    }
+    source->is_loading = false;
+    sb_output_mark(&source->output, SB_MESSAGE_LOADED, 0);
+    return true;
+}
+
 static bool read(struct sb_source *source)
 {
     bool moved = false;
@@ -523,6 +583,7 @@ static bool read(struct sb_source *source)
     if (!moved || source->batches % LAG_BATCHES == 0)
         note_lag(source);
     send_watermark(source);
+    moved = send_loaded(source) || moved;
     if (source->state == SB_SOURCE_OPEN && source->watermark.live == 0) {
         if (source->partition_count == 0)
             sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, INT64_MAX);
@@ -595,11 +656,16 @@ static bool obey(struct sb_source *source)
     return true;
 }
 
-/* More would be staged than may be: wait for a commit. */
+/* Tables are loaded before streams are read. And more would be staged than may be: wait for a
+ * commit. */
 static bool must_wait(const struct sb_source *source)
 {
     const struct sb_control *control = source->control;
 
+    if (!source->node->feeds_table &&
+        atomic_load_explicit(&((struct sb_control *)(uintptr_t)control)->tables_loading,
+                             memory_order_acquire) > 0)
+        return true;
     return control->staged_max > 0 &&
            atomic_load_explicit(&((struct sb_control *)(uintptr_t)control)->staged,
                                 memory_order_relaxed) > control->staged_max;
@@ -670,6 +736,8 @@ int64_t sb_source_deadline_us(const struct sb_source *source)
         if (source->watermark.inputs[i].state == SB_WATERMARK_ACTIVE && idle_us < earliest_us)
             earliest_us = idle_us;
     }
+    if (source->is_loading)
+        return sb_now_us(source->env) + SB_LOADING_POLL_US;
     return earliest_us == INT64_MAX ? INT64_MAX : earliest_us + source->held_us;
 }
 

@@ -13,6 +13,8 @@
  * for more events may come another day. A restored partition is active whatever it was: what piled
  * up meanwhile must not be late.
  *
+ * What feeds a table is read first; other sources wait until tables are loaded (loading.h).
+ *
  *   OPEN    --nothing more, stop, failure--> ENDED    without checkpoints, or when they are broken
  *   OPEN    --nothing more, stop, failure--> WAITING  with checkpoints
  *   WAITING --the last barrier was sent----> ENDED
@@ -27,6 +29,7 @@
 #include "flow/clock.h"
 #include "flow/control.h"
 #include "flow/graph.h"
+#include "flow/loading.h"
 #include "flow/output.h"
 #include "flow/watermark.h"
 
@@ -58,6 +61,7 @@ struct sb_source_partition {
     struct sb_batch_origin origin; /* of the batch being built */
     bool begun;                    /* origin is valid */
     bool ended;
+    struct sb_loading loading;
     struct sb_clock clock;
     struct sb_source_view view;
 };
@@ -72,6 +76,7 @@ struct sb_source_config {
     uint32_t worker_count;
     uint32_t rows_max; /* of a batch */
     bool decode_skip;  /* errors.decode=skip */
+    bool loads_tables; /* tables.load_first=true */
     struct sb_codec_limits limits;
     const struct sb_flow_position *positions; /* of a restore */
     uint32_t position_count;
@@ -95,6 +100,7 @@ struct sb_source {
     struct sb_watermark watermark;
     int64_t watermark_sent; /* the last mark */
     bool idle_sent;         /* it was followed by IDLE */
+    bool is_loading;        /* it feeds a table, and has not said LOADED */
     int64_t held_since_us;  /* it can't read since then; 0: it can */
     int64_t held_us;        /* in all, before that: its clock stood still */
     _Atomic bool is_held;   /* for anybody */
@@ -117,8 +123,8 @@ void sb_source_reset(struct sb_source *source);
 
 /* A bounded piece of work: at most one batch. False: nothing to do until woken. */
 bool sb_source_step(struct sb_source *source);
-/* When to step although nothing has come: a partition is idle then (INT64_MAX: none). After a step
- * that did nothing. */
+/* When to step although nothing has come: a partition is idle then, or a table may be loaded
+ * (INT64_MAX: never). After a step that did nothing. */
 int64_t sb_source_deadline_us(const struct sb_source *source);
 bool sb_source_done(const struct sb_source *source);
 

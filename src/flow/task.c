@@ -336,6 +336,11 @@ static void handle(struct sb_task *task, const struct sb_message *message)
         handle_watermark(task);
         break;
     case SB_MESSAGE_IDLE: send_mark(task, SB_MESSAGE_IDLE, 0); break;
+    case SB_MESSAGE_LOADED:
+        send_mark(task, SB_MESSAGE_LOADED, 0);
+        if (task->node->is_table)
+            sb_control_loaded(task->control);
+        break;
     case SB_MESSAGE_BARRIER: handle_barrier(task, message->value); break;
     case SB_MESSAGE_END:
         send_mark(task, SB_MESSAGE_END, 0);

@@ -44,6 +44,9 @@ struct sb_codec_type {
                                             struct sb_builder *builder,
                                             sabot_error *error);
 
+    /* Is it the way of this format to say that there is no record? Of bytes that are there. */
+    bool (*is_null)(sabot_text bytes);
+
     SABOT_MUST_CHECK sabot_status (*encoder_create)(const struct sb_env *env,
                                                     const struct sb_schema *schema,
                                                     struct sb_encoder **encoder_out,

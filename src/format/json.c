@@ -23,11 +23,29 @@
  * same double; UTF-8 as it is. */
 #include "format/json.h"
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* The word null, alone. */
+static bool is_null(sabot_text bytes)
+{
+    static const char word[] = {'n', 'u', 'l', 'l'};
+
+    for (; bytes.size > 0 && is_space(bytes.data[0]); bytes.size--)
+        bytes.data++;
+    while (bytes.size > 0 && is_space(bytes.data[bytes.size - 1]))
+        bytes.size--;
+    return bytes.size == sizeof word && memcmp(bytes.data, word, sizeof word) == 0;
+}
+
 const struct sb_codec_type sb_codec_json = {
     .name = "json",
     .decoder_create = sb_json_decoder_create,
     .decoder_destroy = sb_json_decoder_destroy,
     .decode = sb_json_decode,
+    .is_null = is_null,
     .encoder_create = sb_json_encoder_create,
     .encoder_destroy = sb_json_encoder_destroy,
     .encode = sb_json_encode,

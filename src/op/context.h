@@ -31,6 +31,8 @@ struct sb_state_use {
     const void *owner; /* the other agent */
     uint32_t index;    /* of the state there */
     uint32_t lender;   /* number of the loan that brings its store */
+    /* A row of a table that is kept packed: where its struct is filled, in context->rows. */
+    uint32_t row_start;
 };
 
 /* What the handles of all kinds of state begin with. */
@@ -82,6 +84,7 @@ struct sabot_context {
     uint32_t use_count;
     uint32_t lent_count;
     struct sb_store *lent[SB_LENDERS_MAX]; /* of other agents; by number of the loan */
+    uint8_t *rows;                         /* room for the structs of packed rows; NULL: none */
     struct sb_outlet *outlets;
     uint32_t outlet_count;
 
@@ -89,6 +92,7 @@ struct sabot_context {
     uint64_t call; /* counts calls of functions: what a cursor is good for */
     sabot_text key;
     uint64_t hash; /* of the key */
+    bool deletes;  /* in a table: there is no record, the key is deleted */
     int64_t event_time_ms;
     int64_t watermark_ms;
     int64_t processing_ms; /* read once per batch */

@@ -50,6 +50,8 @@ static void destroy(struct sb_operator *self)
     sb_store_destroy(self->context.store);
     if (self->rows != NULL)
         self->settings->rows->close(self->rows);
+    if (self->context.rows != NULL)
+        sb_free(self->env, self->context.rows, self->settings->rows_size);
     sb_free(self->env, self->record, self->record_size);
     sb_free(self->env, self, sizeof *self);
 }
@@ -134,7 +136,9 @@ static sabot_status create(const struct sb_operator_config *config,
     };
     look_at_states(self);
     self->record = sb_alloc(config->env, self->record_size);
-    if (self->record == NULL)
+    if (settings->rows_size > 0)
+        self->context.rows = sb_alloc(config->env, settings->rows_size);
+    if (self->record == NULL || (settings->rows_size > 0 && self->context.rows == NULL))
         status = sabot_raise(error, SABOT_ERR_MEMORY, "agent %s: no memory", config->name);
     else
         status = create_store(self, config, error);
@@ -301,6 +305,7 @@ static sabot_status call(struct sb_operator *self,
     context->event_time_ms = batch->event_times[row];
     context->offset = sb_batch_offset(batch, row);
     context->hash = slice->hashes[at];
+    context->deletes = sb_batch_deletes(batch, row);
     if (self->key_field != SB_NO_FIELD)
         context->key = sb_key_of(batch, (uint32_t)self->key_field, row, scratch);
     context->error.status = SABOT_OK;

@@ -197,6 +197,7 @@ static bool take(struct stage *stage)
         assert_false(stage->idle);
         stage->idle = true;
         break;
+    case SB_MESSAGE_LOADED: fail(); break; /* nobody has sent it */
     case SB_MESSAGE_BARRIER:
         assert_true(message.value == stage->barriers + 1);
         for (uint32_t i = 0; i < stage->count; i++)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* table.h - a table: the last record of each key of a channel, for agents to look up.
+ *
+ *   channel --row--> sb_table_feed() --> the table's state --sabot_table_read()--> other agents
+ *
+ * A table is run like an agent (process.c) whose function is sb_table_feed() and whose one state is
+ * the row of a key. Agents that read it have it on loan (graph.h), so each read is one look into
+ * the store by the thread that also feeds it.
+ *
+ * A row without texts is a cell: the struct itself. Others are packed, so that they are of any
+ * size, and filled into a struct when they are read:
+ *
+ *   u32  checksum of the field table: names, types, order
+ *   then each field in the order of the table: bool 1, int32 4, others 8 bytes, little-endian;
+ *   a text: u32 size, and its bytes; SB_TABLE_NO_TEXT: it is missing
+ *
+ * Threads: the app's one while building, then read by all. Memory: the app's arena. */
+#ifndef SB_OP_TABLE_H
+#define SB_OP_TABLE_H
+
+#include "op/context.h"
+
+#define SB_TABLE_NO_TEXT UINT32_MAX
+
+struct sabot_table {
+    struct sb_state_handle state; /* the row; its owner is the table's own agent */
+    const struct sb_schema *schema;
+    bool is_packed;
+    uint32_t checksum;    /* of the field table */
+    int32_t delete_field; /* true in it deletes the key; or SB_NO_FIELD */
+};
+
+/* Of names, types and order of the fields. */
+uint32_t sb_table_checksum(const struct sb_schema *schema);
+
+/* The function of the table's agent; its `user` is the table. */
+sabot_status sb_table_feed(sabot_context *context, const void *record);
+
+#endif
