@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kafka.c - what Sabot on Kafka is measured against: programs that do nothing but use librdkafka.
  *
- *     kafka                              the whole benchmark: bench/kafka.py with a broker of its
- * own kafka count BROKERS TOPIC          read a topic of 3 partitions to its end and count kafka
- * forward BROKERS FROM TO      what comes in one topic goes to the other, until killed kafka delays
- * BROKERS FROM TO RATE COUNT write transactions at a rate, read what comes of them, and say how
- * long each took from when it was due
+ *     kafka                                   the whole benchmark: bench/kafka.py with a broker
+ *     kafka count BROKERS TOPIC               read a topic of 3 partitions to its end and count
+ *     kafka forward BROKERS FROM TO           what comes in one topic goes to the other, until
+ *                                             killed
+ *     kafka staged BROKERS FROM TO MS         the same in transactions with its offsets, each as
+ *                                             short as can be, so often
+ *     kafka delays BROKERS FROM TO RATE N     write transactions at a rate, read what is committed
+ *                                             of them, and say how long each took from when it was
+ *                                             due
  *
  * The transactions of `delays` are all fast ones of one account each, so that every one of them but
  * the first two is an alert with its id. Time is open loop: a late record does not delay the next.
@@ -52,7 +56,7 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
         die(name, reason);
 }
 
-static rd_kafka_t *client(rd_kafka_type_t type, const char *brokers)
+static rd_kafka_t *client_with(rd_kafka_type_t type, const char *brokers, const char *transactions)
 {
     char reason[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -68,14 +72,25 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *brokers)
         set(conf, "enable.partition.eof", "true");
         set(conf, "auto.offset.reset", "error");
         set(conf, "check.crcs", "true");
+        set(conf, "isolation.level", "read_committed");
+        set(conf, "fetch.wait.max.ms", "100");
     } else {
         set(conf, "enable.idempotence", "true");
         set(conf, "linger.ms", "0");
+    }
+    if (transactions != NULL) {
+        set(conf, "transactional.id", transactions);
+        set(conf, "retry.backoff.ms", "5");
     }
     handle = rd_kafka_new(type, conf, reason, sizeof reason);
     if (handle == NULL)
         die("client", reason);
     return handle;
+}
+
+static rd_kafka_t *client(rd_kafka_type_t type, const char *brokers)
+{
+    return client_with(type, brokers, NULL);
 }
 
 /* All partitions of a topic through one queue. */
@@ -168,6 +183,103 @@ __attribute__((noreturn)) static void forward(const char *brokers, const char *f
     forward.topic = rd_kafka_topic_new(forward.producer, to, NULL);
     for (;;)
         (void)rd_kafka_consume_callback_queue(input.queue, 1000, on_forward, &forward);
+}
+
+/* --- staged ----------------------------------------------------------------------------------- */
+
+enum { STAGED_MAX = 65536 };
+
+/* What came since the last transaction. */
+struct staged {
+    rd_kafka_t *producer;
+    rd_kafka_topic_t *topic;
+    rd_kafka_message_t *messages[STAGED_MAX]; /* ours until they are produced */
+    size_t count;
+    int64_t next[PARTITIONS]; /* offset behind the last of each partition; -1: none */
+};
+
+static void no_error(const char *what, rd_kafka_error_t *error)
+{
+    if (error != NULL)
+        die(what, rd_kafka_error_string(error));
+}
+
+static void stage(struct staged *staged, rd_kafka_message_t *message)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        rd_kafka_message_destroy(message);
+        return;
+    }
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || staged->count == STAGED_MAX)
+        die("staged", rd_kafka_message_errstr(message));
+    staged->next[message->partition] = message->offset + 1;
+    staged->messages[staged->count++] = message;
+}
+
+static void send_offsets(const struct staged *staged, const char *from)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(PARTITIONS);
+    rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata_new("bench");
+
+    for (int i = 0; i < PARTITIONS; i++) {
+        if (staged->next[i] >= 0)
+            rd_kafka_topic_partition_list_add(list, from, i)->offset = staged->next[i];
+    }
+    no_error("offsets", rd_kafka_send_offsets_to_transaction(staged->producer, list, group, -1));
+    rd_kafka_consumer_group_metadata_destroy(group);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void commit_staged(struct staged *staged, const char *from)
+{
+    if (staged->count == 0)
+        return;
+    no_error("begin", rd_kafka_begin_transaction(staged->producer));
+    send_offsets(staged, from);
+    for (size_t i = 0; i < staged->count; i++) {
+        rd_kafka_message_t *message = staged->messages[i];
+
+        if (rd_kafka_produce(staged->topic, message->partition, RD_KAFKA_MSG_F_COPY,
+                             message->payload, message->len, message->key, message->key_len,
+                             NULL) != 0)
+            die("staged", rd_kafka_err2str(rd_kafka_last_error()));
+        rd_kafka_message_destroy(message);
+    }
+    staged->count = 0;
+    no_error("commit", rd_kafka_commit_transaction(staged->producer, -1));
+}
+
+__attribute__((noreturn)) static void stage_all(const char *brokers,
+                                                const char *from,
+                                                const char *to,
+                                                double interval_s)
+{
+    static struct staged staged;
+    struct rd_kafka_metadata const *metadata;
+    const struct input input = input_open(brokers, from, RD_KAFKA_OFFSET_BEGINNING);
+    double next_s = now_s() + interval_s;
+
+    staged.producer = client_with(RD_KAFKA_PRODUCER, brokers, to);
+    staged.topic = rd_kafka_topic_new(staged.producer, to, NULL);
+    for (int i = 0; i < PARTITIONS; i++)
+        staged.next[i] = -1;
+    no_error("init", rd_kafka_init_transactions(staged.producer, PATIENCE_MS));
+    if (rd_kafka_metadata(staged.producer, 0, staged.topic, &metadata, PATIENCE_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        die("staged", to);
+    rd_kafka_metadata_destroy(metadata);
+    for (;;) {
+        const double left_s = next_s - now_s();
+        rd_kafka_message_t *message =
+            left_s <= 0 ? NULL : rd_kafka_consume_queue(input.queue, (int)(left_s * 1e3) + 1);
+
+        if (message != NULL)
+            stage(&staged, message);
+        if (now_s() < next_s)
+            continue;
+        next_s = now_s() + interval_s;
+        commit_staged(&staged, from);
+    }
 }
 
 /* --- delays ----------------------------------------------------------------------------------- */
@@ -317,11 +429,13 @@ int main(int argc, char **argv)
         code = count(argv[2], argv[3]);
     else if (argc == 5 && strcmp(argv[1], "forward") == 0)
         forward(argv[2], argv[3], argv[4]);
+    else if (argc == 6 && strcmp(argv[1], "staged") == 0)
+        stage_all(argv[2], argv[3], argv[4], strtod(argv[5], NULL) / 1e3);
     else if (argc == 7 && strcmp(argv[1], "delays") == 0)
         code = measure(argv[2], argv[3], argv[4], argv + 5);
     else
-        die(argv[1],
-            "count BROKERS TOPIC | forward BROKERS FROM TO | delays BROKERS FROM TO RATE N");
+        die(argv[1], "count BROKERS TOPIC | forward BROKERS FROM TO | staged BROKERS FROM TO MS | "
+                     "delays BROKERS FROM TO RATE N");
     (void)fflush(stdout);
     _exit(code); /* clients close slowly, and nothing is left to do */
 }

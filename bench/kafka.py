@@ -5,9 +5,11 @@
     build/bench/kafka                          starts a broker and runs this
     SABOT_TEST_BROKER=host:port bench/kafka.py [PROGRAM]
 
-Throughput: `sabot worker --until-end` against a consumer that only counts. Delay: from when a transaction was due to
-its alert, at 400 a second, against a forwarder from topic to topic. Each pair runs in turn; medians of their ratios.
-Variables: ROUNDS (5), RECORDS (2000000), RATE (400), SECONDS (10).
+Throughput: `sabot worker --until-end` against a consumer that only counts, without a state directory and exactly-once
+with a checkpoint each second. Delay: from when a transaction was due to its alert as a reader of committed records sees
+it, at 400 a second: against a forwarder from topic to topic, and exactly-once with a checkpoint each 10 and each 100 ms
+against a forwarder that stages and makes transactions as short and as often. Each pair runs in turn; medians of their
+ratios. Variables: ROUNDS (5), RECORDS (2000000), RATE (400), SECONDS (10), PARTS (throughput,exactly,delay,staged).
 """
 import json
 import os
@@ -44,19 +46,27 @@ def run(*command):
         return json.load(out), usage.ru_utime + usage.ru_stime
 
 
-def worker(source, to):
+def worker(source, to, *options):
     return [BUILD / "sabot", "-A", f"{BUILD}/fraud.so:app", "worker", "-l", "error", "-c", THREADS, "--json", "--bind",
-            f"bank-transactions={url(source)}", "--bind", f"fraud-alerts={url(to)}"]
+            f"bank-transactions={url(source)}", "--bind", f"fraud-alerts={url(to)}", *options]
 
 
-def throughput():
+def exactly_once(folder, interval_ms):
+    """Options of a worker with a new state directory."""
+    return "--state-dir", tempfile.mkdtemp(dir=folder), "-O", f"checkpoint.interval_ms={interval_ms}"
+
+
+def fill():
     subprocess.run([BUILD / "sabot-bank", "--count", str(RECORDS), "--to", url("bench-transactions")], check=True,
                    stderr=subprocess.DEVNULL)
     run(BARE, "count", BROKER, "bench-transactions")  # both read from memory then
+
+
+def throughput(name, options):
     rates, costs, bare_rates, rows = [], [], [], []
     for turn in range(ROUNDS):
         bare, bare_s = run(BARE, "count", BROKER, "bench-transactions")
-        job, job_s = run(*worker("bench-transactions", f"bench-alerts-{turn}"), "--until-end")
+        job, job_s = run(*worker("bench-transactions", f"bench-{name}-{turn}", *options()), "--until-end")
         assert bare["records"] == RECORDS and job["records_processed"] == RECORDS, (bare, job)
         bare_rates.append(RECORDS / bare["seconds"])
         rates.append(RECORDS / (job["run_us"] / 1e6) / bare_rates[-1])
@@ -64,12 +74,12 @@ def throughput():
         rows.append(f"  {bare_rates[-1] / 1e6:7.2f} {rates[-1] * bare_rates[-1] / 1e6:8.2f} {rates[-1]:7.2f}"
                     f" {bare_s / RECORDS * 1e6:9.2f} {job_s / RECORDS * 1e6:8.2f} {costs[-1]:+7.2f}"
                     f" {job['peak_memory_bytes'] >> 20:9d}")
-    print(f"{RECORDS:,} transactions in 3 partitions, {THREADS} thread(s)")
+    print(f"{RECORDS:,} transactions in 3 partitions, {THREADS} thread(s), {name}")
     print("  M records/s             processor s per million      peak MiB")
     print("     bare    Sabot   ratio      bare    Sabot      +     Sabot")
     print("\n".join(rows))
     print(f"  median ratio {statistics.median(rates):.2f} (goal: 0.80), processor {statistics.median(costs):+.2f} s"
-          " per million (goal: +0.35)")
+          " per million (goal: +0.35)", flush=True)
 
 
 def delays(name, command):
@@ -87,22 +97,38 @@ def delays(name, command):
         process.wait()
 
 
-def delay():
+def delay(name, bare_command, command, goal):
     ratios = {"p50_ms": [], "p99_ms": []}
-    print(f"delay at {RATE} transactions/s over {SECONDS} s, ms")
+    print(f"delay at {RATE} transactions/s over {SECONDS} s, {name}, ms")
     print("           bare p50     p99   Sabot p50     p99    ratio p50     p99")
     for turn in range(ROUNDS):
-        bare = delays(f"bare-{turn}", lambda source, to: [BARE, "forward", BROKER, source, to])
-        job = delays(f"sabot-{turn}", worker)
-        for name, values in ratios.items():
-            values.append(job[name] / bare[name])
+        bare = delays(f"{name}-bare-{turn}".replace(" ", "-"), bare_command)
+        job = delays(f"{name}-sabot-{turn}".replace(" ", "-"), command)
+        for key, values in ratios.items():
+            values.append(job[key] / bare[key])
         print(f"          {bare['p50_ms']:9.2f} {bare['p99_ms']:7.2f} {job['p50_ms']:11.2f} {job['p99_ms']:7.2f}"
               f" {ratios['p50_ms'][-1]:12.2f} {ratios['p99_ms'][-1]:7.2f}")
     p50, p99 = (statistics.median(values) for values in ratios.values())
-    print(f"  median ratios p50 {p50:.2f}, p99 {p99:.2f} (goal: 1.50)")
+    print(f"  median ratios p50 {p50:.2f}, p99 {p99:.2f} (goal: {goal})", flush=True)
+
+
+def main():
+    parts = os.environ.get("PARTS", "throughput,exactly,delay,staged").split(",")
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    with tempfile.TemporaryDirectory(prefix="sabot-bench-") as folder:
+        if "throughput" in parts or "exactly" in parts:
+            fill()
+        if "throughput" in parts:
+            throughput("plain", lambda: ())
+        if "exactly" in parts:
+            throughput("exactly-once", lambda: exactly_once(folder, 1000))
+        if "delay" in parts:
+            delay("plain", lambda source, to: [BARE, "forward", BROKER, source, to], worker, "1.50")
+        for interval_ms in (10, 100) if "staged" in parts else ():
+            delay(f"every {interval_ms} ms",
+                  lambda source, to, ms=interval_ms: [BARE, "staged", BROKER, source, to, ms],
+                  lambda source, to, ms=interval_ms: worker(source, to, *exactly_once(folder, ms)), "1.30")
 
 
 if __name__ == "__main__":
-    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    throughput()
-    delay()
+    main()

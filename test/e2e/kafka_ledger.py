@@ -43,8 +43,10 @@ FREEZING = ["txn.before_begin", "txn.begun", "txn.offsets_sent", "txn.produced",
 # In the order in which a worker meets them that goes on from a checkpoint.
 RESTORING = """
     txn.before_fence txn.fenced txn.offsets_read restore.owner_written restore.owner_taken restore.manifest_read
-    restore.verified restore.tidying restore.matched restore.shard restore.complete
+    restore.verified restore.matched restore.shard restore.complete
 """.split()
+# Met when a broker refuses what a transaction writes, and when it can't be mended by sending it again.
+ABORTING = ["txn.before_abort", "txn.in_abort", "txn.aborted", "txn.lost"]
 # Met often in one recovery.
 MANY = {"restore.shard"}
 
@@ -57,29 +59,27 @@ def wait_s(seconds):
 class Schedule:
     """A name, what happens, and the chance it draws from."""
 
-    def __init__(self, name, act, **options):
-        self.name, self.act, self.options = name, act, options
+    def __init__(self, name, act, pause_ms=2, **options):
+        self.name, self.act, self.pause_ms, self.options = name, act, pause_ms, options
         self.chance = random.Random(f"{SEED} {name}")
 
     def run(self, bank):
         """None, or what went wrong. What was over too soon is tried again by a slower worker with one thread: fewer
         records lie before its barriers, so that it has more checkpoints."""
         try:
-            return self.run_once(bank, self.name, 2)
+            return self.run_once(bank, self.name, self.pause_ms)
         except TooFast:
-            return self.run_once(bank, f"{self.name}-slow", 5)
+            return self.run_once(bank, f"{self.name}-slow", 2 * self.pause_ms + 1, threads=1)
 
-    def run_once(self, bank, name, pause_ms):
+    def run_once(self, bank, name, pause_ms, **more):
         options = {"threads": self.chance.choice((1, 2, 2, 3)), "partitions": self.chance.choice((1, 1, 3)),
-                   "options": ["-O", f"checkpoint.keep={self.chance.choice((1, 1, 3))}"], **self.options}
-        if pause_ms > 2:
-            options["threads"] = 1
+                   "options": ["-O", f"checkpoint.keep={self.chance.choice((1, 1, 3))}"], **self.options, **more}
         ledger = Ledger(bank, name, pause_ms=pause_ms, **options)
         try:
             self.act(ledger, self.chance)
             ledger.check()
         except TooFast:
-            if pause_ms > 2:
+            if more:
                 return f"schedule {name}: it is over too soon\n" + "\n".join(ledger.runs)
             raise
         except (Wrong, subprocess.SubprocessError) as error:
@@ -135,6 +135,28 @@ class Exactly(unittest.TestCase):
 
         self.run_schedules([Schedule(f"again-{label}-{times}", act_at(label, times))
                             for label in RESTORING for times in ((1, 2, 5) if LONG else (1, 5))])
+
+    def limit_topic(self, name, *change):
+        """Give a topic another limit, or its own again, behind the worker's back."""
+        self.bank.tool("kafka.admin.ConfigCommand", "--alter", "--entity-type", "topics", "--entity-name", name,
+                       *change)
+
+    def test_killed_at_each_step_of_a_transaction_that_the_broker_refuses(self):
+        """The topic takes no batch of several records any more. Such a transaction is aborted and sent again a few
+        times, and then the worker begins anew: that one asks for the limit, and makes its batches smaller."""
+        def act_at(label):
+            def act(ledger, _):
+                worker = ledger.start(crash=f"{label}:1" if label else "")
+                ledger.wait_for_entries(worker)
+                self.limit_topic(ledger.name, "--add-config", "max.message.bytes=400")
+                done = ledger.finish(worker, (-signal.SIGKILL,) if label else (0,), f"the worker with {label}:1")
+                if not label and "going on from the last checkpoint" not in done.err:
+                    raise TooFast("nothing was refused")
+                ledger.run()
+            return act
+
+        self.run_schedules([Schedule(f"refused-{label or 'mended'}-{turn}", act_at(label), pause_ms=5)
+                            for label in ["", *ABORTING] for turn in range(3 if LONG else 1)])
 
     # --- The broker ---------------------------------------------------------------------------------
 
@@ -245,6 +267,7 @@ class Exactly(unittest.TestCase):
             done = ledger.run(codes=(3,))
             self.assertIn("--reset", done.error)
             before = len(ledger.entries())
+            ledger.finish(ledger.start("--reset", crash="restore.moved_aside:1"), (-signal.SIGKILL,))
             ledger.run("--reset")
             check(self.bank.transfers, ledger.entries()[before:])
         finally:

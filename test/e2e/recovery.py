@@ -145,8 +145,8 @@ class Kills(RecoveryTest):
         self.begin()
         self.crash("ckpt.committed", 2, 3)
         for threads in (1, 3):
-            for step in ("restore.owner_taken:1", "restore.manifest_read:1", "restore.before_cut:1", "restore.shard:1",
-                         "restore.shard:2", "restore.shard:3"):
+            for step in ("restore.owner_taken:1", "restore.manifest_read:1", "restore.tidying:1",
+                         "restore.before_cut:1", "restore.shard:1", "restore.shard:2", "restore.shard:3"):
                 with self.subTest(step=step, threads=threads):
                     done = self.run_on("-c", threads, crash=step)
                     self.assertEqual(done.code, -signal.SIGKILL, done.err)

@@ -9,7 +9,8 @@
     broker.py [--dir DIR] drive          a broker that does what is read, line by line: start kill restart pause
                                          resume; each is answered by "ok host:port". Ends with its input
 
-CMD sees SABOT_TEST_BROKER (host:port) and SABOT_TEST_KAFKA_DIR (DIR, for brokers of its own).
+CMD sees SABOT_TEST_BROKER (host:port) and SABOT_TEST_KAFKA_DIR (DIR, for brokers of its own). With SABOT_TEST_KAFKA=4
+all of them are of Kafka 4 instead of 3.
 
 Python tests import this module and use class Broker for brokers they may break: kill(), pause(), resume(),
 restart() on the same data, extra server properties.
@@ -45,6 +46,24 @@ READY_SECONDS = 120  # a limit, not an expectation: about 3 s on an idle machine
 # after 9 s. Not for the broker of the run: a short session makes a slow machine look like a dead broker.
 FAST_RESTART = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
 HOST = "127.0.0.1"
+MAJOR = os.environ.get("SABOT_TEST_KAFKA") or "3"
+PROPERTIES_OF = {"3": {}, "4": {"share.coordinator.state.topic.replication.factor": "1",
+                                "share.coordinator.state.topic.min.isr": "1"}}
+LOG_OF = {  # what goes into the file, and the option that names it
+    "3": ("-Dlog4j.configuration=file:",
+          "log4j.rootLogger=WARN, out\n"
+          "log4j.appender.out=org.apache.log4j.ConsoleAppender\n"
+          "log4j.appender.out.layout=org.apache.log4j.PatternLayout\n"
+          "log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n\n"),
+    "4": ("-Dlog4j2.configurationFile=",
+          "status=error\n"
+          "appender.out.type=Console\n"
+          "appender.out.name=out\n"
+          "appender.out.layout.type=PatternLayout\n"
+          "appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n\n"
+          "rootLogger.level=warn\n"
+          "rootLogger.appenderRef.out.ref=out\n"),
+}
 
 
 def default_dir():
@@ -66,15 +85,16 @@ def jars(directory):
     # All build folders of a source tree share one set of jars.
     cache = HERE.parent.parent / "build" / "kafka"
     cache.mkdir(parents=True, exist_ok=True)
-    libs, stamp = cache / "libs", cache / "libs.pom"
+    libs, stamp = cache / f"libs-{MAJOR}", cache / f"libs-{MAJOR}.pom"
     wanted = (HERE / "pom.xml").read_bytes()
     with open(cache / "libs.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.is_file() and stamp.read_bytes() == wanted and any(libs.glob("kafka_*.jar")):
             return libs
         shutil.rmtree(libs, ignore_errors=True)
-        command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies",
-                   f"-DoutputDirectory={libs}", f"-Dproject.build.directory={cache / 'target'}"]
+        command = ["mvn", "-q", "-B", "-P", f"kafka{MAJOR}", "-f", str(HERE / "pom.xml"),
+                   "dependency:copy-dependencies", f"-DoutputDirectory={libs}",
+                   f"-Dproject.build.directory={cache / 'target'}"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode != 0 or not any(libs.glob("kafka_*.jar")):
             raise BrokerError(f"Maven cannot get the broker's jars:\n{done.stdout}{done.stderr}")
@@ -240,14 +260,11 @@ class Broker:
             "log.retention.ms": "-1",  # records of tests have event times of long ago
             "log.dirs": str(self.home / "data"),
         }
+        properties.update(PROPERTIES_OF[MAJOR])
         properties.update(self.properties)
         text = "".join(f"{key}={value}\n" for key, value in properties.items())
         (self.home / "server.properties").write_text(text)
-        (self.home / "log4j.properties").write_text(
-            "log4j.rootLogger=WARN, out\n"
-            "log4j.appender.out=org.apache.log4j.ConsoleAppender\n"
-            "log4j.appender.out.layout=org.apache.log4j.PatternLayout\n"
-            "log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n\n")
+        (self.home / "log.properties").write_text(LOG_OF[MAJOR][1])
         cluster = _cluster_id()
         done = subprocess.run(
             self._java("-XX:TieredStopAtLevel=1") + ["kafka.tools.StorageTool", "format", "-t", cluster,
@@ -257,7 +274,7 @@ class Broker:
             raise BrokerError(f"cannot format the broker's storage: {done.stdout}{done.stderr}")
 
     def _java(self, *options):
-        return ["java", "-Xshare:auto", *options, f"-Dlog4j.configuration=file:{self.home}/log4j.properties",
+        return ["java", "-Xshare:auto", *options, f"{LOG_OF[MAJOR][0]}{self.home}/log.properties",
                 "-cp", f"{self.libs}/*"]
 
     def _launch(self):
