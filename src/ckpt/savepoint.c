@@ -284,12 +284,21 @@ static bool parse_head(struct sb_savepoint *savepoint, char *text)
     return savepoint->pipeline_count > 0;
 }
 
+/* A head of a later form begins as ours does, but for the number. */
+static bool is_newer(const char *text, size_t size)
+{
+    const size_t number = strlen("sabot savepoint ");
+
+    return size > number && memcmp(text, HEAD_LINE, number) == 0 && text[number] > '1' &&
+           text[number] <= '9';
+}
+
 /* Only what format_head() would have written is a head. */
-static sabot_status check_head(struct sb_savepoint *savepoint,
-                               const char *text,
-                               size_t size,
-                               const char *path,
-                               sabot_error *error)
+sabot_status sb_savepoint_parse(struct sb_savepoint *savepoint,
+                                const char *text,
+                                size_t size,
+                                const char *path,
+                                sabot_error *error)
 {
     char *pieces = sb_arena_copy(&savepoint->arena, text, size);
     struct sb_buffer again;
@@ -300,10 +309,7 @@ static sabot_status check_head(struct sb_savepoint *savepoint,
                                                                  sizeof *savepoint->pipelines);
     if (pieces == NULL || savepoint->pipelines == NULL)
         return no_memory(error);
-    if (size > strlen("sabot savepoint ") &&
-        strncmp(text, HEAD_LINE, strlen("sabot savepoint ")) == 0 &&
-        strncmp(text, HEAD_LINE, strlen(HEAD_LINE)) != 0 &&
-        text[strlen("sabot savepoint ")] > '1' && text[strlen("sabot savepoint ")] <= '9')
+    if (is_newer(text, size))
         return sabot_raise(error, SABOT_ERR_UNSUPPORTED,
                            "%s: it is of a newer format: use the Sabot that wrote it", path);
     sb_buffer_init(&again, savepoint->env);
@@ -342,7 +348,7 @@ static sabot_status read_head(struct sb_savepoint *savepoint,
     SABOT_TRY(status);
     if (text->size > SB_SAVEPOINT_HEAD_MAX)
         return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: it is too long", path);
-    return check_head(savepoint, (const char *)text->data, text->size, path, error);
+    return sb_savepoint_parse(savepoint, (const char *)text->data, text->size, path, error);
 }
 
 sabot_status sb_savepoint_open(struct sb_savepoint *savepoint,

@@ -77,6 +77,13 @@ SABOT_MUST_CHECK sabot_status sb_savepoint_open(struct sb_savepoint *savepoint,
                                                 sabot_error *error);
 void sb_savepoint_close(struct sb_savepoint *savepoint);
 
+/* The head's text, which is not trusted; errors name `path`. `savepoint` has an arena. */
+SABOT_MUST_CHECK sabot_status sb_savepoint_parse(struct sb_savepoint *savepoint,
+                                                 const char *text,
+                                                 size_t size,
+                                                 const char *path,
+                                                 sabot_error *error);
+
 /* NULL: it has none of this name. */
 const struct sb_savepoint_pipeline *sb_savepoint_find(const struct sb_savepoint *savepoint,
                                                       const char *pipeline);

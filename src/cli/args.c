@@ -22,13 +22,15 @@ static const struct cli_command_info commands[] = {
      "let the worker that runs save all it knows, apart from its checkpoints; or look at what was "
      "saved, check every byte of it, remove it"},
     {CLI_STATE, "state", "ls|get AGENT STATE KEY|dump [AGENT [STATE]]", 4,
-     "list the states in the newest whole checkpoint, or print keys and values"},
+     "list the states in the newest whole checkpoint, in a savepoint or of the worker that runs, "
+     "or "
+     "print keys and values"},
     {CLI_OPTIONS, "options", NULL, 0,
      "list what can be set by -O or in a file, for -A also by the app"},
 };
 
 enum {
-    WITH_APP = CLI_APP_COMMANDS | CLI_OPTIONS | CLI_CHECKPOINT | CLI_SAVEPOINT,
+    WITH_APP = CLI_APP_COMMANDS | CLI_OPTIONS | CLI_LOOK_COMMANDS,
     WITH_STATE = CLI_APP_COMMANDS | CLI_LOOK_COMMANDS,
     ALL = WITH_APP | WITH_STATE,
 };
@@ -69,6 +71,10 @@ static const struct cli_option options[] = {
      "print JSON on stdout; of a worker: its summary, as one object at the end"},
     {0, "checkpoint", "ID", NULL, NULL, CLI_STATE,
      "look at this checkpoint; default: the newest that is whole"},
+    {0, "savepoint", "PATH", NULL, NULL, CLI_STATE,
+     "look at this savepoint"},
+    {0, "running", NULL, NULL, NULL, CLI_STATE,
+     "ask the worker that runs: what it knows now, all agents of a pipeline at one moment"},
     {0, "limit", "N", NULL, NULL, CLI_STATE,
      "of dump: end after N rows"},
     {0, "count", "N", NULL, NULL, CLI_TAP,

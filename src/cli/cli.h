@@ -131,6 +131,14 @@ bool cli_flush_output(void);
  * it can't be looked at. */
 sabot_inspection *cli_inspect(const struct cli_setup *setup, const char **state_dir_out);
 
+enum { CLI_PATH_SIZE = 4096 };
+
+/* The worker may have another folder as its own: it gets whole paths. False: it has said why not.
+ */
+bool cli_absolute(char path_out[CLI_PATH_SIZE], const char *path);
+/* The same of the state directory. */
+bool cli_state_dir(const struct cli_setup *setup, char path_out[CLI_PATH_SIZE]);
+
 /* Ask the worker that runs with the state directory, as long as it takes: the one of the app, if
  * one is named. NULL: it has said why there is no answer, and *code_out is how to end.
  * sabot_answer_destroy() frees. */

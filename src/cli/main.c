@@ -31,7 +31,8 @@ bool cli_flush_output(void)
 static int run_command(const struct cli_args *args)
 {
     const bool only_looks = (args->command->command & CLI_LOOK_COMMANDS) != 0;
-    const bool asks = only_looks && strcmp(args->operands[0], "create") == 0;
+    const bool asks = only_looks && (strcmp(args->operands[0], "create") == 0 ||
+                                     cli_args_value(args, "running") != NULL);
     struct cli_setup setup;
     int code;
 

@@ -9,45 +9,22 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cli.h"
 
-enum { PATH_SIZE = 4096 };
-
 /* --- create ----------------------------------------------------------------------------------- */
 
-/* The worker may have another folder as its own: it gets the whole path. */
-static bool write_absolute(char out[PATH_SIZE], const char *path)
-{
-    char here[PATH_SIZE / 2];
-    int size;
-
-    if (path[0] == '/')
-        size = snprintf(out, PATH_SIZE, "%s", path);
-    else if (getcwd(here, sizeof here) == NULL)
-        size = PATH_SIZE;
-    else
-        size = snprintf(out, PATH_SIZE, "%s/%s", here, path);
-    if (size < PATH_SIZE)
-        return true;
-    (void)cli_fail(0, "%.200s: the path is too long", path);
-    return false;
-}
-
 /* STATE_DIR/savepoints, made when it is missing; false: it has said why not. */
-static bool write_default_folder(const struct cli_setup *setup, char out[PATH_SIZE], bool make)
+static bool write_default_folder(const struct cli_setup *setup, char out[CLI_PATH_SIZE], bool make)
 {
-    const char *state_dir = sabot_config_get(setup->config, "state.dir");
-    char relative[PATH_SIZE / 2];
+    char state_dir[CLI_PATH_SIZE];
 
-    if (state_dir == NULL || *state_dir == '\0') {
-        (void)cli_fail(0, "which state directory? Name it by --state-dir, or in SABOT_STATE_DIR");
+    if (!cli_state_dir(setup, state_dir))
+        return false;
+    if (snprintf(out, CLI_PATH_SIZE, "%s/savepoints", state_dir) >= CLI_PATH_SIZE) {
+        (void)cli_fail(0, "%.200s: the path is too long", state_dir);
         return false;
     }
-    (void)snprintf(relative, sizeof relative, "%s/savepoints", state_dir);
-    if (!write_absolute(out, relative))
-        return false;
     if (!make || mkdir(out, 0700) == 0 || errno == EEXIST)
         return true;
     (void)cli_fail(0, "%s: %s", out, strerror(errno));
@@ -55,9 +32,9 @@ static bool write_default_folder(const struct cli_setup *setup, char out[PATH_SI
 }
 
 /* STATE_DIR/savepoints/APP-20261126T001530.123Z */
-static bool write_default_path(const struct cli_setup *setup, char out[PATH_SIZE])
+static bool write_default_path(const struct cli_setup *setup, char out[CLI_PATH_SIZE])
 {
-    char folder[PATH_SIZE];
+    char folder[CLI_PATH_SIZE];
     char now[32];
     struct timespec time;
     struct tm parts;
@@ -67,9 +44,9 @@ static bool write_default_path(const struct cli_setup *setup, char out[PATH_SIZE
     (void)clock_gettime(CLOCK_REALTIME, &time);
     (void)gmtime_r(&time.tv_sec, &parts);
     (void)strftime(now, sizeof now, "%Y%m%dT%H%M%S", &parts);
-    if (snprintf(out, PATH_SIZE, "%s/%s-%s.%03ldZ", folder,
+    if (snprintf(out, CLI_PATH_SIZE, "%s/%s-%s.%03ldZ", folder,
                  setup->entry == NULL ? "savepoint" : setup->entry->name, now,
-                 time.tv_nsec / 1000000) < PATH_SIZE)
+                 time.tv_nsec / 1000000) < CLI_PATH_SIZE)
         return true;
     (void)cli_fail(0, "%.200s: the path is too long", folder);
     return false;
@@ -77,13 +54,13 @@ static bool write_default_path(const struct cli_setup *setup, char out[PATH_SIZE
 
 static int create(const struct cli_setup *setup, const char *path, bool stop, bool as_json)
 {
-    char absolute[PATH_SIZE];
-    char argument[PATH_SIZE + 8];
+    char absolute[CLI_PATH_SIZE];
+    char argument[CLI_PATH_SIZE + 8];
     const char *arguments[] = {argument, "stop=true"};
     sabot_answer *answer;
     int code;
 
-    if (path == NULL ? !write_default_path(setup, absolute) : !write_absolute(absolute, path))
+    if (path == NULL ? !write_default_path(setup, absolute) : !cli_absolute(absolute, path))
         return CLI_NOT_STARTED;
     (void)snprintf(argument, sizeof argument, "path=%s", absolute);
     answer = cli_ask(setup, "savepoint.create", arguments, stop ? 2 : 1, &code);
@@ -173,10 +150,10 @@ static int list_one(const char *folder, const char *name, bool as_json, size_t *
 {
     sabot_error error = {.status = SABOT_OK};
     sabot_savepoint *savepoint;
-    char path[PATH_SIZE];
+    char path[CLI_PATH_SIZE];
     sabot_status status;
 
-    if (name[0] == '.' || snprintf(path, sizeof path, "%s/%s", folder, name) >= PATH_SIZE)
+    if (name[0] == '.' || snprintf(path, sizeof path, "%s/%s", folder, name) >= CLI_PATH_SIZE)
         return CLI_DONE;
     status = sabot_savepoint_open(path, &savepoint, &error);
     if (status == SABOT_ERR_NOT_FOUND || status == SABOT_ERR_IO)
@@ -194,7 +171,7 @@ static int list_one(const char *folder, const char *name, bool as_json, size_t *
 
 static int list(const struct cli_setup *setup, const char *given, bool as_json)
 {
-    char folder[PATH_SIZE];
+    char folder[CLI_PATH_SIZE];
     struct dirent **entries;
     size_t found = 0;
     int code = CLI_DONE;

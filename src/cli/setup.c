@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* setup.c - the configuration of a command, from all its places, and the app. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -156,6 +158,30 @@ static const char *state_dir_of(const struct cli_setup *setup)
         return state_dir;
     (void)cli_fail(0, "which state directory? Name it by --state-dir, or in SABOT_STATE_DIR");
     return NULL;
+}
+
+bool cli_absolute(char out[CLI_PATH_SIZE], const char *path)
+{
+    char here[CLI_PATH_SIZE / 2];
+    int size;
+
+    if (path[0] == '/')
+        size = snprintf(out, CLI_PATH_SIZE, "%s", path);
+    else if (getcwd(here, sizeof here) == NULL)
+        size = CLI_PATH_SIZE;
+    else
+        size = snprintf(out, CLI_PATH_SIZE, "%s/%s", here, path);
+    if (size < CLI_PATH_SIZE)
+        return true;
+    (void)cli_fail(0, "%.200s: the path is too long", path);
+    return false;
+}
+
+bool cli_state_dir(const struct cli_setup *setup, char path_out[CLI_PATH_SIZE])
+{
+    const char *state_dir = state_dir_of(setup);
+
+    return state_dir != NULL && cli_absolute(path_out, state_dir);
 }
 
 sabot_answer *cli_ask(const struct cli_setup *setup,

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* state.c - `sabot state ls`, `get` and `dump`: what agents know, from a checkpoint. */
+/* state.c - `sabot state ls`, `get` and `dump`: what agents know, from a checkpoint, from a
+ * savepoint, or from the worker that runs, which makes a savepoint for it that is removed again. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -273,10 +276,69 @@ static int run(sabot_inspection *inspection, struct query *query, enum verb verb
     return verb == VERB_LS ? list(query) : dump(query);
 }
 
+static int look_at(const char *path, struct query *query, enum verb verb)
+{
+    sabot_error error = {.status = SABOT_OK};
+    sabot_inspection *inspection;
+    const sabot_status status = sabot_inspection_open(path, &inspection, &error);
+    int code;
+
+    if (status != SABOT_OK)
+        return cli_fail(CLI_NOT_STARTED, "%s", error.text);
+    code = run(inspection, query, verb, 0);
+    sabot_inspection_close(inspection);
+    return code;
+}
+
+static int look_at_savepoint(const char *path, struct query *query, enum verb verb)
+{
+    sabot_error error = {.status = SABOT_OK};
+    sabot_savepoint *savepoint;
+    const sabot_status status = sabot_savepoint_open(path, &savepoint, &error);
+
+    if (status != SABOT_OK)
+        return cli_fail(status == SABOT_ERR_CORRUPT ? CLI_DAMAGED : CLI_NOT_STARTED, "%s",
+                        error.text);
+    sabot_savepoint_close(savepoint);
+    return look_at(path, query, verb);
+}
+
+/* Of one agent, and of one key the shard that it is in, as far as that is all that is wanted. */
+static int look_at_worker(const struct cli_setup *setup, struct query *query, enum verb verb)
+{
+    char path[CLI_PATH_SIZE], folder[CLI_PATH_SIZE];
+    char path_argument[CLI_PATH_SIZE + 8], agent[CLI_PATH_SIZE], key[CLI_PATH_SIZE];
+    const char *arguments[] = {path_argument, agent, key};
+    const size_t count = query->agent == NULL ? 1 : query->key == NULL ? 2 : 3;
+    sabot_error error = {.status = SABOT_OK};
+    sabot_answer *answer;
+    struct timespec now;
+    int code;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!cli_state_dir(setup, folder))
+        return CLI_NOT_STARTED;
+    if (snprintf(path, sizeof path, "%s/.peek-%ld-%ld", folder, (long)getpid(), now.tv_nsec) >=
+        CLI_PATH_SIZE)
+        return cli_fail(CLI_NOT_STARTED, "%.200s: the path is too long", folder);
+    (void)snprintf(path_argument, sizeof path_argument, "path=%s", path);
+    (void)snprintf(agent, sizeof agent, "agent=%s", query->agent == NULL ? "" : query->agent);
+    (void)snprintf(key, sizeof key, "key=%s", query->key == NULL ? "" : query->key);
+    answer = cli_ask(setup, "savepoint.create", arguments, count, &code);
+    if (answer == NULL)
+        return code;
+    sabot_answer_destroy(answer);
+    code = look_at(path, query, verb);
+    if (sabot_savepoint_remove(path, &error) != SABOT_OK)
+        (void)cli_fail(0, "%s", error.text);
+    return code;
+}
+
 int cli_state(const struct cli_setup *setup, const struct cli_args *args)
 {
     const enum verb verb = read_verb(args);
     const char *checkpoint = cli_args_value(args, "checkpoint");
+    const char *savepoint = cli_args_value(args, "savepoint");
     const char *limit = cli_args_value(args, "limit");
     struct query query = {
         .agent = args->operand_count > 1 ? args->operands[1] : NULL,
@@ -296,6 +358,13 @@ int cli_state(const struct cli_setup *setup, const struct cli_args *args)
         (checkpoint != NULL && !cli_read_number("--checkpoint", checkpoint, &id)) ||
         (limit != NULL && !cli_read_number("--limit", limit, &query.limit)))
         return CLI_NOT_STARTED;
+    if ((checkpoint != NULL) + (savepoint != NULL) + (cli_args_value(args, "running") != NULL) > 1)
+        return cli_fail(CLI_NOT_STARTED,
+                        "--checkpoint, --savepoint and --running: only one of them");
+    if (savepoint != NULL)
+        return look_at_savepoint(savepoint, &query, verb);
+    if (cli_args_value(args, "running") != NULL)
+        return look_at_worker(setup, &query, verb);
     inspection = cli_inspect(setup, &state_dir);
     if (inspection == NULL)
         return CLI_NOT_STARTED;

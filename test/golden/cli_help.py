@@ -21,6 +21,7 @@ suite.run("worker_of_app", ["-A", "echo.so:app", "worker", "--help"], shape=cut_
 suite.run("send", ["send", "--help"])
 suite.run("tap", ["tap", "--help"])
 suite.run("checkpoint", ["checkpoint", "--help"])
+suite.run("savepoint", ["savepoint", "--help"])
 suite.run("state", ["state", "--help"])
 suite.run("options_help", ["options", "--help"])
 suite.run("options", ["options"], shape=cut_table)
