@@ -13,6 +13,7 @@
  *     map         sabot_agent_map(): in order of keys     sabot_map_get, _put, _scan, ...
  *     reducing    sabot_agent_reducing(): one of many     sabot_reducing_add, _read, _clear
  *     aggregating sabot_agent_aggregating(): a summary    sabot_aggregating_add, _result, ...
+ *                 (both also of bytes: ..._bytes())
  *     timer       sabot_agent_timer(): a call at a time   sabot_timer_set, _delete
  *
  * Pointers: what a call gives stays readable, and where it is, until the callback returns, whatever
@@ -254,6 +255,29 @@ SABOT_API const void *sabot_reducing_read(sabot_context *context, const sabot_re
 SABOT_API SABOT_MUST_CHECK sabot_status sabot_reducing_clear(sabot_context *context,
                                                              const sabot_reducing *reducing);
 
+/* Values of any size. The function finds in *kept the bytes so far, and leaves there those that
+ * shall be kept: a part of the old ones, the value, or bytes of its own (see sabot_scratch()). They
+ * are copied when it has returned. */
+typedef sabot_status (*sabot_reduce_bytes)(sabot_context *context,
+                                           sabot_bytes *kept,
+                                           sabot_bytes value);
+
+SABOT_API sabot_reducing *sabot_agent_reducing_bytes(sabot_agent *agent,
+                                                     const char *name,
+                                                     sabot_reduce_bytes function);
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_reducing_add_bytes(sabot_context *context,
+                                                                 const sabot_reducing *reducing,
+                                                                 const void *data,
+                                                                 size_t size);
+/* data == NULL: nothing was added, or the call has failed. */
+SABOT_API sabot_bytes sabot_reducing_read_bytes(sabot_context *context,
+                                                const sabot_reducing *reducing);
+
+/* Memory to build something in, zeroed, aligned to 16 bytes; good until the agent's function (or
+ * its timer's) returns. At most SABOT_STATE_VALUE_MAX bytes. NULL: the call has failed; then return
+ * sabot_context_status(). */
+SABOT_API void *sabot_scratch(sabot_context *context, size_t size);
+
 /* The accumulator is the struct of the state's schema, zeroed at first; values and result are what
  * the functions take them for. */
 typedef struct sabot_aggregate {
@@ -300,6 +324,35 @@ SABOT_API bool sabot_aggregating_result(sabot_context *context,
                                         void *result_out);
 SABOT_API SABOT_MUST_CHECK sabot_status
 sabot_aggregating_clear(sabot_context *context, const sabot_aggregating *aggregating);
+
+/* The accumulator is bytes of any size, empty at first; values are bytes, too. The functions leave
+ * the new accumulator as those of reducing state do. */
+typedef struct sabot_aggregate_bytes {
+    sabot_reduce_bytes add;
+    sabot_reduce_bytes merge; /* another accumulator into this one; NULL: there is no merging */
+    sabot_status (*result)(sabot_context *context, sabot_bytes accumulator, void *result);
+} sabot_aggregate_bytes;
+
+SABOT_API sabot_aggregating *sabot_agent_aggregating_bytes(sabot_agent *agent,
+                                                           const char *name,
+                                                           const sabot_aggregate_bytes *functions);
+SABOT_API SABOT_MUST_CHECK sabot_status
+sabot_aggregating_add_bytes(sabot_context *context,
+                            const sabot_aggregating *aggregating,
+                            const void *data,
+                            size_t size);
+SABOT_API SABOT_MUST_CHECK sabot_status
+sabot_aggregating_merge_bytes(sabot_context *context,
+                              const sabot_aggregating *aggregating,
+                              const void *accumulator,
+                              size_t size);
+/* data == NULL: nothing was added, or the call has failed. */
+SABOT_API sabot_bytes sabot_aggregating_read_bytes(sabot_context *context,
+                                                   const sabot_aggregating *aggregating);
+/* False: nothing was added, or the call has failed. */
+SABOT_API bool sabot_aggregating_result_bytes(sabot_context *context,
+                                              const sabot_aggregating *aggregating,
+                                              void *result_out);
 
 /* --- Timers --------------------------------------------------------------------------------------
  *

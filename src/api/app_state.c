@@ -245,6 +245,35 @@ static sabot_aggregating *add_aggregating(sabot_agent *agent,
     return aggregating;
 }
 
+sabot_reducing *sabot_agent_reducing_bytes(sabot_agent *agent,
+                                           const char *name,
+                                           sabot_reduce_bytes function)
+{
+    sabot_reducing *reducing;
+
+    if (!check_function(agent, name, function != NULL))
+        return NULL;
+    reducing = sb_app_state(agent, name, SB_STATE_REDUCING, NULL, sizeof *reducing);
+    if (reducing != NULL)
+        reducing->fold_bytes = function;
+    return reducing;
+}
+
+sabot_aggregating *sabot_agent_aggregating_bytes(sabot_agent *agent,
+                                                 const char *name,
+                                                 const sabot_aggregate_bytes *functions)
+{
+    sabot_aggregating *aggregating;
+
+    if (!check_function(agent, name,
+                        functions != NULL && functions->add != NULL && functions->result != NULL))
+        return NULL;
+    aggregating = sb_app_state(agent, name, SB_STATE_AGGREGATING, NULL, sizeof *aggregating);
+    if (aggregating != NULL)
+        aggregating->bytes_functions = *functions;
+    return aggregating;
+}
+
 sabot_aggregating *sabot_agent_aggregating_int64(sabot_agent *agent,
                                                  const char *name,
                                                  sabot_builtin builtin)

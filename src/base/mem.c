@@ -202,6 +202,23 @@ void sb_arena_reset(struct sb_arena *arena)
     *arena = (struct sb_arena){.env = arena->env};
 }
 
+void sb_arena_rewind(struct sb_arena *arena)
+{
+    struct sb_arena_block *newest = arena->blocks;
+    struct sb_arena older = {.env = arena->env};
+
+    if (newest == NULL || newest->size > BLOCK_MAX) {
+        sb_arena_reset(arena);
+        return;
+    }
+    older.blocks = newest->older;
+    sb_arena_reset(&older);
+    memset(newest + 1, 0, arena->used);
+    newest->older = NULL;
+    arena->used = 0;
+    arena->allocated = sizeof *newest + newest->size;
+}
+
 static struct sb_arena_block *arena_grow(struct sb_arena *arena, size_t size)
 {
     struct sb_arena_block *block = sb_alloc(arena->env, sizeof *block + size);

@@ -55,6 +55,8 @@ struct sb_arena {
 
 void sb_arena_init(struct sb_arena *arena, const struct sb_env *env);
 void sb_arena_reset(struct sb_arena *arena); /* frees all */
+/* The same, but a block that isn't large stays, to be used again. */
+void sb_arena_rewind(struct sb_arena *arena);
 void *sb_arena_alloc(struct sb_arena *arena,
                      size_t size); /* zeroed, 16-byte aligned; NULL: no memory */
 char *sb_arena_copy(struct sb_arena *arena, const char *bytes, size_t size); /* adds a NUL */

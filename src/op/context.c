@@ -34,6 +34,39 @@ sabot_status sb_context_fail(sabot_context *context, sabot_status status, const 
     return status;
 }
 
+void sb_context_reset(sabot_context *context)
+{
+    if (context->scratch.env != NULL)
+        sb_arena_reset(&context->scratch);
+}
+
+/* What an earlier call had is given back when a later one asks. */
+void *sabot_scratch(sabot_context *context, size_t size)
+{
+    void *memory;
+
+    if (!context->active) {
+        (void)sb_context_fail(context, SABOT_ERR_STATE,
+                              "scratch outside of the call that the context was given to");
+        return NULL;
+    }
+    if (size > SABOT_STATE_VALUE_MAX) {
+        (void)sb_context_fail(context, SABOT_ERR_LIMIT, "scratch of %zu bytes, %d are allowed",
+                              size, SABOT_STATE_VALUE_MAX);
+        return NULL;
+    }
+    if (context->scratch.env == NULL)
+        sb_arena_init(&context->scratch, context->env);
+    if (context->scratch_call != context->call)
+        sb_arena_rewind(&context->scratch);
+    context->scratch_call = context->call;
+    memory = sb_arena_alloc(&context->scratch, size);
+    if (memory == NULL)
+        (void)sb_context_fail(context, SABOT_ERR_MEMORY, "no memory for %zu bytes of scratch",
+                              size);
+    return memory;
+}
+
 sabot_status sabot_fail(sabot_context *context, sabot_status status, const char *format, ...)
 {
     va_list arguments;

@@ -61,12 +61,14 @@ struct sabot_map {
 struct sabot_reducing {
     struct sb_state_handle state;
     sabot_reduce fold;
-    bool counts; /* a 1 is added, whatever the value */
+    sabot_reduce_bytes fold_bytes; /* state.size is 0 */
+    bool counts;                   /* a 1 is added, whatever the value */
 };
 struct sabot_aggregating {
     struct sb_state_handle state;
-    sabot_aggregate functions; /* of the app */
-    sabot_reduce fold;         /* built in; NULL: the app's functions */
+    sabot_aggregate functions;             /* of the app */
+    sabot_aggregate_bytes bytes_functions; /* state.size is 0 */
+    sabot_reduce fold;                     /* built in; NULL: the app's functions */
     sabot_builtin builtin;
     bool is_float64;
 };
@@ -99,9 +101,14 @@ struct sabot_context {
     int32_t partition;
     int64_t offset;
     sabot_error error; /* the first of this call; status SABOT_OK: none */
-    sabot_error
-        store_error; /* of a call of the store: here, so that no call has room for its text */
+    /* Of a call of the store: here, so that no call has room for its text. */
+    sabot_error store_error;
+    struct sb_arena scratch; /* of the app; env == NULL: not used yet */
+    uint64_t scratch_call;   /* the call that it was last used in */
 };
+
+/* Free what the context has. */
+void sb_context_reset(sabot_context *context);
 
 /* Keep the first error of a call and return its status. */
 sabot_status sb_context_fail(sabot_context *context, sabot_status status, const char *format, ...)

@@ -52,6 +52,7 @@ static void destroy(struct sb_operator *self)
         self->settings->rows->close(self->rows);
     if (self->context.rows != NULL)
         sb_free(self->env, self->context.rows, self->settings->rows_size);
+    sb_context_reset(&self->context);
     sb_free(self->env, self->record, self->record_size);
     sb_free(self->env, self, sizeof *self);
 }

@@ -44,6 +44,12 @@ static inline bool sb_state_usable(sabot_context *context,
 /* "a list", in errors. */
 const char *sb_state_kind_name(enum sb_state_kind kind);
 
+/* Of a function of the app, which may have failed and not said why. */
+sabot_status sb_state_take_result(sabot_context *context,
+                                  const char *call,
+                                  const struct sb_state_handle *state,
+                                  sabot_status status);
+
 /* Keep the error of a call of the store; its status. */
 sabot_status sb_state_take(sabot_context *context, sabot_status status, const sabot_error *error);
 

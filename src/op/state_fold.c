@@ -108,11 +108,10 @@ static sabot_status no_value(sabot_context *context,
                            state->name);
 }
 
-/* A function of the app has failed, and perhaps not said why. */
-static sabot_status take_result(sabot_context *context,
-                                const char *call,
-                                const struct sb_state_handle *state,
-                                sabot_status status)
+sabot_status sb_state_take_result(sabot_context *context,
+                                  const char *call,
+                                  const struct sb_state_handle *state,
+                                  sabot_status status)
 {
     if (status == SABOT_OK)
         return context->error.status;
@@ -122,12 +121,24 @@ static sabot_status take_result(sabot_context *context,
                            state->name, sabot_status_name(status));
 }
 
+/* Does it keep a struct, as the call takes it for? */
+static bool is_fixed(sabot_context *context, const char *call, const struct sb_state_handle *state)
+{
+    if (state->size > 0)
+        return true;
+    (void)sb_context_fail(context, SABOT_ERR_ARGUMENT,
+                          "%s of state %s, which keeps bytes: use the call with _bytes", call,
+                          state->name);
+    return false;
+}
+
 /* --- Reducing ------------------------------------------------------------------------------------
  */
 
 static bool reducing_usable(sabot_context *context, const char *call, const sabot_reducing *self)
 {
-    return sb_state_usable(context, call, self == NULL ? NULL : &self->state, SB_STATE_REDUCING);
+    return sb_state_usable(context, call, self == NULL ? NULL : &self->state, SB_STATE_REDUCING) &&
+           is_fixed(context, call, &self->state);
 }
 
 sabot_status sabot_reducing_add(sabot_context *context,
@@ -149,7 +160,8 @@ sabot_status sabot_reducing_add(sabot_context *context,
     if (context->error.status != SABOT_OK)
         return context->error.status;
     if (!is_first)
-        return take_result(context, "add", &reducing->state, reducing->fold(context, cell, value));
+        return sb_state_take_result(context, "add", &reducing->state,
+                                    reducing->fold(context, cell, value));
     memcpy(cell, value, reducing->state.size);
     return SABOT_OK;
 }
@@ -161,7 +173,8 @@ const void *sabot_reducing_read(sabot_context *context, const sabot_reducing *re
 
 sabot_status sabot_reducing_clear(sabot_context *context, const sabot_reducing *reducing)
 {
-    if (!reducing_usable(context, "clear", reducing))
+    if (!sb_state_usable(context, "clear", reducing == NULL ? NULL : &reducing->state,
+                         SB_STATE_REDUCING))
         return context->error.status;
     return sb_state_clear(context, &reducing->state);
 }
@@ -173,7 +186,9 @@ static bool aggregating_usable(sabot_context *context,
                                const char *call,
                                const sabot_aggregating *self)
 {
-    return sb_state_usable(context, call, self == NULL ? NULL : &self->state, SB_STATE_AGGREGATING);
+    return sb_state_usable(context, call, self == NULL ? NULL : &self->state,
+                           SB_STATE_AGGREGATING) &&
+           is_fixed(context, call, &self->state);
 }
 
 /* `count` values with the number `value` into the accumulator. The number is the same place in
@@ -216,7 +231,7 @@ sabot_status sabot_aggregating_add(sabot_context *context,
         status = add_numbers(context, aggregating, cell, 1, value);
     else
         status = aggregating->functions.add(context, cell, value);
-    return take_result(context, "add", &aggregating->state, status);
+    return sb_state_take_result(context, "add", &aggregating->state, status);
 }
 
 sabot_status sabot_aggregating_merge(sabot_context *context,
@@ -244,7 +259,7 @@ sabot_status sabot_aggregating_merge(sabot_context *context,
         status = add_numbers(context, aggregating, cell, sum->count, &sum->value);
     else
         status = aggregating->functions.merge(context, cell, accumulator);
-    return take_result(context, "merge", &aggregating->state, status);
+    return sb_state_take_result(context, "merge", &aggregating->state, status);
 }
 
 const void *sabot_aggregating_read(sabot_context *context, const sabot_aggregating *aggregating)
@@ -286,15 +301,17 @@ bool sabot_aggregating_result(sabot_context *context,
     if (cell == NULL)
         return false;
     if (aggregating->fold == NULL)
-        return take_result(context, "result", &aggregating->state,
-                           aggregating->functions.result(context, cell, result_out)) == SABOT_OK;
+        return sb_state_take_result(context, "result", &aggregating->state,
+                                    aggregating->functions.result(context, cell, result_out)) ==
+               SABOT_OK;
     write_number(aggregating, cell, result_out);
     return true;
 }
 
 sabot_status sabot_aggregating_clear(sabot_context *context, const sabot_aggregating *aggregating)
 {
-    if (!aggregating_usable(context, "clear", aggregating))
+    if (!sb_state_usable(context, "clear", aggregating == NULL ? NULL : &aggregating->state,
+                         SB_STATE_AGGREGATING))
         return context->error.status;
     return sb_state_clear(context, &aggregating->state);
 }

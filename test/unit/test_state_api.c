@@ -333,6 +333,97 @@ static sabot_status keep_longest(sabot_context *context, void *kept, const void 
     return SABOT_OK;
 }
 
+/* Text with ", " between, the newest last; "-" forgets what was. */
+static sabot_status join(sabot_context *context, sabot_bytes *kept, sabot_bytes value)
+{
+    char *joined;
+
+    if (value.size == 1 && memcmp(value.data, "-", 1) == 0) {
+        *kept = (sabot_bytes){NULL, 0};
+        return SABOT_OK;
+    }
+    if (kept->size == 0) {
+        *kept = value;
+        return SABOT_OK;
+    }
+    joined = sabot_scratch(context, kept->size + 2 + value.size);
+    if (joined == NULL)
+        return sabot_context_status(context);
+    memcpy(joined, kept->data, kept->size);
+    joined[kept->size] = ',';
+    joined[kept->size + 1] = ' ';
+    if (value.size > 0)
+        memcpy(joined + kept->size + 2, value.data, value.size);
+    *kept = (sabot_bytes){joined, kept->size + 2 + value.size};
+    return SABOT_OK;
+}
+
+static sabot_status size_of(sabot_context *context, sabot_bytes accumulator, void *result)
+{
+    (void)context;
+    *(int64_t *)result = (int64_t)accumulator.size;
+    return SABOT_OK;
+}
+
+static void declare_folds_of_bytes(sabot_agent *agent)
+{
+    static const sabot_aggregate_bytes functions = {.add = join, .merge = join, .result = size_of};
+
+    declare_all(agent);
+    test.reducing[0] = sabot_agent_reducing_bytes(agent, "joined", join);
+    test.aggregating[0] = sabot_agent_aggregating_bytes(agent, "length", &functions);
+}
+
+static void expect_bytes(sabot_bytes bytes, const char *text)
+{
+    assert_non_null(bytes.data);
+    assert_int_equal(bytes.size, strlen(text));
+    assert_memory_equal(bytes.data, text, bytes.size);
+}
+
+static sabot_status fold_bytes(sabot_context *context, const void *record)
+{
+    const struct record *in = record;
+    const sabot_reducing *joined = test.reducing[0];
+    const sabot_aggregating *length = test.aggregating[0];
+    int64_t size = -1;
+
+    if (in->id == 1) {
+        assert_null(sabot_reducing_read_bytes(context, joined).data);
+        assert_false(sabot_aggregating_result_bytes(context, length, &size));
+        SABOT_TRY(sabot_reducing_add_bytes(context, joined, "", 0));
+        expect_bytes(sabot_reducing_read_bytes(context, joined), "");
+        SABOT_TRY(sabot_reducing_add_bytes(context, joined, "one", 3));
+        SABOT_TRY(sabot_reducing_add_bytes(context, joined, "two", 3));
+        SABOT_TRY(sabot_aggregating_add_bytes(context, length, "abc", 3));
+        return SABOT_OK;
+    }
+    expect_bytes(sabot_reducing_read_bytes(context, joined), "one, two");
+    for (int i = 0; i < 1000; i++)
+        SABOT_TRY(sabot_reducing_add_bytes(context, joined, "many", 4));
+    assert_int_equal(sabot_reducing_read_bytes(context, joined).size, 8 + 1000 * 6);
+    SABOT_TRY(sabot_reducing_add_bytes(context, joined, "-", 1));
+    expect_bytes(sabot_reducing_read_bytes(context, joined), "");
+    SABOT_TRY(sabot_reducing_clear(context, joined));
+    assert_null(sabot_reducing_read_bytes(context, joined).data);
+    SABOT_TRY(sabot_aggregating_merge_bytes(context, length, "defg", 4));
+    expect_bytes(sabot_aggregating_read_bytes(context, length), "abc, defg");
+    assert_true(sabot_aggregating_result_bytes(context, length, &size));
+    note(size);
+    return sabot_aggregating_clear(context, length);
+}
+
+static void bytes_of_any_size_are_folded(void **state)
+{
+    static const int64_t expected[] = {9};
+
+    begin(*state, declare_folds_of_bytes, fold_bytes);
+    send(*state, "k", 1, 1);
+    send(*state, "k", 2, 2);
+    finish_well(*state);
+    expect_notes(expected, 1);
+}
+
 static void declare_reducing(sabot_agent *agent)
 {
     test.reducing[0] = sabot_agent_reducing(agent, "longest", &number_schema, keep_longest);
@@ -988,6 +1079,7 @@ int main(void)
         STATE_TEST(a_blob_has_any_size_and_is_of_its_key),
         STATE_TEST(a_list_keeps_its_order),
         STATE_TEST(a_map_is_walked_in_order_of_its_keys),
+        STATE_TEST(bytes_of_any_size_are_folded),
         STATE_TEST(reducing_state_folds_values_into_one),
         STATE_TEST(a_function_that_fails_fails_the_record),
         STATE_TEST(a_sum_does_not_overflow_unseen),
