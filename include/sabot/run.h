@@ -149,6 +149,7 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_app_run(const sabot_app_entry *ent
 typedef struct sabot_run_stats {
     uint64_t records_read;      /* records taken from inputs */
     uint64_t records_processed; /* handled by an agent with SABOT_OK */
+    uint64_t records_late;      /* came too late for all of their windows */
     uint64_t records_skipped;   /* refused by the decoder, with errors.decode=skip */
     uint64_t records_failed;    /* ended the run */
     uint64_t records_written;   /* handed to the outputs of the app */

@@ -181,6 +181,7 @@ static void add_metrics(sabot_run_stats *stats,
 {
     stats->records_read += sb_counter_get(&metrics->records_read);
     stats->records_processed += sb_counter_get(&metrics->records_processed);
+    stats->records_late += sb_counter_get(&metrics->records_late);
     stats->records_skipped += sb_counter_get(&metrics->records_skipped);
     stats->records_failed += sb_counter_get(&metrics->records_failed);
     stats->records_written += sb_counter_get(&metrics->records_written);

@@ -11,17 +11,6 @@
 
 #include "base/hash.h"
 
-/* Big-endian, the sign bit flipped: byte order is number order. */
-static void put_ordered(uint8_t *out, int64_t value)
-{
-    uint64_t ordered = (uint64_t)value ^ UINT64_C(0x8000000000000000);
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    ordered = __builtin_bswap64(ordered);
-#endif
-    memcpy(out, &ordered, sizeof ordered);
-}
-
 static int64_t integer_of(const struct sb_batch *batch, uint32_t field, uint32_t row)
 {
     if (batch->columns[field].type == SABOT_INT32)
@@ -46,7 +35,7 @@ sabot_text sb_key_of(const struct sb_batch *batch,
     case SABOT_INT32:
     case SABOT_INT64:
     case SABOT_TIMESTAMP:
-        put_ordered(scratch, integer_of(batch, field, row));
+        sb_put_ordered(scratch, integer_of(batch, field, row));
         return (sabot_text){bytes, 8};
     case SABOT_FLOAT64:
     case SABOT_CHARS: break;
@@ -163,7 +152,7 @@ static void hash_integers(const struct sb_batch *batch,
     uint8_t bytes[8];
 
     for (uint32_t row = 0; row < batch->rows; row++) {
-        put_ordered(bytes, integer_of(batch, field, row));
+        sb_put_ordered(bytes, integer_of(batch, field, row));
         hashes_out[row] = sb_hash(bytes, sb_column_has(column, row) ? sizeof bytes : 0, seed);
     }
 }

@@ -14,6 +14,27 @@
 
 enum { SB_KEY_SCRATCH = 32, SB_KEY_MAX = 64 * 1024 };
 
+/* Big-endian, the sign bit flipped: byte order is number order. */
+static inline void sb_put_ordered(uint8_t out[8], int64_t value)
+{
+    uint64_t ordered = (uint64_t)value ^ UINT64_C(0x8000000000000000);
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    ordered = __builtin_bswap64(ordered);
+#endif
+    memcpy(out, &ordered, sizeof ordered);
+}
+static inline int64_t sb_get_ordered(const uint8_t bytes[8])
+{
+    uint64_t ordered;
+
+    memcpy(&ordered, bytes, sizeof ordered);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    ordered = __builtin_bswap64(ordered);
+#endif
+    return (int64_t)(ordered ^ UINT64_C(0x8000000000000000));
+}
+
 /* The key of one row. */
 sabot_text sb_key_of(const struct sb_batch *batch,
                      uint32_t field,

@@ -19,6 +19,7 @@
 struct sb_flow_metrics {
     _Alignas(64) struct sb_counter records_read; /* taken from inputs */
     struct sb_counter records_processed;         /* handled with SABOT_OK */
+    struct sb_counter records_late;              /* came too late for all of their windows */
     struct sb_counter records_skipped;           /* refused by the decoder and passed over */
     struct sb_counter records_failed;            /* ended the run */
     struct sb_counter records_written;           /* handed to output channels */

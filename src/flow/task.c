@@ -132,6 +132,18 @@ static void send_mark(struct sb_task *task, enum sb_message_kind kind, int64_t v
         sb_output_mark(&task->outputs[i], kind, value);
 }
 
+/* Each row is processed, or late. */
+static void count_rows(struct sb_task *task, uint64_t rows)
+{
+    const struct sb_operator_type *type = task->node->type;
+    const uint64_t late = type->take_late == NULL ? 0 : type->take_late(task->instance);
+
+    SB_ASSERT(late <= rows);
+    sb_counter_add(&task->metrics->records_processed, rows - late);
+    if (late > 0)
+        sb_counter_add(&task->metrics->records_late, late);
+}
+
 /* Rows of the slice in hand, as far as the outputs have room. */
 static void handle_rows(struct sb_task *task)
 {
@@ -141,7 +153,7 @@ static void handle_rows(struct sb_task *task)
 
     if (task->state == SB_TASK_OPEN) {
         status = task->node->type->rows(task->instance, task->slice, &task->cursor, &error);
-        sb_counter_add(&task->metrics->records_processed, task->cursor - before);
+        count_rows(task, task->cursor - before);
     } else {
         task->cursor = task->slice->count;
     }

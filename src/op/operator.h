@@ -42,6 +42,13 @@ struct sb_shard_sinks {
     struct sb_byte_sink sink;
 };
 
+/* The time that has passed for good at a watermark. Records of its own time may still come, and
+ * what waits for that time comes after them. */
+static inline int64_t sb_passed_ms(int64_t watermark_ms)
+{
+    return watermark_ms == INT64_MIN || watermark_ms == INT64_MAX ? watermark_ms : watermark_ms - 1;
+}
+
 struct sb_operator_type {
     const char *name; /* "process" */
 
@@ -64,6 +71,10 @@ struct sb_operator_type {
     SABOT_MUST_CHECK sabot_status (*watermark)(struct sb_operator *self,
                                                int64_t watermark_ms,
                                                sabot_error *error);
+
+    /* Rows of the slices so far that were late, since the last call: they entered no window, and
+     * are not counted as processed. NULL: none ever. */
+    uint64_t (*take_late)(struct sb_operator *self);
 
     /* Timers of processing time; NULL: the operator has none. `due_ms` says when the next one is
      * due on the wall clock, never too late (INT64_MAX: there is none); `clock` does what is due by

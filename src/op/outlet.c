@@ -66,6 +66,16 @@ static struct sb_builder *open_builder(struct sb_outlet *outlet)
     return &outlet->builders[outlet->builder_count - 1];
 }
 
+static sabot_status check_room(const struct sb_outlet *outlet, sabot_error *error)
+{
+    if (outlet->open_rows < SB_OUTLET_ROWS_MAX)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_LIMIT,
+                       "more than %d records emitted from one call: emit fewer, or spread them "
+                       "over several records",
+                       SB_OUTLET_ROWS_MAX);
+}
+
 sabot_status sb_outlet_record(struct sb_outlet *outlet,
                               const void *record,
                               int64_t event_time_ms,
@@ -73,14 +83,45 @@ sabot_status sb_outlet_record(struct sb_outlet *outlet,
 {
     struct sb_builder *builder;
 
-    if (outlet->open_rows == SB_OUTLET_ROWS_MAX)
-        return sabot_raise(error, SABOT_ERR_LIMIT,
-                           "more than %d records emitted from one call: emit fewer, or spread them "
-                           "over several records",
-                           SB_OUTLET_ROWS_MAX);
+    SABOT_TRY(check_room(outlet, error));
     builder = open_builder(outlet);
     SABOT_TRY(
         sb_builder_record(builder, record, event_time_of(outlet, record, event_time_ms), error));
+    outlet->open_rows++;
+    return SABOT_OK;
+}
+
+sabot_status sb_outlet_begin(struct sb_outlet *outlet,
+                             struct sb_builder **builder_out,
+                             sabot_error *error)
+{
+    SABOT_TRY(check_room(outlet, error));
+    *builder_out = open_builder(outlet);
+    if (sb_builder_begin(*builder_out) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "record of %s: no memory for a batch",
+                           outlet->schema->name);
+    return SABOT_OK;
+}
+
+sabot_status sb_outlet_commit(struct sb_outlet *outlet,
+                              struct sb_builder *builder,
+                              int64_t event_time_ms,
+                              sabot_error *error)
+{
+    const int32_t time_field = outlet->event_time_field;
+    const uint32_t row = builder->batch->rows;
+    uint32_t missing = 0;
+    sabot_status status;
+
+    if (time_field != SB_NO_FIELD && sb_column_has(&builder->batch->columns[time_field], row))
+        event_time_ms = sb_batch_int64(builder->batch, (uint32_t)time_field, row);
+    status = sb_builder_commit(builder, event_time_ms, row, &missing);
+    if (status == SABOT_ERR_SCHEMA)
+        return sabot_raise(error, status, "record of %s: %s is required, but there is no value",
+                           outlet->schema->name, outlet->schema->fields[missing].path);
+    if (status != SABOT_OK)
+        return sabot_raise(error, status, "record of %s: no room for its defaults",
+                           outlet->schema->name);
     outlet->open_rows++;
     return SABOT_OK;
 }

@@ -62,6 +62,16 @@ SABOT_MUST_CHECK sabot_status sb_outlet_record(struct sb_outlet *outlet,
                                                int64_t event_time_ms,
                                                sabot_error *error);
 
+/* The same column by column: a row is begun in *builder_out, its fields are set there, and it is
+ * committed or (undo) dropped with the call. SABOT_ERR_SCHEMA: a required field is missing. */
+SABOT_MUST_CHECK sabot_status sb_outlet_begin(struct sb_outlet *outlet,
+                                              struct sb_builder **builder_out,
+                                              sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_outlet_commit(struct sb_outlet *outlet,
+                                               struct sb_builder *builder,
+                                               int64_t event_time_ms,
+                                               sabot_error *error);
+
 /* The call has succeeded: its records stay. Or it has failed: they go. */
 void sb_outlet_keep(struct sb_outlet *outlet);
 void sb_outlet_undo(struct sb_outlet *outlet);

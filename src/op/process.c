@@ -320,15 +320,6 @@ static sabot_status call(struct sb_operator *self,
     return finish_call(self, status, error);
 }
 
-/* The time that has passed for good. Records of the watermark's own time may still come, and timers
- * of that time come after them. */
-static int64_t passed_ms(const sabot_context *context)
-{
-    const int64_t watermark_ms = context->watermark_ms;
-
-    return watermark_ms == INT64_MIN || watermark_ms == INT64_MAX ? watermark_ms : watermark_ms - 1;
-}
-
 /* --- Timers --------------------------------------------------------------------------------------
  */
 
@@ -389,10 +380,10 @@ static sabot_status fire_in_turn(struct sb_operator *self, sabot_error *error)
     for (uint32_t turns = 0; turns < FIRE_MAX; turns++) {
         const int64_t next_ms = sb_store_next_timer(store, SB_TIME_EVENT);
 
-        if (next_ms > passed_ms(context) || next_ms == INT64_MAX) {
+        if (next_ms > sb_passed_ms(context->watermark_ms) || next_ms == INT64_MAX) {
             /* The end of the inputs is no time by which anything expires. */
             if (context->watermark_ms != INT64_MAX)
-                sb_store_time(store, passed_ms(context), context->processing_ms);
+                sb_store_time(store, sb_passed_ms(context->watermark_ms), context->processing_ms);
             return SABOT_OK;
         }
         sb_store_time(store, next_ms, context->processing_ms);
@@ -409,7 +400,7 @@ static sabot_status fire_passed(struct sb_operator *self, sabot_error *error)
     begin_timers(self);
     if (self->has_event_ttl)
         return fire_in_turn(self, error);
-    sb_store_time(context->store, passed_ms(context), context->processing_ms);
+    sb_store_time(context->store, sb_passed_ms(context->watermark_ms), context->processing_ms);
     return sb_store_fire(context->store, FIRE_MAX, on_timer, self, error);
 }
 
@@ -419,7 +410,7 @@ static sabot_status fire_overdue(struct sb_operator *self, sabot_error *error)
     const sabot_context *context = &self->context;
 
     if (!self->has_timers ||
-        sb_store_next_timer(context->store, SB_TIME_EVENT) > passed_ms(context) ||
+        sb_store_next_timer(context->store, SB_TIME_EVENT) > sb_passed_ms(context->watermark_ms) ||
         context->watermark_ms == INT64_MIN)
         return SABOT_OK;
     return has_sealed(context) ? SABOT_AGAIN : fire_passed(self, error);
@@ -438,7 +429,7 @@ static sabot_status rows(struct sb_operator *self,
         sb_outlet_arrival(&context->outlets[i], origin->arrival_us);
     pass_time(self);
     if (context->store != NULL)
-        sb_store_time(context->store, passed_ms(context), context->processing_ms);
+        sb_store_time(context->store, sb_passed_ms(context->watermark_ms), context->processing_ms);
     for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
         prefetch(self, slice, *cursor);
         SABOT_TRY(call(self, slice, *cursor, error));
