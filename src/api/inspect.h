@@ -43,6 +43,25 @@ struct sabot_inspection {
 /* Forget what is loaded. */
 void sb_inspection_unload(sabot_inspection *inspection);
 
+/* --- Images (inspect_image.c) --------------------------------------------------------------------
+ */
+
+struct sb_peek;
+typedef sabot_status (*sb_inspect_function)(void *context,
+                                            struct sb_peek *peek,
+                                            sabot_error *error);
+
+#define SB_INSPECT_ALL UINT32_MAX
+
+/* Let `use` read the shards of a task's image one by one, or this one. */
+SABOT_MUST_CHECK sabot_status sb_inspect_image(const struct sb_ckpt_folder *folder,
+                                               const struct sb_manifest *manifest,
+                                               const struct sb_manifest_task *task,
+                                               uint32_t only_shard,
+                                               sb_inspect_function use,
+                                               void *context,
+                                               sabot_error *error);
+
 /* --- As JSON (inspect_json.c) --------------------------------------------------------------------
  */
 

@@ -46,12 +46,10 @@ static sabot_status read_run(void *context,
     return SABOT_OK;
 }
 
-typedef sabot_status (*peek_function)(void *context, struct sb_peek *peek, sabot_error *error);
-
 /* Begin to read one shard, and let `use` do the rest. Errors name the file. */
 static sabot_status with_shard(const struct sb_loaded *loaded,
                                const struct sb_manifest_shard *shard,
-                               peek_function use,
+                               sb_inspect_function use,
                                void *context,
                                sabot_error *error)
 {
@@ -74,6 +72,30 @@ static sabot_status with_shard(const struct sb_loaded *loaded,
     sb_peek_reset(&peek);
     run.env->type->file_close(run.env->self, run.file);
     return status;
+}
+
+/* The same with all shards of a task, or with this one; in whatever form they are. */
+static sabot_status with_shards(const struct sb_loaded *loaded,
+                                const struct sb_manifest_task *task,
+                                uint32_t only_shard,
+                                sb_inspect_function use,
+                                void *context,
+                                sabot_error *error)
+{
+    const struct sb_inspected *checkpoint = loaded->checkpoint;
+    sabot_error why = {.status = SABOT_OK};
+    sabot_status status;
+
+    for (uint32_t i = 0; i < task->shard_count; i++)
+        if (only_shard == SB_INSPECT_ALL || task->shards[i].shard == only_shard)
+            SABOT_TRY(with_shard(loaded, &task->shards[i], use, context, error));
+    if (!task->has_image)
+        return SABOT_OK;
+    status = sb_inspect_image(&checkpoint->folder, &loaded->manifest, task, only_shard, use,
+                              context, &why);
+    if (why.status == SABOT_OK) /* all is well, or `use` wants no more */
+        return status;
+    return sabot_raise(error, why.status, "%s: %s", checkpoint->info.path, why.text);
 }
 
 /* --- States --------------------------------------------------------------------------------------
@@ -280,9 +302,8 @@ static sabot_status load_all(sabot_inspection *inspection, int64_t id, sabot_err
 
         for (uint32_t task = 0; task < manifest->task_count; task++) {
             counting.task = &manifest->tasks[task];
-            for (uint32_t i = 0; i < counting.task->shard_count; i++)
-                SABOT_TRY(with_shard(counting.loaded, &counting.task->shards[i], count_shard,
-                                     &counting, error));
+            SABOT_TRY(with_shards(counting.loaded, counting.task, SB_INSPECT_ALL, count_shard,
+                                  &counting, error));
         }
     }
     return SABOT_OK;
@@ -400,18 +421,14 @@ static sabot_status give_rows(struct selection *selection, const char *key, sabo
 {
     const struct sb_loaded_state *state = selection->state;
     const struct sb_manifest *manifest = &state->loaded->manifest;
-    uint32_t shard = 0;
+    uint32_t shard = SB_INSPECT_ALL;
 
     if (selection->has_key) {
         SABOT_TRY(sb_inspect_key_parse(&selection->wanted, key, state->task->key_type, error));
         shard = sb_hash_shard(
             sb_hash(selection->wanted.data, selection->wanted.size, manifest->hash_seed));
     }
-    for (uint32_t i = 0; i < state->task->shard_count; i++)
-        if (!selection->has_key || state->task->shards[i].shard == shard)
-            SABOT_TRY(
-                with_shard(state->loaded, &state->task->shards[i], give_shard, selection, error));
-    return SABOT_OK;
+    return with_shards(state->loaded, state->task, shard, give_shard, selection, error);
 }
 
 sabot_status sabot_inspection_rows(const sabot_inspection *inspection,

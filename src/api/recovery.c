@@ -224,7 +224,9 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
         .restored = restored(recovery),
         .interval_us = interval_us(recovery, config),
         .refresh_us = sb_config_int64(config, "checkpoint.refresh_ms") * 1000,
+        .timeout_us = sb_config_int64(config, "checkpoint.timeout_ms") * 1000,
         .keep = (uint32_t)sb_config_int64(config, "checkpoint.keep"),
+        .chain_max = (uint32_t)sb_config_int64(config, "checkpoint.full_every"),
     };
 
     if (recovery->restore.found)

@@ -43,6 +43,8 @@ sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
     coordinator->texts = sb_alloc_array(config->env, texts, sizeof *coordinator->texts);
     if (coordinator->texts == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for checkpoints");
+    sb_chain_init(&coordinator->chain, config->flow, config->folder, config->owner,
+                  config->chain_max);
     return sb_prune_init(&coordinator->prune, config->folder, &config->restored, config->keep,
                          error);
 }
@@ -63,6 +65,7 @@ void sb_coordinator_reset(struct sb_coordinator *coordinator)
 
     if (config->env == NULL)
         return;
+    sb_chain_reset(&coordinator->chain);
     drop(coordinator);
     sb_prune_reset(&coordinator->prune);
     sb_free_array(config->env, coordinator->texts,
@@ -140,7 +143,11 @@ static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
         return sb_step_wait(coordinator->next_us);
     }
     add_copy(coordinator, last);
+    sb_chain_begin(&coordinator->chain, coordinator->next_id);
+    coordinator->checkpoint->base = sb_chain_base(&coordinator->chain);
     coordinator->next_id++;
+    coordinator->refusal = (sabot_error){.status = SABOT_OK};
+    coordinator->again = false;
     coordinator->tries = 0;
     coordinator->begun_us = now_us;
     coordinator->changes = count_changes(coordinator);
@@ -231,10 +238,12 @@ static bool describe_task(struct sb_coordinator *coordinator,
     task->shards = allot(coordinator, count, sizeof *task->shards);
     if (task->shards == NULL)
         return false;
+    task->image_node = node->index;
     for (uint32_t worker = 0; worker < coordinator->checkpoint->worker_count; worker++) {
         const struct sb_part *part =
             sb_checkpoint_part(coordinator->checkpoint, worker, node->index);
 
+        task->has_image |= part->has_image;
         if (part->watermark_ms < task->watermark_ms)
             task->watermark_ms = part->watermark_ms;
         for (uint32_t i = 0; i < part->count; i++)
@@ -310,7 +319,7 @@ static sabot_status describe(struct sb_coordinator *coordinator, sabot_error *er
     manifest->app = config->folder->app;
     manifest->pipeline = config->folder->pipeline;
     manifest->id = coordinator->checkpoint->id;
-    manifest->nonce = sb_random(config->env);
+    manifest->nonce = coordinator->chain.entry.nonce;
     manifest->owner = config->owner;
     manifest->time_ms = sb_wall_ms(config->env);
     manifest->hash_seed = config->hash_seed;
@@ -338,8 +347,10 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
     sb_log(config->env, SABOT_LOG_WARN, config->folder->pipeline,
            "checkpoint %lld failed, nothing is lost: %s", (long long)coordinator->checkpoint->id,
            why->text);
+    sb_chain_give_up(&coordinator->chain);
     if (last && ++coordinator->tries < SB_CHECKPOINT_LAST_TRIES) {
-        coordinator->state = SB_COORDINATOR_WRITING;
+        coordinator->state = SB_COORDINATOR_GATHERING;
+        coordinator->again = true;
         coordinator->next_us = now_us + (int64_t)coordinator->tries * RETRY_US;
         return sb_step_wait(coordinator->next_us);
     }
@@ -357,49 +368,123 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
     return sb_step_wait(coordinator->next_us);
 }
 
-static const sabot_error *part_error(const struct sb_checkpoint *checkpoint)
+/* The error of a part; of two, the one that making the image again can't mend. */
+static const struct sb_part *part_with_error(const struct sb_checkpoint *checkpoint)
 {
     const size_t count = (size_t)checkpoint->node_count * checkpoint->worker_count;
+    const struct sb_part *found = NULL;
 
     for (size_t i = 0; i < count; i++) {
-        if (checkpoint->parts[i].error.status != SABOT_OK)
-            return &checkpoint->parts[i].error;
+        const struct sb_part *part = &checkpoint->parts[i];
+
+        if (part->error.status != SABOT_OK && (found == NULL || !part->has_image))
+            found = part;
     }
-    return NULL;
+    return found;
 }
 
-static struct sb_step gather(struct sb_coordinator *coordinator)
+/* Nobody wants this checkpoint any more: tasks are told, and it fails when all have heard. */
+static void refuse(struct sb_coordinator *coordinator, const sabot_error *why)
 {
-    const sabot_error *error;
+    if (coordinator->refusal.status != SABOT_OK)
+        return;
+    coordinator->refusal = *why;
+    atomic_store(&coordinator->checkpoint->abandoned, true);
+    sb_flow_wake(coordinator->config.flow);
+}
 
-    if (atomic_load(&coordinator->checkpoint->missing) > 0) {
-        /* A flow that broke down may come to rest before all of it has seen the barrier. */
-        if (sb_flow_status(coordinator->config.flow, NULL) != SABOT_AGAIN)
-            return over(coordinator);
-        return sb_step_wait(INT64_MAX);
-    }
+/* When it has taken too long. */
+static int64_t give_up_us(const struct sb_coordinator *coordinator)
+{
+    const int64_t timeout_us = coordinator->config.timeout_us;
+
+    if (coordinator->refusal.status != SABOT_OK || coordinator->checkpoint->last ||
+        timeout_us > INT64_MAX - coordinator->begun_us)
+        return INT64_MAX;
+    return coordinator->begun_us + timeout_us;
+}
+
+/* The last one again, of a flow that has come to rest: its tasks still have what it is made of.
+ * SABOT_AGAIN: not yet, until *until_us. */
+static sabot_status gather_again(struct sb_coordinator *coordinator, int64_t *until_us)
+{
+    *until_us = INT64_MAX;
+    if (sb_flow_status(coordinator->config.flow, NULL) == SABOT_AGAIN)
+        return SABOT_AGAIN;
+    *until_us = coordinator->next_us;
+    if (sb_now_us(coordinator->config.env) < coordinator->next_us)
+        return SABOT_AGAIN;
+    coordinator->again = false;
+    coordinator->refusal = (sabot_error){.status = SABOT_OK};
+    sb_chain_begin(&coordinator->chain, coordinator->checkpoint->id);
+    coordinator->checkpoint->base = sb_chain_base(&coordinator->chain);
+    sb_flow_image_again(coordinator->config.flow, coordinator->checkpoint);
+    return SABOT_OK;
+}
+
+static struct sb_step gathered(struct sb_coordinator *coordinator)
+{
+    const struct sb_part *part = part_with_error(coordinator->checkpoint);
+
     sb_crash_point(coordinator->config.env, "ckpt.gathered");
     if (coordinator->config.commit != NULL)
         sb_commit_keep(coordinator->config.commit, coordinator->checkpoint);
-    error = part_error(coordinator->checkpoint);
-    if (error == NULL) {
+    if (part == NULL && coordinator->refusal.status == SABOT_OK) {
         coordinator->state = SB_COORDINATOR_WRITING;
         return sb_step_again();
     }
     /* A part that is missing can't be made up for by writing again. */
-    coordinator->tries = SB_CHECKPOINT_LAST_TRIES;
-    return fail(coordinator, error);
+    if (part != NULL && !part->has_image)
+        coordinator->tries = SB_CHECKPOINT_LAST_TRIES;
+    return fail(coordinator,
+                coordinator->refusal.status != SABOT_OK ? &coordinator->refusal : &part->error);
+}
+
+static struct sb_step gather(struct sb_coordinator *coordinator)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    const bool at_rest = sb_flow_status(config->flow, NULL) != SABOT_AGAIN;
+    sabot_error error;
+    int64_t until_us;
+    bool missing;
+
+    if (coordinator->again && gather_again(coordinator, &until_us) == SABOT_AGAIN)
+        return sb_step_wait(until_us);
+    if (at_rest && coordinator->tries > 0)
+        sb_flow_image_step(config->flow);
+    missing = atomic_load(&coordinator->checkpoint->missing) > 0; /* first: then all is there */
+    if (sb_chain_write(&coordinator->chain)) {
+        if (coordinator->chain.failure.status == SABOT_ERR_FENCED) {
+            coordinator->error = coordinator->chain.failure;
+            return over(coordinator);
+        }
+        if (coordinator->chain.failure.status != SABOT_OK)
+            refuse(coordinator, &coordinator->chain.failure);
+        return sb_step_again();
+    }
+    if (!missing)
+        return gathered(coordinator);
+    if (coordinator->tries > 0)
+        return sb_step_again();
+    /* A flow that broke down may come to rest before all of it has seen the barrier. */
+    if (at_rest)
+        return over(coordinator);
+    if (sb_now_us(config->env) >= give_up_us(coordinator)) {
+        (void)sabot_raise(&error, SABOT_ERR_TIMEOUT,
+                          "it was not gathered after %lld ms (checkpoint.timeout_ms): an agent or "
+                          "an output holds it up",
+                          (long long)(config->timeout_us / 1000));
+        refuse(coordinator, &error);
+    }
+    return sb_step_wait(give_up_us(coordinator));
 }
 
 static struct sb_step write(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
-    const int64_t now_us = sb_now_us(config->env);
     sabot_error error;
     sabot_status status;
 
-    if (coordinator->tries > 0 && now_us < coordinator->next_us)
-        return sb_step_wait(coordinator->next_us);
     sb_crash_point(config->env, "ckpt.before_write");
     if (coordinator->has_manifest)
         sb_manifest_reset(&coordinator->manifest);
@@ -412,11 +497,10 @@ static struct sb_step write(struct sb_coordinator *coordinator)
     if (status == SABOT_OK)
         status = describe(coordinator, &error);
     if (status == SABOT_OK)
-        status = sb_ckpt_write(config->folder, &coordinator->manifest, coordinator->texts,
-                               coordinator->text_count, &error);
+        status = sb_chain_finish(&coordinator->chain, &coordinator->manifest, coordinator->texts,
+                                 coordinator->text_count, &error);
     if (status != SABOT_OK)
         return fail(coordinator, &error);
-    coordinator->write_us = sb_now_us(config->env) - now_us;
     sb_prune_look(&coordinator->prune);
     coordinator->state = SB_COORDINATOR_COMMITTING;
     return sb_step_again();
@@ -475,7 +559,7 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
     const int64_t now_us = sb_now_us(config->env);
-    const int64_t busy_us = coordinator->write_us;
+    const int64_t busy_us = coordinator->chain.write_us;
     const bool last = coordinator->checkpoint->last;
     const struct sb_ckpt_entry done = {coordinator->manifest.id, coordinator->manifest.nonce};
 
@@ -486,7 +570,7 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     sb_crash_point(config->env, "ckpt.complete");
     atomic_store(&coordinator->completed_id, coordinator->manifest.id);
     atomic_store(&coordinator->completed_us, now_us);
-    atomic_store(&coordinator->completed_bytes, coordinator->manifest.files[0].size);
+    atomic_store(&coordinator->completed_bytes, coordinator->chain.bytes);
     (void)atomic_fetch_add(&coordinator->completed, 1);
     write_copy(coordinator);
     drop(coordinator);

@@ -2,13 +2,15 @@
 /* coordinator.h - the checkpoints of one pipeline: when, and step by step.
  *
  *   IDLE ------- interval passed and something changed, or the inputs have ended ---> GATHERING
- *   GATHERING -- every instance has reported (flow/checkpoint.h) --------------------> WRITING
+ *   GATHERING -- every instance has reported (flow/checkpoint.h); meanwhile the
+ *                blocks of images are written as they come (chain.h) ------------------> WRITING
  *   WRITING ---- the manifest is durable (folder.h) ---------------------------------> COMMITTING
  *   COMMITTING - output and offsets are out, where a transaction does that ----------> IDLE or OVER
  *   any -------- it failed: counted, said, and tried again at the next interval -----> IDLE
  *
- * A checkpoint that fails is not fatal: what was staged stays, and goes out with the next one. The
- * last one, which a run ends with, is written again a few times before the run fails.
+ * A checkpoint that fails, or takes longer than its timeout, is not fatal: what was staged stays,
+ * and goes out with the next one. The last one, which a run ends with, is gathered and written
+ * again a few times before the run fails.
  *
  * Nothing has changed: there is no checkpoint and no transaction, but for one in a long while that
  * keeps the offsets of a group from being forgotten.
@@ -20,6 +22,7 @@
 #ifndef SB_CKPT_COORDINATOR_H
 #define SB_CKPT_COORDINATOR_H
 
+#include "ckpt/chain.h"
 #include "ckpt/commit.h"
 #include "ckpt/folder.h"
 #include "ckpt/follow.h"
@@ -51,7 +54,9 @@ struct sb_coordinator_config {
     int64_t interval_us;
     int64_t refresh_us; /* with `commit` or `follow`: offsets are committed again so often, though
                            idle */
+    int64_t timeout_us; /* of a checkpoint, until it is gathered */
     uint32_t keep;      /* checkpoints that stay */
+    uint32_t chain_max; /* files of a chain of images */
 };
 
 /* A savepoint of one pipeline: state in its logical form, written when the checkpoint of the same
@@ -73,7 +78,6 @@ struct sb_coordinator {
     enum sb_coordinator_state state;
     int64_t next_id;
     int64_t begun_us;          /* the one in the making */
-    int64_t write_us;          /* how long writing it took */
     int64_t commit_us;         /* when committing began; 0: not yet */
     int64_t slowest_commit_us; /* of this run */
     int64_t next_us;           /* not before */
@@ -85,6 +89,9 @@ struct sb_coordinator {
     sabot_error failure;
     struct sb_coordinator_copy *copy; /* asked for; NULL: none. Its owner's */
     struct sb_checkpoint *checkpoint;
+    sabot_error refusal; /* not SABOT_OK: why it is given up, while it is being gathered */
+    bool again;          /* it was gathered before: its images are to be made again */
+    struct sb_chain chain;
     struct sb_manifest manifest;
     bool has_manifest;
     bool has_noted; /* that there was a commit (folder.h) */

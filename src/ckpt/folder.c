@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
-
 enum { READ_BLOCK = 1024 * 1024, ENTRY_FORMAT_SIZE = 5 + 16 + 1 + 16 };
 
+static const char CHUNKS_NAME[] = "chunks";
 static const char STATE_NAME[] = "state";
 static const char MANIFEST_NAME[] = "manifest";
 static const char TEMPORARY_NAME[] = "manifest.tmp";
@@ -253,29 +252,108 @@ static sabot_status write_file(const struct sb_env *env,
     return status;
 }
 
-static sabot_status write_state(const struct sb_ckpt_folder *folder,
+/* One more file in the manifest, which has room for it. */
+static struct sb_manifest_file *add_file(struct sb_manifest *manifest,
+                                         enum sb_manifest_file_kind kind,
+                                         const char *name)
+{
+    struct sb_manifest_file *file = &manifest->files[manifest->file_count++];
+
+    file->kind = kind;
+    file->name = sb_arena_copy(&manifest->arena, name, strlen(name));
+    return file->name == NULL ? NULL : file;
+}
+
+static sabot_status no_memory(sabot_error *error)
+{
+    return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a manifest");
+}
+
+static sabot_status write_state(const struct sb_ckpt_writer *writer,
                                 struct sb_manifest *manifest,
                                 const sabot_text *parts,
                                 size_t part_count,
                                 sabot_error *error)
 {
-    const struct sb_ckpt_entry entry = entry_of(manifest);
-    const struct path path = path_of(folder, &entry, STATE_NAME);
-    struct sb_manifest_file *file = sb_arena_alloc(&manifest->arena, sizeof *file);
+    const struct path path = path_of(writer->folder, &writer->entry, STATE_NAME);
+    struct sb_manifest_file *file;
     struct sb_hasher hasher;
+    uint64_t size = 0;
 
-    if (file == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a manifest");
     sb_hasher_init(&hasher);
     for (size_t i = 0; i < part_count; i++) {
         sb_hasher_add(&hasher, parts[i].data, parts[i].size);
-        file->size += parts[i].size;
+        size += parts[i].size;
     }
-    file->name = STATE_NAME;
+    if (size == 0)
+        return SABOT_OK;
+    file = add_file(manifest, SB_FILE_STATE, STATE_NAME);
+    if (file == NULL)
+        return no_memory(error);
+    file->size = size;
     file->checksum = sb_hasher_result(&hasher);
-    manifest->files = file;
-    manifest->file_count = 1;
-    return write_file(folder->env, path.text, parts, part_count, "ckpt.state_written", error);
+    SABOT_TRY(
+        write_file(writer->folder->env, path.text, parts, part_count, "ckpt.state_written", error));
+    sb_crash_point(writer->folder->env, "ckpt.state_synced");
+    return SABOT_OK;
+}
+
+/* Files of older checkpoints, under names that say of which. */
+static sabot_status link_older(const struct sb_ckpt_writer *writer,
+                               struct sb_manifest *manifest,
+                               const struct sb_ckpt_link *links,
+                               size_t link_count,
+                               sabot_error *error)
+{
+    const struct sb_env *env = writer->folder->env;
+
+    for (size_t i = 0; i < link_count; i++) {
+        const struct sb_ckpt_link *link = &links[i];
+        const struct path from = path_of(writer->folder, &link->entry, link->name);
+        struct sb_manifest_file *file;
+        struct path to;
+        char name[SB_CKPT_NAME_MAX];
+
+        /* One that was linked before keeps its name. */
+        if (strcmp(link->name, CHUNKS_NAME) == 0)
+            (void)snprintf(name, sizeof name, "%s-%016llx", CHUNKS_NAME,
+                           (unsigned long long)link->entry.id);
+        else
+            (void)snprintf(name, sizeof name, "%s", link->name);
+        file = add_file(manifest, SB_FILE_CHUNKS, name);
+        if (file == NULL)
+            return no_memory(error);
+        file->size = link->size;
+        file->checksum = link->checksum;
+        to = path_of(writer->folder, &writer->entry, name);
+        SABOT_TRY(env->type->path_link(env->self, from.text, to.text, error));
+        sb_crash_point(env, "ckpt.linked");
+    }
+    return SABOT_OK;
+}
+
+/* The blocks are all there. */
+static sabot_status seal_chunks(struct sb_ckpt_writer *writer,
+                                struct sb_manifest *manifest,
+                                sabot_error *error)
+{
+    const struct sb_env *env = writer->folder->env;
+    struct sb_manifest_file *file;
+    sabot_status status;
+
+    if (writer->chunks == NULL)
+        return SABOT_OK;
+    file = add_file(manifest, SB_FILE_CHUNKS, CHUNKS_NAME);
+    if (file == NULL)
+        return no_memory(error);
+    file->size = writer->chunks_size;
+    file->checksum = sb_hasher_result(&writer->hasher);
+    sb_crash_point(env, "ckpt.chunks_written");
+    status = env->type->file_sync(writer->chunks, error);
+    env->type->file_close(env->self, writer->chunks);
+    writer->chunks = NULL;
+    sb_crash_point(env, "ckpt.chunks_synced");
+    return status;
 }
 
 static sabot_status write_manifest(const struct sb_ckpt_folder *folder,
@@ -317,14 +395,38 @@ static void remove_quietly(const struct sb_env *env, const char *path)
     (void)!env->type->path_remove(env->self, path, NULL);
 }
 
+struct removal {
+    const struct sb_ckpt_folder *folder;
+    const struct sb_ckpt_entry *entry;
+};
+
+/* What can be in a checkpoint's folder; anything else is somebody else's. */
+static bool is_ours(const char *name)
+{
+    return strcmp(name, STATE_NAME) == 0 || strcmp(name, TEMPORARY_NAME) == 0 ||
+           strncmp(name, CHUNKS_NAME, strlen(CHUNKS_NAME)) == 0;
+}
+
+static sabot_status remove_one(void *context, const char *name)
+{
+    const struct removal *removal = context;
+
+    if (is_ours(name))
+        remove_quietly(removal->folder->env, path_of(removal->folder, removal->entry, name).text);
+    return SABOT_OK;
+}
+
 /* The manifest goes first: half of a checkpoint is none. */
 static void remove_parts(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry)
 {
-    remove_quietly(folder->env, path_of(folder, entry, MANIFEST_NAME).text);
-    sb_crash_point(folder->env, "ckpt.remove_manifest_gone");
-    remove_quietly(folder->env, path_of(folder, entry, TEMPORARY_NAME).text);
-    remove_quietly(folder->env, path_of(folder, entry, STATE_NAME).text);
-    remove_quietly(folder->env, path_of(folder, entry, NULL).text);
+    const struct sb_env *env = folder->env;
+    const struct path path = path_of(folder, entry, NULL);
+    struct removal removal = {folder, entry};
+
+    remove_quietly(env, path_of(folder, entry, MANIFEST_NAME).text);
+    sb_crash_point(env, "ckpt.remove_manifest_gone");
+    (void)!env->type->directory_list(env->self, path.text, remove_one, &removal, NULL);
+    remove_quietly(env, path.text);
 }
 
 /* What a failed write has left. It would be the newest: after a loss of power its manifest must not
@@ -341,26 +443,103 @@ static void undo(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry
     remove_parts(folder, entry);
 }
 
-static sabot_status write_all(const struct sb_ckpt_folder *folder,
-                              struct sb_manifest *manifest,
-                              const sabot_text *parts,
-                              size_t part_count,
-                              sabot_error *error)
+sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
+                           const struct sb_ckpt_folder *folder,
+                           const struct sb_ckpt_entry *entry,
+                           sabot_error *error)
 {
     const struct sb_env *env = folder->env;
-    const struct sb_ckpt_entry entry = entry_of(manifest);
-    const struct path path = path_of(folder, &entry, NULL);
+    const struct path path = path_of(folder, entry, NULL);
 
+    *writer = (struct sb_ckpt_writer){.folder = NULL};
     SABOT_TRY(env->type->directory_create(env->self, path.text, error));
     sb_crash_point(env, "ckpt.folder_made");
-    SABOT_TRY(write_state(folder, manifest, parts, part_count, error));
-    sb_crash_point(env, "ckpt.state_synced");
+    writer->folder = folder;
+    writer->entry = *entry;
+    sb_hasher_init(&writer->hasher);
+    return SABOT_OK;
+}
+
+sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
+                            const void *block,
+                            size_t size,
+                            sabot_error *error)
+{
+    const struct sb_env *env = writer->folder->env;
+
+    if (writer->chunks == NULL)
+        SABOT_TRY(env->type->file_open(env->self,
+                                       path_of(writer->folder, &writer->entry, CHUNKS_NAME).text,
+                                       SB_OPEN_NEW, &writer->chunks, error));
+    sb_hasher_add(&writer->hasher, block, size);
+    writer->chunks_size += size;
+    SABOT_TRY(env->type->file_write(writer->chunks, block, size, -1, error));
+    sb_crash_point(env, "ckpt.chunks_appended");
+    return SABOT_OK;
+}
+
+static void close_chunks(struct sb_ckpt_writer *writer)
+{
+    const struct sb_env *env = writer->folder->env;
+
+    if (writer->chunks != NULL)
+        env->type->file_close(env->self, writer->chunks);
+    writer->chunks = NULL;
+}
+
+void sb_ckpt_abandon(struct sb_ckpt_writer *writer)
+{
+    if (writer->folder == NULL)
+        return;
+    close_chunks(writer);
+    undo(writer->folder, &writer->entry);
+    writer->folder = NULL;
+}
+
+static sabot_status finish(struct sb_ckpt_writer *writer,
+                           struct sb_manifest *manifest,
+                           const struct sb_ckpt_link *links,
+                           size_t link_count,
+                           const sabot_text *parts,
+                           size_t part_count,
+                           sabot_error *error)
+{
+    const struct sb_ckpt_folder *folder = writer->folder;
+    const struct sb_env *env = folder->env;
+    const struct path path = path_of(folder, &writer->entry, NULL);
+
+    manifest->file_count = 0;
+    manifest->files = sb_arena_alloc(&manifest->arena, (link_count + 2) * sizeof *manifest->files);
+    if (manifest->files == NULL)
+        return no_memory(error);
+    memset(manifest->files, 0, (link_count + 2) * sizeof *manifest->files);
+    SABOT_TRY(link_older(writer, manifest, links, link_count, error));
+    SABOT_TRY(seal_chunks(writer, manifest, error));
+    SABOT_TRY(write_state(writer, manifest, parts, part_count, error));
     SABOT_TRY(write_manifest(folder, manifest, error));
     SABOT_TRY(env->type->directory_sync(env->self, path.text, error));
     sb_crash_point(env, "ckpt.folder_synced");
     SABOT_TRY(env->type->directory_sync(env->self, folder->path, error));
     sb_crash_point(env, "ckpt.durable");
     return SABOT_OK;
+}
+
+sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
+                            struct sb_manifest *manifest,
+                            const struct sb_ckpt_link *links,
+                            size_t link_count,
+                            const sabot_text *parts,
+                            size_t part_count,
+                            sabot_error *error)
+{
+    const sabot_status status =
+        finish(writer, manifest, links, link_count, parts, part_count, error);
+
+    SB_ASSERT(manifest->id == writer->entry.id && manifest->nonce == writer->entry.nonce);
+    if (status != SABOT_OK)
+        sb_ckpt_abandon(writer);
+    writer->folder = NULL;
+    return status;
 }
 
 sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
@@ -370,11 +549,10 @@ sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
                            sabot_error *error)
 {
     const struct sb_ckpt_entry entry = entry_of(manifest);
-    const sabot_status status = write_all(folder, manifest, parts, part_count, error);
+    struct sb_ckpt_writer writer;
 
-    if (status != SABOT_OK && status != SABOT_ERR_EXISTS)
-        undo(folder, &entry);
-    return status;
+    SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, error));
+    return sb_ckpt_finish(&writer, manifest, NULL, 0, parts, part_count, error);
 }
 
 /* --- Copying -------------------------------------------------------------------------------------

@@ -3,15 +3,21 @@
  *
  *     STATE_DIR/APP/PIPELINE/
  *         ckpt-0000000000000042-9f3c6a0d5e1b7284/    id, nonce
- *             state                                   the shards of all tasks
+ *             chunks                                  blocks of images (state/image.h)
+ *             chunks-000000000000003f                 those of an older one that it is based on
+ *             state                                   shards in their logical form
  *             manifest                                last: with it the checkpoint exists
  *         owner                                       the process that writes here now
  *
  * A folder's name has a nonce and is never used twice: a frozen process that wakes up writes into
  * its own. Order of writing (each step a crash point of the tests):
  *
- *     folder -> state, fsync -> manifest.tmp, fsync -> fsync of the folder -> rename to manifest
- *            -> fsync of the folder -> fsync of the folder above
+ *     folder -> chunks, fsync -> links -> state, fsync -> manifest.tmp, fsync -> fsync of the
+ * folder
+ *            -> rename to manifest -> fsync of the folder -> fsync of the folder above
+ *
+ * The files of an older checkpoint are linked, not copied, so that each folder is whole in itself:
+ * a file is gone when the last folder that names it is, whichever is removed first, and by whom.
  *
  * Before the rename there is no checkpoint, after the last step it survives a loss of power.
  *
@@ -19,9 +25,14 @@
 #ifndef SB_CKPT_FOLDER_H
 #define SB_CKPT_FOLDER_H
 
+#include "base/hash.h"
 #include "ckpt/manifest.h"
 
-enum { SB_CKPT_PATH_MAX = 4096, SB_CKPT_LISTED_MAX = 4096 };
+enum {
+    SB_CKPT_PATH_MAX = 4096,
+    SB_CKPT_LISTED_MAX = 4096,
+    SB_CKPT_NAME_MAX = 40, /* bytes of a file's name, with the NUL */
+};
 
 struct sb_ckpt_folder {
     const struct sb_env *env;
@@ -58,9 +69,46 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *f
                                                   uint64_t owner,
                                                   sabot_error *error);
 
-/* Write one checkpoint: `parts` runs of bytes, one behind the other, as the file `state`, and the
- * manifest, whose files are filled in here. After an error what was written is removed, as far as
- * that works; nothing of it counts. */
+/* Writing one, piece by piece: begin; append blocks; finish, or abandon. */
+struct sb_ckpt_writer {
+    const struct sb_ckpt_folder *folder; /* NULL: nothing is being written */
+    struct sb_ckpt_entry entry;
+    struct sb_file *chunks; /* NULL: no block has come yet */
+    uint64_t chunks_size;
+    struct sb_hasher hasher; /* of them */
+};
+
+/* A file of an older checkpoint that a new one names. */
+struct sb_ckpt_link {
+    struct sb_ckpt_entry entry;  /* whose folder it is in */
+    char name[SB_CKPT_NAME_MAX]; /* there */
+    uint64_t size;
+    uint64_t checksum;
+};
+
+SABOT_MUST_CHECK sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
+                                            const struct sb_ckpt_folder *folder,
+                                            const struct sb_ckpt_entry *entry,
+                                            sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
+                                             const void *block,
+                                             size_t size,
+                                             sabot_error *error);
+/* Make it durable: the blocks behind those of `links`, which are chunks of older checkpoints, the
+ * oldest first; `parts` runs of bytes, one behind the other, as the file `state`; and the manifest,
+ * whose files are filled in here (chunks first, in order). The writer is free then, also after an
+ * error; then what was written is removed, as far as that works, and nothing of it counts. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
+                                             struct sb_manifest *manifest,
+                                             const struct sb_ckpt_link *links,
+                                             size_t link_count,
+                                             const sabot_text *parts,
+                                             size_t part_count,
+                                             sabot_error *error);
+/* Nothing of it counts; NULL folder: nothing. */
+void sb_ckpt_abandon(struct sb_ckpt_writer *writer);
+
+/* All of it at once, without blocks. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
                                             struct sb_manifest *manifest,
                                             const sabot_text *parts,

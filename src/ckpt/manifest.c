@@ -20,6 +20,8 @@ enum {
     FLAG_STAGED = 4,
     POSITION_SIZE_MIN = 4 + 1 + 8 + 8 + 2,
     SHARD_SIZE = 4 + 4 + 8 + 8,
+    TASK_SIZE_MIN = 2 + 1 + 8 + 1 + 4 + 4,
+    FILE_SIZE_MIN = 1 + 2 + 8 + 8,
 };
 
 void sb_manifest_init(struct sb_manifest *manifest, const struct sb_env *env)
@@ -80,6 +82,7 @@ static void put_lists(struct writer *writer, const struct sb_manifest *manifest)
 {
     put_number(writer, manifest->file_count, 4);
     for (uint32_t i = 0; i < manifest->file_count; i++) {
+        put_number(writer, manifest->files[i].kind, 1);
         put_text(writer, manifest->files[i].name);
         put_number(writer, manifest->files[i].size, 8);
         put_number(writer, manifest->files[i].checksum, 8);
@@ -101,6 +104,8 @@ static void put_lists(struct writer *writer, const struct sb_manifest *manifest)
         put_text(writer, task->name);
         put_number(writer, task->key_type, 1);
         put_number(writer, (uint64_t)task->watermark_ms, 8);
+        put_number(writer, task->has_image, 1);
+        put_number(writer, task->image_node, 4);
         put_number(writer, task->shard_count, 4);
         for (uint32_t at = 0; at < task->shard_count; at++) {
             put_number(writer, task->shards[at].shard, 4);
@@ -294,7 +299,7 @@ static void take_tasks(struct reader *reader)
 {
     struct sb_manifest *manifest = reader->manifest;
 
-    manifest->tasks = take_array(reader, &manifest->task_count, 2 + 1 + 8 + 4,
+    manifest->tasks = take_array(reader, &manifest->task_count, TASK_SIZE_MIN,
                                  sizeof *manifest->tasks, "the number of agents");
     for (uint32_t i = 0; i < manifest->task_count; i++) {
         struct sb_manifest_task *task = &manifest->tasks[i];
@@ -302,6 +307,8 @@ static void take_tasks(struct reader *reader)
         task->name = take_text(reader, "the name of an agent");
         task->key_type = (uint32_t)take_number(reader, 1, "the type of a key");
         task->watermark_ms = (int64_t)take_number(reader, 8, "a watermark");
+        task->has_image = take_number(reader, 1, "an image") != 0;
+        task->image_node = (uint32_t)take_number(reader, 4, "an image");
         task->shards = take_array(reader, &task->shard_count, SHARD_SIZE, sizeof *task->shards,
                                   "a number of shards");
         for (uint32_t at = 0; at < task->shard_count; at++) {
@@ -324,9 +331,13 @@ static void take_files(struct reader *reader)
 {
     struct sb_manifest *manifest = reader->manifest;
 
-    manifest->files = take_array(reader, &manifest->file_count, 2 + 8 + 8, sizeof *manifest->files,
-                                 "the number of files");
+    manifest->files = take_array(reader, &manifest->file_count, FILE_SIZE_MIN,
+                                 sizeof *manifest->files, "the number of files");
     for (uint32_t i = 0; i < manifest->file_count; i++) {
+        manifest->files[i].kind =
+            (enum sb_manifest_file_kind)take_number(reader, 1, "the kind of a file");
+        if (manifest->files[i].kind > SB_FILE_CHUNKS)
+            spoil(reader, SABOT_ERR_CORRUPT, "the kind of a file");
         manifest->files[i].name = take_text(reader, "the name of a file");
         manifest->files[i].size = take_number(reader, 8, "the size of a file");
         manifest->files[i].checksum = take_number(reader, 8, "the checksum of a file");

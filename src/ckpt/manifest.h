@@ -14,12 +14,16 @@
 #include "flow/checkpoint.h"
 
 enum {
-    SB_MANIFEST_FORMAT = 2,
+    SB_MANIFEST_FORMAT = 3,
     SB_MANIFEST_BYTES_MAX = 64 * 1024 * 1024,
     SB_MANIFEST_NAME_MAX = 255, /* bytes of a name */
 };
 
+/* What a file holds. Those of chunks stand in the manifest in their order, the oldest first. */
+enum sb_manifest_file_kind { SB_FILE_STATE = 0, SB_FILE_CHUNKS = 1 };
+
 struct sb_manifest_file {
+    enum sb_manifest_file_kind kind;
     const char *name; /* in the folder of the checkpoint */
     uint64_t size;
     uint64_t checksum; /* XXH3-64 of all its bytes, seed 0 */
@@ -43,7 +47,9 @@ struct sb_manifest_task {
     const char *name;
     uint32_t key_type;    /* sabot_type of the keys of its state; 0: it has none */
     int64_t watermark_ms; /* that it has seen; INT64_MIN: none */
-    uint32_t shard_count;
+    bool has_image;       /* its state is in the chunks: blocks of this node */
+    uint32_t image_node;
+    uint32_t shard_count; /* in their logical form */
     struct sb_manifest_shard *shards;
 };
 

@@ -261,6 +261,22 @@ struct run {
     uint64_t left;
 };
 
+/* Exactly so much of a file of chunks. */
+static sabot_status read_chunks(void *context,
+                                uint64_t at,
+                                void *buffer,
+                                size_t size,
+                                sabot_error *error)
+{
+    const struct sb_chunks_file *file = context;
+    size_t got;
+
+    SABOT_TRY(file->env->type->file_read(file->file, buffer, size, (int64_t)at, &got, error));
+    if (got == size)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: it ends too soon", file->name);
+}
+
 static sabot_status read_run(void *context,
                              void *buffer,
                              size_t size,
@@ -276,6 +292,72 @@ static sabot_status read_run(void *context,
     run->left -= *size_out;
     return SABOT_OK;
 }
+
+/* --- Images --------------------------------------------------------------------------------------
+ */
+
+sabot_status sb_chunks_open(struct sb_chunks *chunks,
+                            const struct sb_ckpt_folder *folder,
+                            const struct sb_manifest *manifest,
+                            sabot_error *error)
+{
+    *chunks = (struct sb_chunks){.env = folder->env};
+    for (uint32_t i = 0; i < manifest->file_count; i++) {
+        const struct sb_manifest_file *file = &manifest->files[i];
+        struct sb_image_file *to = &chunks->files[chunks->count];
+
+        if (file->kind != SB_FILE_CHUNKS)
+            continue;
+        if (chunks->count == SB_CHAIN_MAX)
+            return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: checkpoint %lld has too many files",
+                               folder->path, (long long)manifest->id);
+        SABOT_TRY(sb_ckpt_open_file(folder, manifest, i, &chunks->opened[chunks->count], error));
+        chunks->contexts[chunks->count] =
+            (struct sb_chunks_file){folder->env, chunks->opened[chunks->count], file->name};
+        *to = (struct sb_image_file){.name = file->name,
+                                     .size = file->size,
+                                     .read = read_chunks,
+                                     .context = &chunks->contexts[chunks->count]};
+        chunks->count++;
+    }
+    return SABOT_OK;
+}
+
+void sb_chunks_close(struct sb_chunks *chunks)
+{
+    for (uint32_t i = 0; i < chunks->count; i++)
+        chunks->env->type->file_close(chunks->env->self, chunks->opened[i]);
+    chunks->count = 0;
+}
+
+static sabot_status restore_image(struct sb_restore *restore,
+                                  struct sb_flow *flow,
+                                  const struct sb_chunks *chunks,
+                                  const struct sb_manifest_task *task,
+                                  uint32_t node,
+                                  sabot_error *error)
+{
+    struct sb_image *image;
+    sabot_status status = SABOT_OK;
+
+    if (chunks->count == 0)
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "checkpoint %lld: agent %s has an image, but there is no file of chunks",
+                           (long long)restore->manifest.id, task->name);
+    SABOT_TRY(
+        sb_image_open(restore->env, chunks->files, chunks->count, task->image_node, &image, error));
+    for (uint32_t shard = 0; status == SABOT_OK && shard < SB_SHARD_COUNT; shard++) {
+        if (!sb_image_has_shard(image, shard))
+            continue;
+        sb_crash_point(restore->env, "restore.shard");
+        status = sb_flow_restore_image(flow, node, shard, image, error);
+    }
+    sb_image_close(image);
+    return status;
+}
+
+/* --- Logical shards ------------------------------------------------------------------------------
+ */
 
 static sabot_status restore_shard(struct sb_restore *restore,
                                   struct sb_flow *flow,
@@ -294,22 +376,36 @@ static sabot_status restore_shard(struct sb_restore *restore,
     return status;
 }
 
+static sabot_status restore_task(struct sb_restore *restore,
+                                 struct sb_flow *flow,
+                                 const struct sb_chunks *chunks,
+                                 const struct sb_manifest_task *task,
+                                 sabot_error *error)
+{
+    const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, task->name);
+
+    if (node == NULL)
+        return SABOT_OK; /* dropped: sb_restore_match() has looked */
+    sb_flow_restore_time(flow, node->index, task->watermark_ms);
+    if (task->has_image)
+        SABOT_TRY(restore_image(restore, flow, chunks, task, node->index, error));
+    for (uint32_t at = 0; at < task->shard_count; at++) {
+        sb_crash_point(restore->env, "restore.shard");
+        SABOT_TRY(restore_shard(restore, flow, node->index, &task->shards[at], error));
+    }
+    return SABOT_OK;
+}
+
 sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, sabot_error *error)
 {
     const struct sb_manifest *manifest = &restore->manifest;
+    struct sb_chunks chunks;
+    sabot_status status = sb_chunks_open(&chunks, restore->folder, manifest, error);
 
-    for (uint32_t i = 0; i < manifest->task_count; i++) {
-        const struct sb_manifest_task *task = &manifest->tasks[i];
-        const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, task->name);
-
-        if (node == NULL)
-            continue; /* dropped: sb_restore_match() has looked */
-        sb_flow_restore_time(flow, node->index, task->watermark_ms);
-        for (uint32_t at = 0; at < task->shard_count; at++) {
-            sb_crash_point(restore->env, "restore.shard");
-            SABOT_TRY(restore_shard(restore, flow, node->index, &task->shards[at], error));
-        }
-    }
+    for (uint32_t i = 0; status == SABOT_OK && i < manifest->task_count; i++)
+        status = restore_task(restore, flow, &chunks, &manifest->tasks[i], error);
+    sb_chunks_close(&chunks);
+    SABOT_TRY(status);
     sb_crash_point(restore->env, "restore.complete");
     return SABOT_OK;
 }

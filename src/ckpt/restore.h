@@ -12,6 +12,7 @@
 #ifndef SB_CKPT_RESTORE_H
 #define SB_CKPT_RESTORE_H
 
+#include "ckpt/chain.h"
 #include "ckpt/commit.h"
 #include "ckpt/folder.h"
 #include "flow/flow.h"
@@ -68,5 +69,31 @@ SABOT_MUST_CHECK sabot_status sb_restore_match(struct sb_restore *restore,
 SABOT_MUST_CHECK sabot_status sb_restore_state(struct sb_restore *restore,
                                                struct sb_flow *flow,
                                                sabot_error *error);
+
+/* --- The chunks of a checkpoint
+ * -------------------------------------------------------------------
+ */
+
+struct sb_chunks_file {
+    const struct sb_env *env;
+    struct sb_file *file;
+    const char *name;
+};
+
+/* Its files of chunks, open, as sb_image_open() wants them. It must not be moved. */
+struct sb_chunks {
+    const struct sb_env *env;
+    uint32_t count;
+    struct sb_image_file files[SB_CHAIN_MAX];
+    struct sb_file *opened[SB_CHAIN_MAX];
+    struct sb_chunks_file contexts[SB_CHAIN_MAX];
+};
+
+/* The manifest is borrowed. Close in any case. */
+SABOT_MUST_CHECK sabot_status sb_chunks_open(struct sb_chunks *chunks,
+                                             const struct sb_ckpt_folder *folder,
+                                             const struct sb_manifest *manifest,
+                                             sabot_error *error);
+void sb_chunks_close(struct sb_chunks *chunks);
 
 #endif

@@ -2,12 +2,14 @@
 /* checkpoint.h - what one checkpoint gathers: a part from every instance of a flow.
  *
  *   source  when it sends the barrier     where each of its partitions stands
- *   task    when its gate is aligned      its keyed state and timers, shard by shard
+ *   task    when its gate is aligned      its keyed state and timers: an image (state/store.h), in
+ *                                         blocks that go by its carrier, while it goes on; or shard
+ *                                         by shard, at once
  *   sink    when its gate is aligned      what it has staged, or how long its file is
  *
  * Each instance writes into the part that is its own, then reports; who reports last wakes the
- * owner. From then on the checkpoint is the coordinator's (ckpt/coordinator.h). One is gathered at
- * a time.
+ * owner. A task reports when the last block of its image is on its way. From then on the checkpoint
+ * is the coordinator's (ckpt/coordinator.h). One is gathered at a time.
  *
  * Threads: a part belongs to its instance until that has reported. */
 #ifndef SB_FLOW_CHECKPOINT_H
@@ -44,6 +46,7 @@ struct sb_part {
     uint64_t records;     /* sink: staged */
     uint64_t length;      /* sink: bytes of its file that are part of the checkpoint */
     int64_t watermark_ms; /* task */
+    bool has_image;       /* task: its state went by its carrier */
     sabot_error error;    /* not SABOT_OK: the part could not be made; the checkpoint fails */
 };
 
@@ -52,7 +55,9 @@ struct sb_part {
 struct sb_checkpoint {
     const struct sb_env *env;
     int64_t id;
-    bool last; /* the sources end behind it */
+    bool last;              /* the sources end behind it */
+    int64_t base;           /* images have what has changed since this one; 0: all */
+    _Atomic bool abandoned; /* nobody wants its images any more; tasks stop making them */
     uint32_t node_count;
     uint32_t worker_count;
     struct sb_part *parts; /* workers x nodes */

@@ -240,6 +240,7 @@ static sabot_status init_task(struct sb_flow *flow,
         .node = instance->node,
         .control = &flow->control,
         .metrics = &flow->metrics[worker],
+        .waker = flow->wakers[worker],
         .input_count = input_count(flow, instance->node->index, worker),
         .worker = worker,
         .worker_count = flow->config.workers,
@@ -551,6 +552,65 @@ void sb_flow_checkpoint(struct sb_flow *flow, struct sb_checkpoint *checkpoint)
                        sb_flow_instances(flow, SB_NODE_SOURCE) +
                            sb_flow_instances(flow, SB_NODE_TASK) +
                            sb_flow_instances(flow, SB_NODE_SINK));
+}
+
+void sb_flow_wake(struct sb_flow *flow)
+{
+    for (uint32_t i = 0; i < flow->config.workers; i++)
+        sb_wake(flow->env, flow->wakers[i]);
+}
+
+struct sb_carrier *sb_flow_carrier(const struct sb_flow *flow, uint32_t worker, uint32_t node)
+{
+    struct sb_instance *instance = instance_of(flow, worker, node);
+
+    if (instance->node == NULL || instance->node->kind != SB_NODE_TASK ||
+        instance->task.store == NULL)
+        return NULL;
+    return &instance->task.carrier;
+}
+
+void sb_flow_image_again(struct sb_flow *flow, struct sb_checkpoint *checkpoint)
+{
+    SB_ASSERT(atomic_load(&checkpoint->missing) == 0);
+    atomic_store(&checkpoint->abandoned, false);
+    for (size_t i = 0; i < (size_t)flow->config.workers * node_count(flow); i++) {
+        struct sb_instance *instance = &flow->instances[i];
+
+        if (instance->node != NULL && instance->node->kind == SB_NODE_TASK &&
+            sb_task_image_again(&instance->task, checkpoint))
+            (void)atomic_fetch_add(&checkpoint->missing, 1);
+    }
+}
+
+void sb_flow_image_step(struct sb_flow *flow)
+{
+    for (size_t i = 0; i < (size_t)flow->config.workers * node_count(flow); i++) {
+        struct sb_instance *instance = &flow->instances[i];
+
+        if (instance->node != NULL && instance->node->kind == SB_NODE_TASK &&
+            instance->task.image != NULL)
+            (void)sb_task_step(&instance->task);
+    }
+}
+
+sabot_status sb_flow_restore_image(struct sb_flow *flow,
+                                   uint32_t node,
+                                   uint32_t shard,
+                                   struct sb_image *image,
+                                   sabot_error *error)
+{
+    const struct sb_instance *instance = instance_of(flow, shard % flow->config.workers, node);
+    struct sb_store *store = NULL;
+
+    SB_ASSERT(instance->node->kind == SB_NODE_TASK);
+    SB_ASSERT(flow->running == 0);
+    if (instance->node->type->store != NULL)
+        store = instance->node->type->store(instance->task.instance);
+    if (store == NULL)
+        return sabot_raise(error, SABOT_ERR_SCHEMA, "agent %s has no state any more",
+                           instance->node->name);
+    return sb_store_restore_image(store, image, shard, error);
 }
 
 sabot_status sb_flow_restore(struct sb_flow *flow,

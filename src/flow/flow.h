@@ -82,6 +82,24 @@ uint32_t sb_flow_instances(const struct sb_flow *flow, enum sb_node_kind kind);
 /* Start gathering a checkpoint; the owner is woken when all parts are there. */
 void sb_flow_checkpoint(struct sb_flow *flow, struct sb_checkpoint *checkpoint);
 
+/* Workers that sleep look around: a checkpoint was given up. */
+void sb_flow_wake(struct sb_flow *flow);
+
+/* The blocks of a task's images; NULL: it has none. */
+struct sb_carrier *sb_flow_carrier(const struct sb_flow *flow, uint32_t worker, uint32_t node);
+
+/* The flow has come to rest: begin to gather the images once more, for the same checkpoint; then
+ * make a piece of them at each step, on the caller's thread. */
+void sb_flow_image_again(struct sb_flow *flow, struct sb_checkpoint *checkpoint);
+void sb_flow_image_step(struct sb_flow *flow);
+
+/* Before the start: put a shard of an image into the state of the worker that owns it. */
+SABOT_MUST_CHECK sabot_status sb_flow_restore_image(struct sb_flow *flow,
+                                                    uint32_t node,
+                                                    uint32_t shard,
+                                                    struct sb_image *image,
+                                                    sabot_error *error);
+
 /* Before the start: give a shard of a task's state back to the worker that owns it. */
 SABOT_MUST_CHECK sabot_status sb_flow_restore(struct sb_flow *flow,
                                               uint32_t node,

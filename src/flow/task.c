@@ -2,8 +2,10 @@
 /* task.c - the path of a batch through one operator: sb_task_step(). */
 #include "flow/task.h"
 
-/* The wall clock may be set: it is looked at this often while a timer waits for it. */
-enum { CLOCK_LOOK_MS = 1000 };
+enum {
+    CLOCK_LOOK_MS = 1000, /* the wall clock may be set: it is looked at so often for a timer */
+    IMAGE_CHUNKS = 32,    /* copied at a step, between two pieces of other work */
+};
 
 static sabot_status init_outputs(struct sb_task *task, sabot_error *error)
 {
@@ -53,7 +55,17 @@ sabot_status sb_task_init(struct sb_task *task,
     task->unit = &task->own_unit;
     SABOT_TRY(init_outputs(task, error));
     operator_config.outlets = task->outlets;
-    return node->type->create(&operator_config, &task->instance, error);
+    SABOT_TRY(node->type->create(&operator_config, &task->instance, error));
+    if (node->type->store != NULL)
+        task->store = node->type->store(task->instance);
+    if (task->store == NULL || !sb_store_has_images(task->store)) {
+        task->store = NULL;
+        return SABOT_OK;
+    }
+    if (sb_carrier_init(&task->carrier, config->env, task->store, config->waker,
+                        config->control->owner) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its snapshots", node->name);
+    return SABOT_OK;
 }
 
 void sb_task_reset(struct sb_task *task)
@@ -61,6 +73,9 @@ void sb_task_reset(struct sb_task *task)
     if (task->env == NULL)
         return;
     sb_slice_drop(task->slice);
+    if (task->image != NULL)
+        (void)!sb_store_image_end(task->store, NULL);
+    sb_carrier_reset(&task->carrier);
     if (task->instance != NULL)
         task->node->type->destroy(task->instance);
     for (uint32_t i = 0; i < task->output_count; i++) {
@@ -271,6 +286,91 @@ static void write_copy(struct sb_task *task, struct sb_checkpoint *copy)
                           error.text);
 }
 
+/* --- Images -------------------------------------------------------------------------------------
+ */
+
+static void *take_block(void *context, bool must)
+{
+    return sb_carrier_take(context, must ? SB_CARRIER_MAX : SB_CARRIER_COPIER);
+}
+
+static void give_block(void *context, void *block, uint32_t size)
+{
+    sb_carrier_give(context, block, size);
+}
+
+static void begin_image(struct sb_task *task, struct sb_checkpoint *checkpoint)
+{
+    const struct sb_image_config config = {
+        .node = task->node->index,
+        .worker = task->worker,
+        .id = checkpoint->id,
+        .base = checkpoint->base,
+        .sink = {take_block, give_block, &task->carrier},
+    };
+
+    SB_ASSERT(task->image == NULL);
+    sb_store_image_begin(task->store, &config);
+    task->image = checkpoint;
+    sb_checkpoint_part(checkpoint, task->worker, task->node->index)->has_image = true;
+    sb_crash_point(task->env, "task.image_begun");
+}
+
+static void end_image(struct sb_task *task)
+{
+    struct sb_part *part = sb_checkpoint_part(task->image, task->worker, task->node->index);
+    sabot_error error;
+
+    if (sb_store_image_end(task->store, &error) != SABOT_OK)
+        (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
+    task->image = NULL;
+    sb_crash_point(task->env, "task.image_done");
+    sb_checkpoint_report(task->control);
+}
+
+/* A piece of the image. False: there is nothing to do, or no block to do it with. */
+static bool step_image(struct sb_task *task)
+{
+    enum sb_image_progress progress = SB_IMAGE_DONE;
+
+    if (task->image == NULL) {
+        if (task->carrier.made > SB_CARRIER_KEPT)
+            sb_carrier_trim(&task->carrier);
+        return false;
+    }
+    if (!atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
+        progress = sb_store_image_step(task->store, IMAGE_CHUNKS);
+    if (progress == SB_IMAGE_DONE)
+        end_image(task);
+    return progress != SB_IMAGE_WAITS;
+}
+
+/* What changes must be copied first, and too many copies wait to be written: nothing may change
+ * that the tasks of the unit share. */
+static bool must_wait(const struct sb_task *self)
+{
+    for (const struct sb_task *task = self->unit->first; task != NULL; task = task->next_in_unit) {
+        if (task->image != NULL && sb_carrier_out(&task->carrier) >= SB_CARRIER_STALL &&
+            !atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+bool sb_task_image_again(struct sb_task *task, struct sb_checkpoint *checkpoint)
+{
+    struct sb_part *part = sb_checkpoint_part(checkpoint, task->worker, task->node->index);
+
+    if (!part->has_image)
+        return false;
+    part->error = (sabot_error){.status = SABOT_OK};
+    begin_image(task, checkpoint);
+    return true;
+}
+
+/* --- Barriers -----------------------------------------------------------------------------------
+ */
+
 /* What the task holds now is its part of the checkpoint; its inputs go on. */
 static void write_part(struct sb_task *task, int64_t barrier)
 {
@@ -291,12 +391,15 @@ static void write_part(struct sb_task *task, int64_t barrier)
     sb_crash_point(task->env, "task.before_snapshot");
     if (task->state == SB_TASK_FAILED)
         (void)sabot_raise(&part->error, SABOT_ERR_STATE, "%s has failed", task->node->name);
+    else if (task->store != NULL)
+        begin_image(task, checkpoint);
     else if (task->node->type->snapshot(task->instance, &sinks, &error) != SABOT_OK)
         (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
     if (checkpoint->copy != NULL)
         write_copy(task, checkpoint->copy);
     sb_crash_point(task->env, "task.snapshot");
-    sb_checkpoint_report(task->control);
+    if (task->image == NULL)
+        sb_checkpoint_report(task->control);
     sb_inbox_reopen(&task->inbox);
 }
 
@@ -398,10 +501,11 @@ void sb_task_restore_time(struct sb_task *task, int64_t watermark_ms)
 
 bool sb_task_step(struct sb_task *task)
 {
+    const bool copied = step_image(task);
     bool moved = true;
 
-    if (!push(task))
-        return false; /* back-pressure: woken when a ring has room */
+    if (!push(task) || must_wait(task))
+        return copied; /* back-pressure: woken when a ring has room, or a block is back */
     if (task->slice != NULL)
         handle_rows(task);
     else if (task->firing)
@@ -410,7 +514,7 @@ bool sb_task_step(struct sb_task *task)
         moved = handle_next(task);
     if (moved)
         (void)push(task);
-    return moved;
+    return moved || copied;
 }
 
 static bool has_sent_all(const struct sb_task *task)
@@ -439,5 +543,5 @@ int64_t sb_task_deadline_us(const struct sb_task *task)
 
 bool sb_task_done(const struct sb_task *task)
 {
-    return task->state == SB_TASK_ENDED && has_sent_all(task);
+    return task->state == SB_TASK_ENDED && task->image == NULL && has_sent_all(task);
 }

@@ -5,6 +5,7 @@
 #ifndef SB_FLOW_TASK_H
 #define SB_FLOW_TASK_H
 
+#include "flow/carrier.h"
 #include "flow/control.h"
 #include "flow/graph.h"
 #include "flow/inbox.h"
@@ -47,6 +48,9 @@ struct sb_task {
     int64_t watermark_ms;           /* that one, or the last */
     _Atomic int64_t watermark_seen; /* the same, for whoever looks */
     enum sb_task_state state;
+    struct sb_store *store;      /* of the operator; NULL: it has none, or none that has images */
+    struct sb_carrier carrier;   /* of its images */
+    struct sb_checkpoint *image; /* that an image is being made for; NULL: none */
     struct sb_unit own_unit;
     struct sb_unit *unit; /* its own, or that of the first task of several */
     struct sb_task *next_in_unit;
@@ -59,7 +63,8 @@ struct sb_task_config {
     const struct sb_node *node;
     struct sb_control *control;
     struct sb_flow_metrics *metrics;
-    uint32_t input_count; /* the caller sets the rings of the inbox */
+    struct sb_waker *waker; /* of the worker */
+    uint32_t input_count;   /* the caller sets the rings of the inbox */
     uint32_t worker;
     uint32_t worker_count;
     uint64_t hash_seed;
@@ -80,6 +85,10 @@ void sb_task_restore_time(struct sb_task *task, int64_t watermark_ms);
 
 /* A bounded piece of work. False: nothing to do until woken. */
 bool sb_task_step(struct sb_task *task);
+
+/* The worker is at rest: what the task has now is its part of this checkpoint, once more. Then
+ * sb_task_step() makes the image, on the caller's thread. False: there is no image to be made. */
+bool sb_task_image_again(struct sb_task *task, struct sb_checkpoint *checkpoint);
 
 /* When to step although nothing has come: a timer of processing time is due then (monotonic clock;
  * INT64_MAX: none). After a step that did nothing. */

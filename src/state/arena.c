@@ -653,6 +653,7 @@ sabot_status sb_cells_place(struct sb_cells *arena, const struct sb_run *run)
     if (memory == NULL)
         return SABOT_ERR_MEMORY;
     run_describe(arena, run, memory);
+    arena->changed = arena->epoch;
     if (end > arena->chunk_count)
         arena->chunk_count = end;
     return SABOT_OK;

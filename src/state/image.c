@@ -267,6 +267,21 @@ void sb_imaging_reset(struct sb_vault *vault)
         sb_buffer_reset(&vault->imaging.layout);
 }
 
+bool sb_store_has_images(const struct sb_store *store)
+{
+    return sb_vault_of_const(store)->config.rows == NULL;
+}
+
+bool sb_store_hold(struct sb_store *store, uint64_t bytes)
+{
+    return sb_account_reserve(sb_vault_of(store)->config.account, bytes);
+}
+
+void sb_store_unhold(struct sb_store *store, uint64_t bytes)
+{
+    sb_account_release(sb_vault_of(store)->config.account, bytes);
+}
+
 /* The epoch of the barrier of a checkpoint; 0: not known. */
 static uint32_t epoch_of(const struct sb_imaging *imaging, int64_t id)
 {

@@ -360,6 +360,12 @@ enum sb_image_progress {
     SB_IMAGE_DONE,  /* or it has failed: end() says */
 };
 
+/* Is its state such that it has images? Not with rows. */
+bool sb_store_has_images(const struct sb_store *store);
+/* Count memory that is held for it, as blocks are. False: the limit is reached. */
+SABOT_MUST_CHECK bool sb_store_hold(struct sb_store *store, uint64_t bytes);
+void sb_store_unhold(struct sb_store *store, uint64_t bytes);
+
 struct sb_image_config {
     uint32_t node;   /* of the flow, */
     uint32_t worker; /* and on which thread: both are told in each block */

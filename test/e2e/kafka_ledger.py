@@ -29,8 +29,9 @@ AT_ONCE = 4  # schedules beside each other: they wait for the broker and the dis
 RUNNING = """
     txn.before_fence txn.fenced txn.offsets_read restore.owner_written restore.owner_taken
     source.polled sink.written
-    ckpt.barrier source.reported source.barrier_sent task.before_snapshot task.snapshot sink.barrier ckpt.gathered
-    ckpt.before_write ckpt.folder_made ckpt.state_written ckpt.state_synced ckpt.manifest_written
+    ckpt.barrier source.reported source.barrier_sent task.before_snapshot task.image_begun task.snapshot sink.barrier
+    ckpt.folder_made ckpt.chunks_appended task.image_done ckpt.gathered
+    ckpt.before_write ckpt.linked ckpt.chunks_written ckpt.chunks_synced ckpt.manifest_written
     ckpt.manifest_synced ckpt.manifest_renamed ckpt.folder_synced ckpt.durable
     txn.before_begin txn.in_begin txn.begun txn.before_offsets txn.in_offsets txn.offsets_sent
     txn.before_produce txn.producing txn.in_produce txn.produced txn.before_commit txn.in_commit txn.committed

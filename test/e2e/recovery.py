@@ -12,7 +12,8 @@ from _command import CommandTest
 
 KEYS = 7
 FAST = ["-O", "checkpoint.interval_ms=1"]
-STEPS = ["ckpt.barrier", "ckpt.gathered", "ckpt.folder_made", "ckpt.state_written", "ckpt.state_synced",
+STEPS = ["ckpt.barrier", "task.image_begun", "ckpt.folder_made", "ckpt.chunks_appended", "task.image_done",
+         "ckpt.gathered", "ckpt.linked", "ckpt.chunks_written", "ckpt.chunks_synced",
          "ckpt.manifest_written", "ckpt.manifest_synced", "ckpt.names_synced", "ckpt.manifest_renamed",
          "ckpt.folder_synced", "ckpt.durable", "ckpt.committed"]
 REMOVAL = ["ckpt.before_remove", "ckpt.remove_manifest_gone"]
@@ -123,7 +124,10 @@ class Kills(RecoveryTest):
         self.assert_exactly_once(self.written + 20)
         # Nothing half is left of what was interrupted.
         for checkpoint in self.checkpoints():
-            self.assertEqual(sorted(path.name for path in checkpoint.iterdir()), ["manifest", "state"])
+            names = sorted(path.name for path in checkpoint.iterdir())
+            self.assertEqual(names[0], "chunks")
+            self.assertEqual(names[-1], "manifest")
+            self.assertTrue(all(name.startswith("chunks-") for name in names[1:-1]), names)
 
     def test_at_every_step_of_a_checkpoint(self):
         for label in STEPS:
@@ -190,7 +194,7 @@ class Refusals(RecoveryTest):
         self.assertEqual(self.lines(), before)
 
     def test_a_damaged_checkpoint_is_refused_with_the_name_of_the_file(self):
-        for name in ("state", "manifest"):
+        for name in ("chunks", "manifest"):
             self.checkpoint_at(50)
             path = self.checkpoints()[-1] / name
             whole = path.read_bytes()
@@ -200,12 +204,12 @@ class Refusals(RecoveryTest):
             path.write_bytes(whole)
             self.assert_code(self.run_on(), 0)
             self.assert_exactly_once(50)
-            subprocess.run(["rm", "-r", "state", "out.jsonl"], cwd=self.folder, check=True)
+            subprocess.run(["rm", "-r", "chunks", "out.jsonl"], cwd=self.folder, check=True)
 
     def test_a_state_that_is_gone_is_refused(self):
         self.checkpoint_at(50)
-        (self.checkpoints()[-1] / "state").unlink()
-        self.assert_refused("/state", "--reset")
+        (self.checkpoints()[-1] / "chunks").unlink()
+        self.assert_refused("/chunks", "--reset")
 
     def test_a_reset_moves_aside_and_begins_anew(self):
         self.checkpoint_at(50)

@@ -47,9 +47,9 @@ def look(case, *arguments, environment=None, shape=columns):
 
 (suite.work / "empty").mkdir()
 work()
-copy("state_flipped", lambda folder: flip(folder / "state"))
-copy("state_cut", lambda folder: (folder / "state").write_bytes(b"short"))
-copy("state_gone", lambda folder: (folder / "state").unlink())
+copy("state_flipped", lambda folder: flip(folder / "chunks"))
+copy("state_cut", lambda folder: (folder / "chunks").write_bytes(b"short"))
+copy("state_gone", lambda folder: (folder / "chunks").unlink())
 copy("manifest_flipped", lambda folder: flip(folder / "manifest"))
 copy("manifest_gone", lambda folder: (folder / "manifest").unlink())
 copy("moved", lambda folder: folder.parent.rename(folder.parents[1] / "other"))

@@ -19,7 +19,7 @@ subprocess.run([SABOT, "-A", f"{BUILD}/fraud.so:app", "worker", "-O", "fraud.cou
 
 def damaged(name):
     shutil.copytree(suite.work / "state", suite.work / name)
-    path = next((suite.work / name).glob("word_count/split/ckpt-*/state"))
+    path = next((suite.work / name).glob("word_count/split/ckpt-*/chunks"))
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

@@ -107,7 +107,7 @@ static void test_a_newer_format_is_refused_and_says_so(void **state)
     bytes = encode(f, &manifest);
     put_number(bytes.data + 8, SB_MANIFEST_FORMAT + 1, 4);
     seal(&bytes);
-    assert_refused(f, &bytes, SABOT_ERR_UNSUPPORTED, "format 3");
+    assert_refused(f, &bytes, SABOT_ERR_UNSUPPORTED, "format 4");
     sb_buffer_reset(&bytes);
     sb_manifest_reset(&manifest);
 }

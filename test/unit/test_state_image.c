@@ -257,6 +257,30 @@ static void a_restored_store_goes_on_as_the_one_before(void **state)
     }
 }
 
+/* An image of a store that was restored, and in which nothing has changed since, has all. */
+static void what_was_restored_is_in_the_next_image(void **state)
+{
+    struct rig *rig = make_rig(5);
+    struct state_tape barrier[SB_SHARD_COUNT];
+    sabot_error error;
+
+    (void)state;
+    state_rig_run(rig->state, 2000);
+    state_rig_record(rig->state, state_rig_store(rig->state), barrier);
+    for (int64_t id = 1; id <= 3; id++) {
+        struct sb_store *spare = state_rig_spare(rig->state);
+
+        begin(rig, id, 0);
+        go_on(rig, false);
+        assert_int_equal(sb_store_image_end(state_rig_store(rig->state), &error), SABOT_OK);
+        add_file(rig, 0);
+        check_chain(rig, spare, barrier);
+        state_rig_take(rig->state, spare);
+    }
+    free_tapes(barrier);
+    free_rig(rig);
+}
+
 static void only_what_has_changed_is_written_again(void **state)
 {
     struct rig *rig = make_rig(7);
@@ -357,6 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_image_is_the_state_at_its_barrier_in_chains_and_after_failures),
         cmocka_unit_test(a_restored_store_goes_on_as_the_one_before),
+        cmocka_unit_test(what_was_restored_is_in_the_next_image),
         cmocka_unit_test(only_what_has_changed_is_written_again),
         cmocka_unit_test(without_a_block_the_image_fails_and_the_state_goes_on),
         cmocka_unit_test(damaged_bytes_are_never_followed),

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* chain.c - blocks from carriers into files, and which files make an image; see chain.h. */
+#include "ckpt/chain.h"
+
+#include <string.h>
+
+void sb_chain_init(struct sb_chain *chain,
+                   struct sb_flow *flow,
+                   const struct sb_ckpt_folder *folder,
+                   uint64_t owner,
+                   uint32_t files_max)
+{
+    SB_ASSERT(files_max >= 1 && files_max <= SB_CHAIN_MAX);
+    *chain = (struct sb_chain){
+        .env = folder->env, .folder = folder, .flow = flow, .owner = owner, .files_max = files_max};
+}
+
+void sb_chain_reset(struct sb_chain *chain)
+{
+    if (chain->env != NULL)
+        sb_ckpt_abandon(&chain->writer);
+    chain->env = NULL;
+}
+
+static bool is_long(const struct sb_chain *chain)
+{
+    uint64_t changes = 0;
+
+    if (chain->link_count >= chain->files_max)
+        return true;
+    for (uint32_t i = 1; i < chain->link_count; i++)
+        changes += chain->links[i].size;
+    return chain->link_count > 1 && changes >= chain->links[0].size;
+}
+
+int64_t sb_chain_base(const struct sb_chain *chain)
+{
+    return is_long(chain) ? 0 : chain->base;
+}
+
+void sb_chain_begin(struct sb_chain *chain, int64_t id)
+{
+    SB_ASSERT(chain->writer.folder == NULL);
+    chain->full = sb_chain_base(chain) == 0;
+    chain->entry = (struct sb_ckpt_entry){.id = id, .nonce = sb_random(chain->env)};
+    chain->write_us = 0;
+    chain->bytes = 0;
+    chain->failure = (sabot_error){.status = SABOT_OK};
+}
+
+static sabot_status open_writer(struct sb_chain *chain, sabot_error *error)
+{
+    if (chain->writer.folder != NULL)
+        return SABOT_OK;
+    SABOT_TRY(sb_ckpt_check_owner(chain->folder, chain->owner, error));
+    return sb_ckpt_begin(&chain->writer, chain->folder, &chain->entry, error);
+}
+
+static void write_block(struct sb_chain *chain, const struct sb_carried *carried)
+{
+    sabot_error error = {.status = SABOT_OK};
+    sabot_status status;
+
+    if (chain->failure.status != SABOT_OK)
+        return;
+    status = open_writer(chain, &error);
+    if (status == SABOT_OK)
+        status = sb_ckpt_append(&chain->writer, carried->block, carried->size, &error);
+    if (status != SABOT_OK) {
+        chain->failure = error;
+        sb_ckpt_abandon(&chain->writer);
+    }
+}
+
+/* Of one task, some blocks. */
+static uint32_t write_some(struct sb_chain *chain, struct sb_carrier *carrier, uint32_t blocks)
+{
+    struct sb_carried carried;
+    uint32_t count = 0;
+
+    while (count < blocks && sb_carrier_next(carrier, &carried)) {
+        write_block(chain, &carried);
+        sb_carrier_back(carrier, carried.block);
+        count++;
+    }
+    return count;
+}
+
+bool sb_chain_write(struct sb_chain *chain)
+{
+    const struct sb_flow *flow = chain->flow;
+    const int64_t begun_us = sb_now_us(chain->env);
+    uint32_t left = SB_CHAIN_BLOCKS;
+
+    for (uint32_t worker = 0; worker < flow->config.workers; worker++) {
+        for (uint32_t node = 0; node < flow->graph->node_count; node++) {
+            struct sb_carrier *carrier = sb_flow_carrier(flow, worker, node);
+
+            if (carrier != NULL)
+                left -= write_some(chain, carrier, left);
+        }
+    }
+    if (left < SB_CHAIN_BLOCKS)
+        chain->write_us += sb_now_us(chain->env) - begun_us;
+    return left < SB_CHAIN_BLOCKS;
+}
+
+/* What the next one is based on: the files of chunks of this one, which is durable. */
+static void take_files(struct sb_chain *chain, const struct sb_manifest *manifest)
+{
+    chain->base = manifest->id;
+    chain->link_count = 0;
+    for (uint32_t i = 0; i < manifest->file_count; i++) {
+        const struct sb_manifest_file *file = &manifest->files[i];
+        struct sb_ckpt_link *link = &chain->links[chain->link_count];
+
+        if (file->kind != SB_FILE_CHUNKS)
+            continue;
+        SB_ASSERT(chain->link_count < SB_CHAIN_MAX && strlen(file->name) < sizeof link->name);
+        *link = (struct sb_ckpt_link){
+            .entry = chain->entry, .size = file->size, .checksum = file->checksum};
+        memcpy(link->name, file->name, strlen(file->name));
+        chain->link_count++;
+    }
+}
+
+sabot_status sb_chain_finish(struct sb_chain *chain,
+                             struct sb_manifest *manifest,
+                             const sabot_text *parts,
+                             size_t part_count,
+                             sabot_error *error)
+{
+    const int64_t begun_us = sb_now_us(chain->env);
+    const uint32_t links = chain->full ? 0 : chain->link_count;
+    sabot_status status = chain->failure.status;
+
+    SB_ASSERT(manifest->id == chain->entry.id && manifest->nonce == chain->entry.nonce);
+    if (status != SABOT_OK)
+        *error = chain->failure;
+    else
+        status = open_writer(chain, error);
+    if (status == SABOT_OK) {
+        chain->bytes = chain->writer.chunks_size;
+        status =
+            sb_ckpt_finish(&chain->writer, manifest, chain->links, links, parts, part_count, error);
+    }
+    chain->write_us += sb_now_us(chain->env) - begun_us;
+    if (status != SABOT_OK) {
+        /* A link that can't be had must not be asked for for ever. */
+        if (links > 0)
+            chain->base = 0;
+        return status;
+    }
+    for (size_t i = 0; i < part_count; i++)
+        chain->bytes += parts[i].size;
+    take_files(chain, manifest);
+    return SABOT_OK;
+}
+
+void sb_chain_give_up(struct sb_chain *chain)
+{
+    sb_ckpt_abandon(&chain->writer);
+}
