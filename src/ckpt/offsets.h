@@ -21,7 +21,11 @@
 
 enum { SB_COMMIT_MARK_SIZE = 6 + 4 * 17 + 1 };
 
-/* Ways on from offsets that don't fit their checkpoint; in errors. */
+/* Ways on, in errors: from a checkpoint that is not what it should be, and from offsets that don't
+ * fit one. */
+#define SB_RESTORE_CHOICES                                                                    \
+    "or choose: --restore ID goes on from another checkpoint (sabot checkpoint ls), --reset " \
+    "begins anew"
 #define SB_COMMIT_CHOICES                                                                      \
     "put them back, or choose: --restore ID goes on from a checkpoint, --from-offsets begins " \
     "with empty state where they stand, --reset begins anew"

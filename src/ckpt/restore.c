@@ -40,8 +40,7 @@ static sabot_status read_and_verify(struct sb_restore *restore,
     if (status == SABOT_OK || status == SABOT_ERR_NOT_FOUND)
         return status;
     return sabot_raise(error, status,
-                       "%s; put the checkpoint back from a copy, or start anew with --reset",
-                       why.text);
+                       "%s; put the checkpoint back from a copy, " SB_RESTORE_CHOICES, why.text);
 }
 
 sabot_status sb_restore_find(struct sb_restore *restore, sabot_error *error)
@@ -69,7 +68,8 @@ sabot_status sb_restore_find_named(struct sb_restore *restore,
     if (status == SABOT_ERR_NOT_FOUND)
         return sabot_raise(error, SABOT_ERR_STATE,
                            "the committed offsets name checkpoint %lld, nonce %016llx, and %s does "
-                           "not have it: put it back from a copy, or start anew with --reset",
+                           "not have it: put it back from a copy, " SB_RESTORE_CHOICES
+                           ", --from-offsets with empty state where the offsets stand",
                            (long long)mark->id, (unsigned long long)mark->nonce,
                            restore->folder->path);
     SABOT_TRY(status);
@@ -89,11 +89,11 @@ sabot_status sb_restore_find_none(const struct sb_restore *restore, sabot_error 
     SABOT_TRY(sb_ckpt_had_commit(restore->folder, &had_commit, error));
     if (!had_commit)
         return SABOT_OK;
-    return sabot_raise(error, SABOT_ERR_STATE,
-                       "%s has checkpoints that were committed, but the consumer group has no "
-                       "committed offsets: they have expired or were deleted; start anew with "
-                       "--reset",
-                       restore->folder->path);
+    return sabot_raise(
+        error, SABOT_ERR_STATE,
+        "%s has checkpoints that were committed, but the consumer group has no "
+        "committed offsets: they have expired or were deleted; put them back, " SB_RESTORE_CHOICES,
+        restore->folder->path);
 }
 
 void sb_restore_tidy(const struct sb_restore *restore)

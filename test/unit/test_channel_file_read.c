@@ -302,6 +302,91 @@ static void a_place_in_a_long_path_keeps_its_end(void **state)
     FILES->close(channel);
 }
 
+/* Records of 10 bytes each, "number 17\n" is one; of the byte at `wrong` a bit is another. */
+static void put_numbers_but(struct stage *stage, int first, int count, size_t wrong)
+{
+    char *text = calloc((size_t)count + 1, 10);
+
+    assert_non_null(text);
+    for (int i = 0; i < count; i++) {
+        char number[32];
+
+        (void)snprintf(number, sizeof number, "number%3d\n", first + i);
+        memcpy(text + (size_t)i * 10, number, 10);
+    }
+    if (wrong < (size_t)count * 10)
+        text[wrong] ^= 1;
+    stage_put(stage, "in", text);
+    free(text);
+}
+
+static void put_numbers(struct stage *stage, int first, int count)
+{
+    put_numbers_but(stage, first, count, SIZE_MAX);
+}
+
+static sabot_status go_on(struct stage *stage, const struct sb_reader_position *position)
+{
+    struct sb_channel *channel = stage_channel(stage, (struct setup){.file = "in"});
+    struct sb_reader *reader;
+    const sabot_status status =
+        FILES->reader_open(channel, position, 1, stage->waker, &reader, &stage->error);
+
+    FILES->reader_close(reader);
+    FILES->close(channel);
+    return status;
+}
+
+/* The position behind `records` numbers. */
+static struct sb_reader_position read_some(struct stage *stage, uint32_t records)
+{
+    struct sb_channel *channel = stage_channel(stage, (struct setup){.file = "in"});
+    struct sb_reader *reader = stage_reader(stage, channel, SB_OFFSET_NONE);
+    struct sb_reader_position position;
+    struct basket basket = {0};
+
+    while (basket.count < records)
+        assert_int_equal(stage_poll(stage, reader, records - basket.count, &basket), SABOT_OK);
+    FILES->position(reader, 0, &position);
+    assert_int_equal(position.offset, records * 10);
+    basket_empty(&basket);
+    FILES->reader_close(reader);
+    FILES->close(channel);
+    return position;
+}
+
+static void another_file_is_noticed_though_a_line_ends_there(void **state)
+{
+    static const uint32_t counts[] = {1, 30, 700};
+    struct stage *stage = *state;
+
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        put_numbers(stage, 100, 800);
+        const struct sb_reader_position position = read_some(stage, counts[i]);
+
+        assert_int_equal(go_on(stage, &position), SABOT_OK);
+        put_numbers(stage, 100, 900); /* it has grown, or was copied */
+        assert_int_equal(go_on(stage, &position), SABOT_OK);
+        put_numbers(stage, 99, 900);
+        assert_int_equal(go_on(stage, &position), SABOT_ERR_NOT_FOUND);
+        stage_assert_error(stage, "first bytes");
+    }
+}
+
+static void a_change_just_before_the_position_is_noticed(void **state)
+{
+    struct stage *stage = *state;
+
+    put_numbers(stage, 100, 800);
+    const struct sb_reader_position position = read_some(stage, 700);
+
+    put_numbers_but(stage, 100, 800, 6995);
+    assert_int_equal(go_on(stage, &position), SABOT_ERR_NOT_FOUND);
+    stage_assert_error(stage, "bytes before the position");
+    put_numbers_but(stage, 100, 800, 7001); /* behind it: it was not read yet */
+    assert_int_equal(go_on(stage, &position), SABOT_OK);
+}
+
 static void reading_goes_on_at_a_position(void **state)
 {
     struct stage *stage = *state;
@@ -654,6 +739,8 @@ int main(void)
         TEST(many_blank_lines_are_no_long_step),
         TEST(a_place_is_file_line_and_byte),
         TEST(a_place_in_a_long_path_keeps_its_end),
+        TEST(another_file_is_noticed_though_a_line_ends_there),
+        TEST(a_change_just_before_the_position_is_noticed),
         TEST(reading_goes_on_at_a_position),
         TEST(a_reader_seeks_also_behind_the_end),
         TEST(a_reader_without_partitions_is_fine),
