@@ -513,9 +513,10 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
     if (manifest->files == NULL)
         return no_memory(error);
     memset(manifest->files, 0, (link_count + 2) * sizeof *manifest->files);
+    /* First of the files: shards in their logical form say so. */
+    SABOT_TRY(write_state(writer, manifest, parts, part_count, error));
     SABOT_TRY(link_older(writer, manifest, links, link_count, error));
     SABOT_TRY(seal_chunks(writer, manifest, error));
-    SABOT_TRY(write_state(writer, manifest, parts, part_count, error));
     SABOT_TRY(write_manifest(folder, manifest, error));
     SABOT_TRY(env->type->directory_sync(env->self, path.text, error));
     sb_crash_point(env, "ckpt.folder_synced");

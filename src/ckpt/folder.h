@@ -96,8 +96,9 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
                                              sabot_error *error);
 /* Make it durable: the blocks behind those of `links`, which are chunks of older checkpoints, the
  * oldest first; `parts` runs of bytes, one behind the other, as the file `state`; and the manifest,
- * whose files are filled in here (chunks first, in order). The writer is free then, also after an
- * error; then what was written is removed, as far as that works, and nothing of it counts. */
+ * whose files are filled in here: the state, if there is any, then chunks in order. The writer is
+ * free then, also after an error; then what was written is removed, as far as that works, and
+ * nothing of it counts. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
                                              struct sb_manifest *manifest,
                                              const struct sb_ckpt_link *links,

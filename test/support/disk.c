@@ -320,6 +320,24 @@ static sabot_status disk_rename(void *self, const char *from, const char *to, sa
     return SABOT_OK;
 }
 
+static sabot_status disk_link(void *self, const char *from, const char *to, sabot_error *error)
+{
+    struct disk *disk = self;
+    const char *last = "";
+    uint32_t folder;
+    uint32_t node;
+
+    SABOT_TRY(touch(disk, from, error));
+    node = node_at(disk, from);
+    folder = walk(disk, to, &last);
+    if (node == NONE || folder == NONE)
+        return raise_missing(error, from);
+    if (node_at(disk, to) != NONE)
+        return sabot_raise(error, SABOT_ERR_EXISTS, "%s: File exists", to);
+    name_set(name_make(disk, folder, last), node);
+    return SABOT_OK;
+}
+
 static bool is_empty(const struct disk *disk, uint32_t folder)
 {
     for (uint32_t i = 0; i < disk->name_count; i++) {
@@ -468,6 +486,7 @@ void disk_make(struct disk *disk, const struct sb_env *under)
         .file_info = disk_file_info,
         .path_info = disk_path_info,
         .path_rename = disk_rename,
+        .path_link = disk_link,
         .path_remove = disk_remove,
         .directory_create = disk_directory_create,
         .directory_sync = disk_directory_sync,

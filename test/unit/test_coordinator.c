@@ -11,7 +11,7 @@
 
 #include "api/run.h"
 
-enum { RECORDS = 2000, CALLS_MAX = 40, ALWAYS = 1000000 };
+enum { RECORDS = 4000, CALLS_MAX = 100, ALWAYS = 1000000 };
 
 /* --- An environment whose checkpoints fail ---------------------------------------------------- */
 
@@ -87,6 +87,12 @@ static sabot_status bad_rename(void *self, const char *from, const char *to, sab
     return os_type->path_rename(self, from, to, error);
 }
 
+static sabot_status bad_link(void *self, const char *from, const char *to, sabot_error *error)
+{
+    SABOT_TRY(meddle_path(from, error));
+    return os_type->path_link(self, from, to, error);
+}
+
 static sabot_status bad_create(void *self, const char *path, sabot_error *error)
 {
     SABOT_TRY(meddle_path(path, error));
@@ -120,6 +126,7 @@ static sabot_status run_with(struct words *words, int64_t from, int64_t count)
     type.file_write = bad_write;
     type.file_sync = bad_sync;
     type.path_rename = bad_rename;
+    type.path_link = bad_link;
     type.directory_create = bad_create;
     type.directory_sync = bad_directory_sync;
     env = *os;

@@ -10,6 +10,7 @@ enum {
     SUBSETS = 40,          /* losses of power for each call */
     STATE_SIZE_MAX = 1500, /* a few sectors */
     CALLS_MAX = 100,       /* of one checkpoint; more is a mistake */
+    LINKS_MAX = 3,         /* files of a chain */
 };
 
 struct fixture {
@@ -17,6 +18,8 @@ struct fixture {
     struct kit_random random;
     struct disk disk;
     struct sb_ckpt_folder folder;
+    struct sb_ckpt_link links[LINKS_MAX]; /* that the next checkpoint is based on */
+    size_t link_count;
 };
 
 static void power_on(struct fixture *f)
@@ -56,6 +59,7 @@ static int teardown(void **state)
 
 static sabot_status open_folder(struct fixture *f, sabot_error *error)
 {
+    f->link_count = 0; /* a new process begins anew */
     return sb_ckpt_folder_open(&f->folder, &f->disk.env, "/dir", "app", "pipe", error);
 }
 
@@ -68,6 +72,29 @@ static size_t state_of(int64_t id, uint8_t *bytes)
     return size;
 }
 
+/* The manifest's files of chunks are what the next checkpoint is based on; three of them at most.
+ */
+static void go_on_from(struct fixture *f, const struct sb_manifest *manifest)
+{
+    f->link_count = 0;
+    for (uint32_t i = 0; i < manifest->file_count; i++) {
+        const struct sb_manifest_file *file = &manifest->files[i];
+
+        if (file->kind != SB_FILE_CHUNKS)
+            continue;
+        assert_true(f->link_count < LINKS_MAX);
+        f->links[f->link_count] = (struct sb_ckpt_link){
+            .entry = {manifest->id, manifest->nonce},
+            .size = file->size,
+            .checksum = file->checksum,
+        };
+        (void)snprintf(f->links[f->link_count++].name, SB_CKPT_NAME_MAX, "%s", file->name);
+    }
+    if (f->link_count == LINKS_MAX)
+        f->link_count = 0;
+}
+
+/* With chunks of its own, in two blocks, and those of the ones before. */
 static sabot_status write_one(struct fixture *f, int64_t id, sabot_error *error)
 {
     uint8_t bytes[STATE_SIZE_MAX + 1];
@@ -76,12 +103,25 @@ static sabot_status write_one(struct fixture *f, int64_t id, sabot_error *error)
         {(const char *)bytes, size / 3},
         {(const char *)bytes + size / 3, size - size / 3},
     };
+    struct sb_ckpt_entry entry = {.id = id};
+    struct sb_ckpt_writer writer;
     struct sb_manifest manifest;
     sabot_status status;
 
     ckpt_kit_manifest(&manifest, &f->disk.env, &f->random, 2, size);
     manifest.id = id;
-    status = sb_ckpt_write(&f->folder, &manifest, parts, 2, error);
+    entry.nonce = manifest.nonce;
+    status = sb_ckpt_begin(&writer, &f->folder, &entry, error);
+    if (status == SABOT_OK) {
+        for (int block = 0; status == SABOT_OK && block < 2; block++)
+            status = sb_ckpt_append(&writer, bytes, size, error);
+        if (status == SABOT_OK)
+            status = sb_ckpt_finish(&writer, &manifest, f->links, f->link_count, parts, 2, error);
+        else
+            sb_ckpt_abandon(&writer);
+    }
+    if (status == SABOT_OK)
+        go_on_from(f, &manifest);
     sb_manifest_reset(&manifest);
     return status;
 }

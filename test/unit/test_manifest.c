@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "ckpt/folder.h"
 
-enum { STATE_SIZE = 100, FLIPS_MIN = 60000 };
+enum { STATE_SIZE = 100, CHUNKS_SIZE = 300, FLIPS_MIN = 60000 };
 
 struct fixture {
     struct sb_env *os;
@@ -225,19 +225,59 @@ struct place {
     struct sb_ckpt_entry entry;
     char manifest[256];
     char state[256];
+    char chunks[256];
+    char linked[256]; /* those of the checkpoint it is based on */
 };
+
+/* A name in its folder. */
+static void name_file(char path[256],
+                      const char *pipeline,
+                      const struct place *place,
+                      const char *name)
+{
+    (void)snprintf(path, 256, "/dir/app/%s/ckpt-%016llx-%016llx/%s", pipeline,
+                   (unsigned long long)place->entry.id, (unsigned long long)place->entry.nonce,
+                   name);
+}
+
+static void fill(struct fixture *f, uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)kit_random_below(&f->random, 256);
+}
+
+/* Chunks in the folder of a checkpoint that has no manifest any more; a link keeps them. */
+static struct sb_ckpt_link write_base(struct fixture *f, const struct sb_ckpt_folder *folder)
+{
+    struct sb_ckpt_link link = {.entry = {77, ckpt_kit_random64(&f->random)}, .name = "chunks"};
+    struct sb_ckpt_writer writer;
+    uint8_t bytes[CHUNKS_SIZE];
+    sabot_error error = {.status = SABOT_OK};
+
+    fill(f, bytes, sizeof bytes);
+    if (sb_ckpt_begin(&writer, folder, &link.entry, &error) != SABOT_OK ||
+        sb_ckpt_append(&writer, bytes, sizeof bytes, &error) != SABOT_OK)
+        fail_msg("%s", error.text);
+    link.size = sizeof bytes;
+    link.checksum = sb_hasher_result(&writer.hasher);
+    f->disk.type.file_close(&f->disk, writer.chunks);
+    return link;
+}
 
 /* A checkpoint on the disk. */
 static struct place write_one(struct fixture *f, const char *pipeline, int64_t id, uint32_t entries)
 {
     uint8_t bytes[STATE_SIZE];
+    uint8_t block[CHUNKS_SIZE];
     const sabot_text part = {(const char *)bytes, sizeof bytes};
     struct sb_manifest manifest;
+    struct sb_ckpt_writer writer;
+    struct sb_ckpt_link link;
     struct place place;
     sabot_error error = {.status = SABOT_OK};
 
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)kit_random_below(&f->random, 256);
+    fill(f, bytes, sizeof bytes);
+    fill(f, block, sizeof block);
     if (sb_ckpt_folder_open(&place.folder, &f->disk.env, "/dir", "app", pipeline, &error) !=
         SABOT_OK)
         fail_msg("%s", error.text);
@@ -250,13 +290,16 @@ static struct place write_one(struct fixture *f, const char *pipeline, int64_t i
     manifest.pipeline = pipeline;
     manifest.id = id;
     place.entry = (struct sb_ckpt_entry){.id = id, .nonce = manifest.nonce};
-    if (sb_ckpt_write(&place.folder, &manifest, &part, 1, &error) != SABOT_OK)
+    link = write_base(f, &place.folder);
+    if (sb_ckpt_begin(&writer, &place.folder, &place.entry, &error) != SABOT_OK ||
+        sb_ckpt_append(&writer, block, sizeof block, &error) != SABOT_OK ||
+        sb_ckpt_finish(&writer, &manifest, &link, 1, &part, 1, &error) != SABOT_OK)
         fail_msg("%s", error.text);
-    (void)snprintf(place.manifest, sizeof place.manifest,
-                   "/dir/app/%s/ckpt-%016llx-%016llx/manifest", pipeline, (unsigned long long)id,
-                   (unsigned long long)manifest.nonce);
-    (void)snprintf(place.state, sizeof place.state, "/dir/app/%s/ckpt-%016llx-%016llx/state",
-                   pipeline, (unsigned long long)id, (unsigned long long)manifest.nonce);
+    (void)!sb_ckpt_remove(&place.folder, &link.entry, NULL);
+    name_file(place.manifest, pipeline, &place, "manifest");
+    name_file(place.state, pipeline, &place, "state");
+    name_file(place.chunks, pipeline, &place, "chunks");
+    name_file(place.linked, pipeline, &place, "chunks-000000000000004d");
     sb_manifest_reset(&manifest);
     return place;
 }
@@ -315,8 +358,11 @@ static void test_every_bit_and_every_cut_is_found_with_the_name_of_the_file(void
         sabot_error error = {.status = SABOT_OK};
 
         cases += flip_and_cut(f, &place, place.manifest);
-        if (cases < FLIPS_MIN / 2)
+        if (cases < FLIPS_MIN / 2) {
             cases += flip_and_cut(f, &place, place.state);
+            cases += flip_and_cut(f, &place, place.chunks);
+            cases += flip_and_cut(f, &place, place.linked);
+        }
         if (check(&place, &error) != SABOT_OK)
             fail_msg("untouched, it is not whole: %s", error.text);
         sb_ckpt_folder_close(&place.folder);
