@@ -25,7 +25,8 @@ struct saving_pipeline {
 struct sb_saving {
     struct sb_savepoint savepoint; /* of which path, app and pipelines are filled in */
     uint32_t count;
-    struct saving_pipeline *pipelines; /* as many as the plan's */
+    uint32_t capacity;                 /* as many as the plan's */
+    struct saving_pipeline *pipelines; /* of which `count` are filled in */
 };
 
 void sb_saving_destroy(const struct sb_env *env, struct sb_saving *saving)
@@ -34,7 +35,7 @@ void sb_saving_destroy(const struct sb_env *env, struct sb_saving *saving)
         return;
     for (uint32_t i = 0; saving->pipelines != NULL && i < saving->count; i++)
         sb_ckpt_folder_close(&saving->pipelines[i].folder);
-    sb_free_array(env, saving->pipelines, saving->count, sizeof *saving->pipelines);
+    sb_free_array(env, saving->pipelines, saving->capacity, sizeof *saving->pipelines);
     sb_arena_reset(&saving->savepoint.arena);
     sb_free(env, saving, sizeof *saving);
 }
@@ -171,6 +172,7 @@ static sabot_status make_saving(sabot_run *run, const char *path, sabot_error *e
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a savepoint");
     run->saving = saving;
     sb_arena_init(&saving->savepoint.arena, run->env);
+    saving->capacity = run->plan.pipeline_count;
     saving->savepoint.env = run->env;
     saving->savepoint.app = run->app->name;
     saving->savepoint.time_ms = sb_wall_ms(run->env);

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/catalog.h"
 #include "base/parse.h"
 #include "ckpt/savepoint.h"
+#include "op/process.h"
 
 enum { NAMED_MAX = 3 /* partitions in a text */, KEPT_NAMED_MAX = 8 };
 
@@ -241,6 +243,59 @@ static sabot_status check_force(const struct sb_recovery *recovery,
                        choice->restore, restore->manifest.id, repeats);
 }
 
+/* --- Does the app understand it? -----------------------------------------------------------------
+ */
+
+struct rehearsal {
+    const struct sb_env *env;
+    uint64_t hash_seed;
+    bool drops_state;
+};
+
+/* Into a store of its own, which is thrown away. */
+static sabot_status rehearse_agent(void *context,
+                                   const struct sb_node *node,
+                                   const struct sb_byte_source *source,
+                                   sabot_error *error)
+{
+    const struct rehearsal *rehearsal = context;
+    const struct sb_process_settings *settings = node->settings;
+    struct sb_store_config config = {
+        .env = rehearsal->env,
+        .owner = node->name,
+        .hash_seed = rehearsal->hash_seed,
+        .drops_unknown = rehearsal->drops_state,
+    };
+    struct sb_store *store;
+    sabot_status status;
+
+    if (node->type != sb_catalog_process() || settings->state_count == 0)
+        return SABOT_OK;
+    config.states = settings->states;
+    config.state_count = settings->state_count;
+    SABOT_TRY(sb_store_create(&config, &store, error));
+    status = sb_store_restore(store, source, error);
+    sb_store_destroy(store);
+    return status;
+}
+
+/* Before anything counts that an app can't read. */
+static sabot_status rehearse(struct chosen *chosen,
+                             const struct sb_choice *choice,
+                             const struct sb_graph *graph,
+                             sabot_error *error)
+{
+    struct rehearsal rehearsal = {
+        .env = chosen->source.env,
+        .hash_seed = chosen->source.manifest.hash_seed,
+        .drops_state = choice->drops_state,
+    };
+
+    chosen->source.drops = choice->drops_state;
+    SABOT_TRY(sb_restore_check(&chosen->source, graph, error));
+    return sb_restore_sample(&chosen->source, graph, rehearse_agent, &rehearsal, error);
+}
+
 /* --- Taking it -----------------------------------------------------------------------------------
  */
 
@@ -362,8 +417,7 @@ static sabot_status take_restore(struct sb_recovery *recovery,
         return SABOT_OK;
     }
     SABOT_TRY(check_force(recovery, choice, chosen, counted, why, error));
-    chosen->source.drops = choice->drops_state;
-    SABOT_TRY(sb_restore_check(&chosen->source, graph, error));
+    SABOT_TRY(rehearse(chosen, choice, graph, error));
     SABOT_TRY(adopt(recovery, chosen, graph, error));
     *adopted_out = true;
     return SABOT_OK;

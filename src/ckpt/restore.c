@@ -359,11 +359,13 @@ static sabot_status restore_image(struct sb_restore *restore,
 /* --- Logical shards ------------------------------------------------------------------------------
  */
 
-static sabot_status restore_shard(struct sb_restore *restore,
-                                  struct sb_flow *flow,
-                                  uint32_t node,
-                                  const struct sb_manifest_shard *shard,
-                                  sabot_error *error)
+/* Let `reader` read one shard. */
+static sabot_status with_shard(struct sb_restore *restore,
+                               const struct sb_node *node,
+                               const struct sb_manifest_shard *shard,
+                               sb_restore_reader reader,
+                               void *context,
+                               sabot_error *error)
 {
     struct run run = {.env = restore->env, .at = shard->start, .left = shard->size};
     const struct sb_byte_source source = {.read = read_run, .context = &run};
@@ -371,9 +373,43 @@ static sabot_status restore_shard(struct sb_restore *restore,
 
     SABOT_TRY(
         sb_ckpt_open_file(restore->folder, &restore->manifest, shard->file, &run.file, error));
-    status = sb_flow_restore(flow, node, shard->shard, &source, error);
+    status = reader(context, node, &source, error);
     restore->env->type->file_close(restore->env->self, run.file);
     return status;
+}
+
+sabot_status sb_restore_sample(struct sb_restore *restore,
+                               const struct sb_graph *graph,
+                               sb_restore_reader reader,
+                               void *context,
+                               sabot_error *error)
+{
+    const struct sb_manifest *manifest = &restore->manifest;
+
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        const struct sb_manifest_task *task = &manifest->tasks[i];
+        const struct sb_node *node = find_node(graph, SB_NODE_TASK, task->name);
+
+        if (node != NULL && task->shard_count > 0)
+            SABOT_TRY(with_shard(restore, node, &task->shards[0], reader, context, error));
+    }
+    return SABOT_OK;
+}
+
+/* Where a shard goes. */
+struct target {
+    struct sb_flow *flow;
+    uint32_t shard;
+};
+
+static sabot_status give_to_flow(void *context,
+                                 const struct sb_node *node,
+                                 const struct sb_byte_source *source,
+                                 sabot_error *error)
+{
+    const struct target *target = context;
+
+    return sb_flow_restore(target->flow, node->index, target->shard, source, error);
 }
 
 static sabot_status restore_task(struct sb_restore *restore,
@@ -383,6 +419,7 @@ static sabot_status restore_task(struct sb_restore *restore,
                                  sabot_error *error)
 {
     const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, task->name);
+    struct target target = {.flow = flow};
 
     if (node == NULL)
         return SABOT_OK; /* dropped: sb_restore_match() has looked */
@@ -391,7 +428,8 @@ static sabot_status restore_task(struct sb_restore *restore,
         SABOT_TRY(restore_image(restore, flow, chunks, task, node->index, error));
     for (uint32_t at = 0; at < task->shard_count; at++) {
         sb_crash_point(restore->env, "restore.shard");
-        SABOT_TRY(restore_shard(restore, flow, node->index, &task->shards[at], error));
+        target.shard = task->shards[at].shard;
+        SABOT_TRY(with_shard(restore, node, &task->shards[at], give_to_flow, &target, error));
     }
     return SABOT_OK;
 }

@@ -65,6 +65,18 @@ SABOT_MUST_CHECK sabot_status sb_restore_match(struct sb_restore *restore,
                                                const struct sb_graph *graph,
                                                sabot_error *error);
 
+/* Show one shard of each task that the graph has, which has the tables of all: does the app
+ * understand it? Before anything is changed for it. */
+typedef sabot_status (*sb_restore_reader)(void *context,
+                                          const struct sb_node *node,
+                                          const struct sb_byte_source *source,
+                                          sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_restore_sample(struct sb_restore *restore,
+                                                const struct sb_graph *graph,
+                                                sb_restore_reader reader,
+                                                void *context,
+                                                sabot_error *error);
+
 /* Give the shards of all tasks to the flow, before it starts. */
 SABOT_MUST_CHECK sabot_status sb_restore_state(struct sb_restore *restore,
                                                struct sb_flow *flow,

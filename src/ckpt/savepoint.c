@@ -60,6 +60,7 @@ static sabot_status add_task(struct writing *writing, const struct sb_node *node
             *task = writing->base->tasks[i];
     }
     SB_ASSERT(task->name != NULL);
+    task->has_image = false;
     task->shard_count = 0;
     task->shards = sb_arena_alloc(writing->arena, SB_SHARD_COUNT * sizeof *task->shards);
     if (task->shards == NULL)

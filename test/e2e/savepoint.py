@@ -304,6 +304,16 @@ class Versions(SavepointTest):
     def test_a_field_of_another_type_is_refused(self):
         self.assert_in(["tally", "seen", "float64"], self.go_on(4, code=3).error)
 
+    def test_what_is_refused_has_changed_nothing(self):
+        before = self.read("out.jsonl")
+        for version in (4, 5, 6, 7, 8):
+            done = self.run_on("--restore", "./saved", "--force", version=version)
+            self.assert_code(done, 3)
+            self.assertEqual(self.read("out.jsonl"), before)
+            self.assertEqual(len(list((self.folder / "state/versions/count").glob("ckpt-*"))), 1)
+        self.assert_code(self.run_on(), 0)
+        self.assert_exactly_once(200)
+
     def test_a_table_that_changed_under_the_same_version_is_refused(self):
         self.assert_in(["tally", "version"], self.go_on(8, code=3).error)
 
