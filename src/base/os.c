@@ -136,21 +136,27 @@ static uint64_t os_memory_peak(void *self)
 
 /* --- Crash points, trace, log ----------------------------------------------------------------- */
 
+static void meet_crash(struct sb_os_crash *crash, const char *label)
+{
+    if (strcmp(crash->label, label) != 0)
+        return;
+    if (atomic_fetch_add_explicit(&crash->calls, 1, memory_order_relaxed) + 1 != crash->hit)
+        return;
+    /* SIGKILL, as by the kernel: no handler, no exit function, no buffer is written. After SIGSTOP
+     * somebody lets it go on. */
+    (void)kill(getpid(), crash->signal);
+    while (crash->signal == SIGKILL)
+        (void)pause();
+}
+
 static void os_crash_point(void *self, const char *label)
 {
     struct sb_os *os = self;
 
-    if (__builtin_expect(os->crash_label == NULL, 1))
-        return;
-    if (strcmp(os->crash_label, label) != 0)
-        return;
-    if (atomic_fetch_add_explicit(&os->crash_calls, 1, memory_order_relaxed) + 1 != os->crash_hit)
-        return;
-    /* SIGKILL, as by the kernel: no handler, no exit function, no buffer is written. After SIGSTOP
-     * somebody lets it go on. */
-    (void)kill(getpid(), os->crash_signal);
-    while (os->crash_signal == SIGKILL)
-        (void)pause();
+    for (size_t i = 0; i < SB_OS_CRASHES; i++) {
+        if (__builtin_expect(os->crashes[i].label != NULL, 0))
+            meet_crash(&os->crashes[i], label);
+    }
 }
 
 static void os_trace(void *self, const char *what, uint64_t value)
@@ -246,27 +252,31 @@ static const struct sb_env_type os_type = {
     .sockets = &sb_os_sockets,
 };
 
-/* SABOT_CRASH_AT=label:hit, or SABOT_STOP_AT for a process that freezes there. */
-static sabot_status plan_crash(struct sb_os *os, const char *name, int number, sabot_error *error)
+/* SABOT_CRASH_AT=label:hit, and SABOT_STOP_AT for a process that freezes there. */
+static sabot_status plan_crash(struct sb_os *os,
+                               struct sb_os_crash *crash,
+                               const char *name,
+                               int number,
+                               sabot_error *error)
 {
     const char *plan = getenv(name);
     const char *colon;
     char *end = NULL;
 
-    if (plan == NULL || *plan == '\0' || os->crash_label != NULL)
+    if (plan == NULL || *plan == '\0')
         return SABOT_OK;
     colon = strrchr(plan, ':');
     errno = 0;
     if (colon != NULL && colon != plan && colon[1] >= '1' && colon[1] <= '9')
-        os->crash_hit = strtoull(colon + 1, &end, 10);
+        crash->hit = strtoull(colon + 1, &end, 10);
     if (end == NULL || *end != '\0' || errno != 0)
         return sabot_raise(error, SABOT_ERR_CONFIG,
                            "%s=%s: expected label:hit with a hit from 1 on, as in "
                            "txn.before_commit:2",
                            name, plan);
-    os->crash_signal = number;
-    os->crash_label = sb_string_copy_size(&os->env, plan, (size_t)(colon - plan));
-    if (os->crash_label == NULL)
+    crash->signal = number;
+    crash->label = sb_string_copy_size(&os->env, plan, (size_t)(colon - plan));
+    if (crash->label == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for %s", name);
     return SABOT_OK;
 }
@@ -291,12 +301,12 @@ sabot_status sb_os_env_create(struct sb_env **env_out, sabot_error *error)
     os->log_erases = erases_lines(STDERR_FILENO);
     os->spinners_max = processors > 1 ? (uint32_t)processors / 2 : 0;
 
-    sabot_status status = plan_crash(os, "SABOT_CRASH_AT", SIGKILL, error);
+    sabot_status status = plan_crash(os, &os->crashes[0], "SABOT_CRASH_AT", SIGKILL, error);
 
     if (status == SABOT_OK)
-        status = plan_crash(os, "SABOT_STOP_AT", SIGSTOP, error);
+        status = plan_crash(os, &os->crashes[1], "SABOT_STOP_AT", SIGSTOP, error);
     if (status != SABOT_OK) {
-        free(os);
+        sb_os_env_destroy(&os->env);
         return status;
     }
     *env_out = &os->env;
@@ -310,6 +320,7 @@ void sb_os_env_destroy(struct sb_env *env)
     if (env == NULL)
         return;
     os = env->self;
-    sb_string_free(env, os->crash_label);
+    for (size_t i = 0; i < SB_OS_CRASHES; i++)
+        sb_string_free(env, os->crashes[i].label);
     free(os);
 }

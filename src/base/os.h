@@ -11,14 +11,21 @@
 
 #include "base/env.h"
 
+enum { SB_OS_CRASHES = 2 };
+
+/* What a test has planned for the process. */
+struct sb_os_crash {
+    char *label;  /* NULL: nothing */
+    uint64_t hit; /* the call that ends or stops the process, from 1 */
+    int signal;   /* SIGKILL, or SIGSTOP for one that freezes */
+    _Atomic uint64_t calls;
+};
+
 struct sb_os {
     struct sb_env env;
     _Atomic uint64_t allocations; /* ever asked for */
     _Atomic uint64_t fail_from;   /* number of the first allocation that fails; 0: none */
-    char *crash_label;            /* NULL: no crash is planned */
-    uint64_t crash_hit;           /* the call that ends the process, from 1 */
-    int crash_signal;             /* SIGKILL, or SIGSTOP for one that freezes */
-    _Atomic uint64_t crash_calls;
+    struct sb_os_crash crashes[SB_OS_CRASHES];
     bool log_erases;           /* stderr is a terminal, where a live line may stand */
     uint32_t spinners_max;     /* threads that may spin at once: never all processors */
     _Atomic uint32_t spinners; /* that do now */

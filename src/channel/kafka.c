@@ -34,6 +34,13 @@ struct sb_kafka_client *sb_kafka_control(const struct sb_channel *channel)
 
 /* --- The topic -------------------------------------------------------------------------------- */
 
+/* A cluster that has just been started, or is overloaded, has no broker for a topic yet, and says
+ * it by the same code as one that never will have so many. */
+static bool is_starting(rd_kafka_resp_err_t code, const char *reason)
+{
+    return code == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR && strstr(reason, "fenced") != NULL;
+}
+
 /* Ask the controller to make the topic. SABOT_AGAIN: made, or a broker is away: look again. */
 static sabot_status create_topic(struct sb_channel *channel, sabot_error *error)
 {
@@ -72,7 +79,7 @@ static sabot_status create_topic(struct sb_channel *channel, sabot_error *error)
         channel->topic_created = true;
         return SABOT_AGAIN;
     }
-    if (sb_kafka_is_transient(code))
+    if (sb_kafka_is_transient(code) || is_starting(code, reason))
         return SABOT_AGAIN;
     return sabot_raise(error, sb_kafka_status(code),
                        "can't create topic %s with %" PRId32 " partitions: %s%s%s", channel->topic,
