@@ -67,7 +67,8 @@ class Suite:
         done = subprocess.run([SABOT, *arguments], cwd=self.work, input=stdin.encode(), capture_output=True,
                               timeout=60, check=False, env=self.environment | (environment or {}))
         set_variables = "".join(f"{key}={value} " for key, value in (environment or {}).items())
-        parts = [f"$ {set_variables}sabot {shlex.join(arguments)}\n"]
+        command = shlex.join(arguments).replace(str(BUILD), "build")
+        parts = [f"$ {set_variables}sabot {command}\n"]
         stderr = self.shape(done.stderr.decode(errors="backslashreplace")).splitlines(True)
         # Lines of the log come when they come.
         for name, text in (("stdout", shape(self.shape(done.stdout.decode(errors="backslashreplace")))),
