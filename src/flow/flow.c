@@ -192,6 +192,51 @@ static sabot_status connect(struct sb_flow *flow, uint32_t at, uint32_t from, sa
     return SABOT_OK;
 }
 
+/* Will nothing ever come to or from this instance? Its worker got no partitions. */
+static bool is_silent(const struct sb_instance *instance)
+{
+    return instance->node->kind == SB_NODE_SOURCE ? instance->source.partition_count == 0
+                                                  : instance->task.inbox.watermark.live == 0;
+}
+
+/* The end of a silent instance's time is only said when its worker has begun: nobody waits for it.
+ */
+static void silence(struct sb_flow *flow, uint32_t worker, uint32_t edge)
+{
+    const struct sb_edge *from = &flow->graph->edges[edge];
+    const uint32_t targets = from->route == SB_ROUTE_KEY ? flow->config.workers : 1;
+
+    for (uint32_t i = 0; i < targets; i++) {
+        const uint32_t to = target_worker(from, worker, i);
+        struct sb_inbox *inbox = inbox_of(instance_of(flow, to, from->to));
+        uint32_t input = 0;
+
+        while (inbox->inputs[input].ring != ring_of(flow, edge, worker, to))
+            input++;
+        sb_watermark_silence(&inbox->watermark, input);
+    }
+}
+
+/* In the order of the data, so that one that hears only silent ones is known to be so. */
+static void silence_all(struct sb_flow *flow)
+{
+    const struct sb_graph *graph = flow->graph;
+
+    for (uint32_t at = 0; at < graph->node_count; at++) {
+        for (uint32_t worker = 0; worker < flow->config.workers; worker++) {
+            const struct sb_instance *instance = instance_of(flow, worker, graph->order[at]);
+
+            if (instance->node == NULL || instance->node->kind == SB_NODE_SINK ||
+                !is_silent(instance))
+                continue;
+            for (uint32_t edge = 0; edge < graph->edge_count; edge++) {
+                if (graph->edges[edge].from == instance->node->index)
+                    silence(flow, worker, edge);
+            }
+        }
+    }
+}
+
 static sabot_status wire(struct sb_flow *flow, sabot_error *error)
 {
     sort_edges(flow);
@@ -200,6 +245,7 @@ static sabot_status wire(struct sb_flow *flow, sabot_error *error)
         for (uint32_t at = 0; at < flow->graph->edge_count; at++)
             SABOT_TRY(connect(flow, at, worker, error));
     }
+    silence_all(flow);
     return SABOT_OK;
 }
 
@@ -669,6 +715,52 @@ int64_t sb_flow_watermark_ms(const struct sb_flow *flow)
         lowest = now < lowest ? now : lowest;
     }
     return lowest;
+}
+
+int64_t sb_flow_task_watermark_ms(const struct sb_flow *flow, uint32_t node)
+{
+    int64_t lowest = INT64_MAX;
+
+    for (uint32_t worker = 0; worker < flow->config.workers; worker++) {
+        const struct sb_instance *instance = instance_of(flow, worker, node);
+        const int64_t now =
+            atomic_load_explicit(&instance->task.watermark_seen, memory_order_relaxed);
+
+        SB_ASSERT(instance->node->kind == SB_NODE_TASK);
+        lowest = now < lowest ? now : lowest;
+    }
+    return lowest;
+}
+
+bool sb_flow_partition_at(const struct sb_flow *flow,
+                          uint32_t index,
+                          struct sb_flow_partition *partition_out)
+{
+    for (size_t i = 0; i < (size_t)flow->config.workers * node_count(flow); i++) {
+        const struct sb_instance *instance = &flow->instances[i];
+        const struct sb_source *source = &instance->source;
+        const struct sb_source_view *view;
+
+        if (instance->node == NULL || instance->node->kind != SB_NODE_SOURCE)
+            continue;
+        if (index >= source->partition_count) {
+            index -= source->partition_count;
+            continue;
+        }
+        view = &source->partitions[index].view;
+        *partition_out = (struct sb_flow_partition){
+            .node = instance->node,
+            .partition = atomic_load_explicit(&view->partition, memory_order_relaxed),
+            .state =
+                (enum sb_watermark_state)atomic_load_explicit(&view->state, memory_order_relaxed),
+            .watermark_ms = atomic_load_explicit(&view->watermark_ms, memory_order_relaxed),
+            .lag = atomic_load_explicit(&view->lag, memory_order_relaxed),
+            .quiet_us = atomic_load_explicit(&view->quiet_us, memory_order_relaxed),
+            .is_held = atomic_load_explicit(&source->is_held, memory_order_relaxed),
+        };
+        return true;
+    }
+    return false;
 }
 
 uint64_t sb_flow_written(const struct sb_flow *flow, uint32_t node)

@@ -117,6 +117,25 @@ SABOT_MUST_CHECK sabot_status sb_flow_status(struct sb_flow *flow, sabot_error *
 int64_t sb_flow_lag(const struct sb_flow *flow);
 /* Lowest watermark of all tasks but tables, as last seen; INT64_MIN: none yet. */
 int64_t sb_flow_watermark_ms(const struct sb_flow *flow);
+/* The same of one task. */
+int64_t sb_flow_task_watermark_ms(const struct sb_flow *flow, uint32_t node);
+
+/* How a partition of an input stands, as last seen. */
+struct sb_flow_partition {
+    const struct sb_node *node; /* the source */
+    int32_t partition;
+    enum sb_watermark_state state;
+    int64_t watermark_ms; /* INT64_MIN: it has said nothing */
+    int64_t lag;          /* records not read yet, or SB_LAG_UNKNOWN, SB_LAG_NOT_YET */
+    int64_t quiet_us;     /* since when it has nothing, monotonic clock; 0: it has, or not known */
+    bool is_held;         /* its reader can't read on: what follows is slower, or a commit */
+};
+
+/* By index, over all inputs; false past the end. Any thread. */
+bool sb_flow_partition_at(const struct sb_flow *flow,
+                          uint32_t index,
+                          struct sb_flow_partition *partition_out);
+
 /* Records written to a sink (the graph's node) by all workers. */
 uint64_t sb_flow_written(const struct sb_flow *flow, uint32_t node);
 

@@ -40,7 +40,7 @@ static bool merge_time(struct sb_inbox *inbox, uint32_t index, struct sb_message
     struct sb_watermark *watermark = &inbox->watermark;
     const bool was_idle = sb_watermark_is_idle(watermark);
     const bool moved = message->kind == SB_MESSAGE_IDLE
-                           ? sb_watermark_idle(watermark, index)
+                           ? sb_watermark_idle(watermark, index, message->value)
                            : sb_watermark_advance(watermark, index, message->value);
     const bool is_idle = sb_watermark_is_idle(watermark);
 

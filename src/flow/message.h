@@ -5,8 +5,8 @@
  *
  *   ROWS       a slice of a batch
  *   WATERMARK  no event before `value` (ms) will follow, but for late ones; it never goes back
- *   IDLE       nothing may follow for long: don't wait for this input. The next watermark, which
- *              comes before the next rows and may be the same as the last, takes it back
+ *   IDLE       a watermark, and nothing may follow for long: don't wait for this input. The next
+ *              watermark, which comes before the next rows and may be the same, takes it back
  *   LOADED     what a table's channel held at the start has gone before (loading.h)
  *   BARRIER    snapshot here, for checkpoint `value` (Chandy, Lamport 1985)
  *   END        nothing will follow; whether the input has ended or the run was stopped is told
@@ -31,7 +31,7 @@ enum sb_message_kind {
 struct sb_message {
     enum sb_message_kind kind;
     struct sb_slice *slice; /* rows */
-    int64_t value;          /* watermark (ms), barrier (checkpoint id) */
+    int64_t value;          /* watermark and idle (ms), barrier (checkpoint id) */
     uint64_t bytes;         /* what it stands for in a ring */
 };
 

@@ -91,6 +91,10 @@ static sabot_status init_partitions(struct sb_source *source,
     }
     for (uint32_t i = 0; i < source->partition_count; i++) {
         sb_clock_init(&source->partitions[i].clock, &port->time);
+        atomic_store_explicit(&source->partitions[i].view.watermark_ms, INT64_MIN,
+                              memory_order_relaxed);
+        atomic_store_explicit(&source->partitions[i].view.lag, SB_LAG_NOT_YET,
+                              memory_order_relaxed);
         SABOT_TRY(sb_builder_init(&source->partitions[i].builder, source->pool));
     }
     return SABOT_OK;
@@ -396,15 +400,15 @@ static void send_watermark(struct sb_source *source)
 
     if (source->state != SB_SOURCE_OPEN)
         return;
-    if (watermark->now > source->watermark_sent) {
-        source->watermark_sent = watermark->now;
+    if (sb_watermark_is_idle(watermark)) {
+        if (!source->idle_sent)
+            sb_output_mark(&source->output, SB_MESSAGE_IDLE, watermark->now);
+        source->idle_sent = true;
+    } else if (watermark->now > source->watermark_sent) {
         source->idle_sent = false;
         sb_output_mark(&source->output, SB_MESSAGE_WATERMARK, watermark->now);
     }
-    if (sb_watermark_is_idle(watermark) && !source->idle_sent) {
-        source->idle_sent = true;
-        sb_output_mark(&source->output, SB_MESSAGE_IDLE, 0);
-    }
+    source->watermark_sent = watermark->now;
 }
 
 /* Records come again: whoever waits for no record of this source waits for them now. */
@@ -521,7 +525,7 @@ static bool note_quiet(struct sb_source *source, uint32_t index)
     show_time(source, index);
     if (!is_idle)
         return false;
-    (void)sb_watermark_idle(&source->watermark, index);
+    (void)sb_watermark_idle(&source->watermark, index, INT64_MIN);
     return true;
 }
 

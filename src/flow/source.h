@@ -99,7 +99,7 @@ struct sb_source {
     void *record;  /* room for a struct of the schema; NULL: no function of the app tells time */
     struct sb_watermark watermark;
     int64_t watermark_sent; /* the last mark */
-    bool idle_sent;         /* it was followed by IDLE */
+    bool idle_sent;         /* it was IDLE */
     bool is_loading;        /* it feeds a table, and has not said LOADED */
     int64_t held_since_us;  /* it can't read since then; 0: it can */
     int64_t held_us;        /* in all, before that: its clock stood still */

@@ -190,14 +190,14 @@ static void handle_watermark(struct sb_task *task)
     sabot_status status = SABOT_OK;
     sabot_error error;
 
-    if (task->state == SB_TASK_OPEN)
+    if (task->state == SB_TASK_OPEN && task->watermark_ms > INT64_MIN)
         status = task->node->type->watermark(task->instance, task->watermark_ms, &error);
     task->firing = status == SABOT_AGAIN;
     if (status != SABOT_OK && status != SABOT_AGAIN)
         fail(task, &error);
     collect(task, !task->firing);
     if (!task->firing)
-        send_mark(task, SB_MESSAGE_WATERMARK, task->watermark_ms);
+        send_mark(task, task->is_idle ? SB_MESSAGE_IDLE : SB_MESSAGE_WATERMARK, task->watermark_ms);
 }
 
 /* The wall clock's time of the next timer, in a task that may call it; INT64_MAX: none. */
@@ -446,11 +446,12 @@ static void handle(struct sb_task *task, const struct sb_message *message)
         handle_rows(task);
         break;
     case SB_MESSAGE_WATERMARK:
+    case SB_MESSAGE_IDLE:
+        task->is_idle = message->kind == SB_MESSAGE_IDLE;
         task->watermark_ms = message->value;
         atomic_store_explicit(&task->watermark_seen, message->value, memory_order_relaxed);
         handle_watermark(task);
         break;
-    case SB_MESSAGE_IDLE: send_mark(task, SB_MESSAGE_IDLE, 0); break;
     case SB_MESSAGE_LOADED:
         send_mark(task, SB_MESSAGE_LOADED, 0);
         if (task->node->is_table)

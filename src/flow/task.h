@@ -44,6 +44,7 @@ struct sb_task {
     struct sb_slice *slice;         /* being handled; NULL: none */
     uint32_t cursor;                /* its next row */
     bool firing;                    /* the operator handles a watermark */
+    bool is_idle;                   /* all its inputs were, with the last one */
     bool clock_had_turn;            /* since the last message */
     int64_t watermark_ms;           /* that one, or the last */
     _Atomic int64_t watermark_seen; /* the same, for whoever looks */

@@ -38,18 +38,32 @@ static int64_t lowest_active(const struct sb_watermark *watermark)
     return lowest;
 }
 
+static int64_t highest_idle(const struct sb_watermark *watermark)
+{
+    int64_t highest = INT64_MIN;
+
+    for (uint32_t i = 0; i < watermark->count; i++) {
+        const struct sb_watermark_input *input = &watermark->inputs[i];
+
+        if (input->state == SB_WATERMARK_IDLE && input->time_ms > highest)
+            highest = input->time_ms;
+    }
+    return highest;
+}
+
 /* An input has changed. */
 static bool settle(struct sb_watermark *watermark)
 {
-    int64_t lowest;
+    int64_t time_ms = INT64_MAX;
 
     SB_ASSERT(watermark->active <= watermark->live);
-    if (sb_watermark_is_idle(watermark))
+    if (watermark->active > 0)
+        time_ms = lowest_active(watermark);
+    else if (watermark->live > 0)
+        time_ms = highest_idle(watermark);
+    if (time_ms <= watermark->now)
         return false;
-    lowest = watermark->live == 0 ? INT64_MAX : lowest_active(watermark);
-    if (lowest <= watermark->now)
-        return false;
-    watermark->now = lowest;
+    watermark->now = time_ms;
     return true;
 }
 
@@ -69,6 +83,10 @@ bool sb_watermark_advance(struct sb_watermark *watermark, uint32_t index, int64_
     struct sb_watermark_input *input = &watermark->inputs[index];
 
     SB_ASSERT(index < watermark->count);
+    if (input->state == SB_WATERMARK_ENDED) { /* as expected of one that is silent */
+        SB_ASSERT(time_ms == INT64_MAX);
+        return settle(watermark);
+    }
     if (time_ms <= input->time_ms && input->state == SB_WATERMARK_ACTIVE)
         return false;
     if (time_ms > input->time_ms)
@@ -77,9 +95,13 @@ bool sb_watermark_advance(struct sb_watermark *watermark, uint32_t index, int64_
     return settle(watermark);
 }
 
-bool sb_watermark_idle(struct sb_watermark *watermark, uint32_t index)
+bool sb_watermark_idle(struct sb_watermark *watermark, uint32_t index, int64_t time_ms)
 {
+    struct sb_watermark_input *input = &watermark->inputs[index];
+
     SB_ASSERT(index < watermark->count);
+    if (time_ms > input->time_ms)
+        input->time_ms = time_ms;
     move_to(watermark, index, SB_WATERMARK_IDLE);
     return settle(watermark);
 }
@@ -89,4 +111,10 @@ bool sb_watermark_end(struct sb_watermark *watermark, uint32_t index)
     SB_ASSERT(index < watermark->count);
     move_to(watermark, index, SB_WATERMARK_ENDED);
     return settle(watermark);
+}
+
+void sb_watermark_silence(struct sb_watermark *watermark, uint32_t index)
+{
+    SB_ASSERT(index < watermark->count);
+    move_to(watermark, index, SB_WATERMARK_ENDED);
 }

@@ -8,14 +8,18 @@
  *      +--------> ENDED <--------------+      its time is over, or it said INT64_MAX
  *
  * An active input holds `now` back, at INT64_MIN as long as it has said nothing; an idle one does
- * not, and an ended one never again. When none is active `now` stays what it was, however far the
- * ended ones had come: those that are idle may still speak. Only when all have ended is time over:
- * INT64_MAX. An input that speaks again behind `now` holds it until it has caught up.
+ * not, and an ended one never again. When none is active, `now` is the greatest that an idle one
+ * had said, as if that one had fallen silent last, so that the order in which they do doesn't
+ * matter; there it stays. However far the ended ones had come says nothing: those that are idle may
+ * still speak. Only when all have ended is time over: INT64_MAX. An input that speaks again behind
+ * `now` holds it until it has caught up.
  *
  * (Akidau et al.: The Dataflow Model, 2015, and MillWheel, 2013: the minimum over inputs. Idleness
- * in band, and an end that doesn't outshine the idle: as Flink does after FLINK-38477.)
+ * in band, the greatest of idle inputs, and an end that doesn't outshine them: as Flink does after
+ * FLINK-38477.)
  *
- * Invariants: `now` never goes back; when it moves it moves to the least of the active inputs.
+ * Invariants: `now` never goes back; when it moves it moves to the least of the active inputs, or
+ * without one to the greatest of the idle.
  * Thread: its owner's. Memory: one array, at init. */
 #ifndef SB_FLOW_WATERMARK_H
 #define SB_FLOW_WATERMARK_H
@@ -48,11 +52,15 @@ void sb_watermark_reset(struct sb_watermark *watermark);
  * INT64_MAX ends it. True: `now` went forward. */
 bool sb_watermark_advance(struct sb_watermark *watermark, uint32_t index, int64_t time_ms);
 
-/* Input `index` is quiet: nothing waits for it. True: `now` went forward. */
-bool sb_watermark_idle(struct sb_watermark *watermark, uint32_t index);
+/* Input `index` is quiet, at `time_ms` or where it was: nothing waits for it. True: `now` went
+ * forward. */
+bool sb_watermark_idle(struct sb_watermark *watermark, uint32_t index, int64_t time_ms);
 
 /* Input `index` has ended. True: `now` went forward. */
 bool sb_watermark_end(struct sb_watermark *watermark, uint32_t index);
+
+/* Before the first: input `index` will never have anything, and nothing waits for its end. */
+void sb_watermark_silence(struct sb_watermark *watermark, uint32_t index);
 
 /* Some inputs are left, and all of them are quiet. */
 static inline bool sb_watermark_is_idle(const struct sb_watermark *watermark)

@@ -267,6 +267,28 @@ static void the_watermark_is_the_newest_record_less_the_lateness(void **state)
     close_stage(&stage);
 }
 
+/* Or what is late would depend on how fast threads begin. */
+static void workers_without_a_partition_hold_nothing_back_before_they_begin(void **state)
+{
+    static struct stage stage;
+    const struct sb_clock_rules rules = {.lateness_ms = 0};
+
+    open_stage(&stage, *state, 1);
+    stage.config.workers = 3;
+    start(&stage, &rules);
+    stage.times[0][0] = 100;
+    atomic_store(&stage.input.shown[0], 1);
+    while (sb_worker_step(&stage.flow->workers[0]).state == SB_STEP_AGAIN) {}
+    assert_true(atomic_load(&stage.flow->instances[1].task.watermark_seen) == 100);
+    (void)settle(&stage);
+    assert_true(watermark_of(&stage) == 100);
+    assert_false(stage.is_over);
+    kit_input_finish(&stage.input);
+    (void)settle(&stage);
+    assert_true(stage.is_over);
+    close_stage(&stage);
+}
+
 static void times_at_the_ends_of_the_range_are_times(void **state)
 {
     static struct stage stage;
@@ -431,23 +453,27 @@ static void time_in_which_the_reader_is_held_back_is_no_quiet_time(void **state)
     close_stage(&stage);
 }
 
-static void when_all_are_idle_the_watermark_stays(void **state)
+/* Or a partition that falls silent last, but is behind, would keep all windows open. */
+static void when_all_are_idle_the_newest_of_them_counts_and_stays(void **state)
 {
     static struct stage stage;
 
-    for (uint32_t workers = 1; workers <= 2; workers++) {
-        open_stage(&stage, *state, 2);
-        stage.config.workers = workers;
+    for (uint32_t i = 0; i < 4; i++) {
+        const int32_t last = (int32_t)i % 2; /* that is quiet */
+
+        open_stage(&stage, *state, 3);
+        stage.config.workers = 1 + i / 2 * 2;
         start(&stage, &plain);
         show(&stage, 0, 10);
         show(&stage, 1, 50);
         pass_ms(&stage, 10);
-        show(&stage, 0, 11); /* the last that is quiet */
+        show(&stage, last, last == 0 ? 11 : 51);
         pass_ms(&stage, IDLE_AFTER_MS - 10);
         pass_ms(&stage, 10);
-        assert_true(is_idle(&stage, 0));
-        assert_true(is_idle(&stage, 1));
-        assert_true(watermark_of(&stage) == 11);
+        assert_true(is_idle(&stage, 0) && is_idle(&stage, 1) && is_idle(&stage, 2));
+        assert_true(watermark_of(&stage) == (last == 0 ? 50 : 51));
+        pass_ms(&stage, (int64_t)10 * IDLE_AFTER_MS);
+        assert_true(watermark_of(&stage) == (last == 0 ? 50 : 51));
         show(&stage, 1, 60);
         assert_true(watermark_of(&stage) == 60); /* only one holds it now */
         show(&stage, 0, 40);                     /* late, and holds it until it has caught up */
@@ -726,6 +752,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(the_watermark_is_the_newest_record_less_the_lateness),
+        KIT_TEST(workers_without_a_partition_hold_nothing_back_before_they_begin),
         KIT_TEST(times_at_the_ends_of_the_range_are_times),
         KIT_TEST(a_record_at_the_end_of_time_is_not_the_end),
         KIT_TEST(a_quiet_partition_holds_no_watermark_back),
@@ -735,7 +762,7 @@ int main(void)
         KIT_TEST(a_partition_that_is_not_caught_up_is_not_idle),
         KIT_TEST(where_nobody_knows_the_lag_quiet_is_enough),
         KIT_TEST(time_in_which_the_reader_is_held_back_is_no_quiet_time),
-        KIT_TEST(when_all_are_idle_the_watermark_stays),
+        KIT_TEST(when_all_are_idle_the_newest_of_them_counts_and_stays),
         KIT_TEST(a_finished_partition_does_not_outshine_idle_ones),
         KIT_TEST(a_record_of_the_future_does_not_move_time),
         KIT_TEST(a_record_of_the_future_may_end_the_run),

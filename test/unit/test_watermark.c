@@ -22,6 +22,17 @@ static uint32_t count_of(const struct model *model, enum sb_watermark_state stat
     return count;
 }
 
+static int64_t highest_idle(const struct model *model)
+{
+    int64_t highest = model->now;
+
+    for (uint32_t i = 0; i < model->count; i++) {
+        if (model->states[i] == SB_WATERMARK_IDLE && model->times[i] > highest)
+            highest = model->times[i];
+    }
+    return highest;
+}
+
 /* What the watermark should be now, from all that was said. */
 static int64_t judge(const struct model *model)
 {
@@ -30,7 +41,7 @@ static int64_t judge(const struct model *model)
     if (count_of(model, SB_WATERMARK_ENDED) == model->count)
         return INT64_MAX;
     if (count_of(model, SB_WATERMARK_ACTIVE) == 0)
-        return model->now;
+        return highest_idle(model);
     for (uint32_t i = 0; i < model->count; i++) {
         if (model->states[i] == SB_WATERMARK_ACTIVE && model->times[i] < lowest)
             lowest = model->times[i];
@@ -75,7 +86,7 @@ static void step(struct sb_watermark *watermark, struct model *model, struct kit
         moved = sb_watermark_end(watermark, input);
     } else if (what < 100) {
         model->states[input] = SB_WATERMARK_IDLE;
-        moved = sb_watermark_idle(watermark, input);
+        moved = sb_watermark_idle(watermark, input, INT64_MIN);
     } else {
         moved = speak(watermark, model, input, what == 100 ? INT64_MAX : time_ms);
     }
@@ -126,11 +137,11 @@ static void an_input_that_has_ended_does_not_outshine_the_idle_ones(void **state
     assert_int_equal(sb_watermark_init(&watermark, kit->env, 3), SABOT_OK);
     for (uint32_t i = 0; i < 3; i++)
         (void)sb_watermark_advance(&watermark, i, 10 + i);
-    assert_true(sb_watermark_idle(&watermark, 0));
+    assert_true(sb_watermark_idle(&watermark, 0, INT64_MIN));
     assert_true(watermark.now == 11);
     assert_true(sb_watermark_advance(&watermark, 1, INT64_MAX)); /* only the third holds now */
     assert_true(watermark.now == 12);
-    assert_false(sb_watermark_idle(&watermark, 2));
+    assert_false(sb_watermark_idle(&watermark, 2, INT64_MIN));
     assert_true(watermark.now == 12);
     assert_true(sb_watermark_is_idle(&watermark));
     assert_false(sb_watermark_end(&watermark, 2));
@@ -140,13 +151,29 @@ static void an_input_that_has_ended_does_not_outshine_the_idle_ones(void **state
     sb_watermark_reset(&watermark);
 }
 
+static void the_order_in_which_inputs_fall_silent_does_not_matter(void **state)
+{
+    const struct kit *kit = *state;
+    struct sb_watermark watermark;
+
+    for (uint32_t first = 0; first < 3; first++) {
+        assert_int_equal(sb_watermark_init(&watermark, kit->env, 3), SABOT_OK);
+        (void)sb_watermark_advance(&watermark, 0, 10);
+        (void)sb_watermark_advance(&watermark, 1, 20);
+        for (uint32_t i = 0; i < 3; i++) /* the third has never said anything */
+            (void)sb_watermark_idle(&watermark, (first + i) % 3, INT64_MIN);
+        assert_true(watermark.now == 20);
+        sb_watermark_reset(&watermark);
+    }
+}
+
 static void an_idle_input_that_speaks_again_holds_time_until_it_has_caught_up(void **state)
 {
     const struct kit *kit = *state;
     struct sb_watermark watermark;
 
     assert_int_equal(sb_watermark_init(&watermark, kit->env, 2), SABOT_OK);
-    assert_false(sb_watermark_idle(&watermark, 0));
+    assert_false(sb_watermark_idle(&watermark, 0, INT64_MIN));
     assert_true(sb_watermark_advance(&watermark, 1, 100));
     assert_false(sb_watermark_advance(&watermark, 0, 40));
     assert_false(sb_watermark_advance(&watermark, 1, 200));
@@ -173,6 +200,7 @@ int main(void)
         KIT_TEST(the_watermark_is_the_lowest_of_the_inputs_that_are_active),
         KIT_TEST(the_largest_time_ends_an_input),
         KIT_TEST(an_input_that_has_ended_does_not_outshine_the_idle_ones),
+        KIT_TEST(the_order_in_which_inputs_fall_silent_does_not_matter),
         KIT_TEST(an_idle_input_that_speaks_again_holds_time_until_it_has_caught_up),
         KIT_TEST(without_inputs_nothing_is_known),
     };
