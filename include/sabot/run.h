@@ -175,6 +175,14 @@ SABOT_API void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out);
  * run ends. */
 SABOT_API bool sabot_run_describe(sabot_run *run, size_t index, const char **line_out);
 
+/* What the run is made of, from its creation on: pipelines, their steps, and the times in force:
+ * lateness, idleness, windows and when they close. As text for people, or as one JSON object. Valid
+ * until the next call or the run's end. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_run_plan(sabot_run *run,
+                                                       bool as_json,
+                                                       const char **text_out,
+                                                       sabot_error *error);
+
 /* Records written per output channel (by index; false past the end). */
 SABOT_API bool sabot_run_output(sabot_run *run,
                                 size_t index,

@@ -6,6 +6,7 @@
  * needs no checks. A handle that a failed call did not make is NULL; calls take it and do nothing.
  */
 #include "api/app_parts.h"
+#include "api/stream.h"
 
 #include <stdio.h>
 
@@ -312,8 +313,7 @@ void sabot_channel_source(sabot_channel *channel, sabot_source_fill fill, void *
 static bool check_new_agent(sabot_app *app,
                             const char *kind,
                             const char *name,
-                            const sabot_channel *channel,
-                            sabot_agent_function function)
+                            const sabot_channel *channel)
 {
     if (!sb_app_check_name(app, kind, name))
         return false;
@@ -329,8 +329,6 @@ static bool check_new_agent(sabot_app *app,
     else if (channel == NULL || channel->app != app)
         (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "%s %s has no channel of this app", kind,
                              name);
-    else if (function == NULL)
-        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "%s %s has no function", kind, name);
     return !sb_app_failed(app);
 }
 
@@ -343,7 +341,7 @@ sabot_agent *sb_app_agent(sabot_app *app,
 {
     sabot_agent *agent;
 
-    if (sb_app_failed(app) || !check_new_agent(app, kind, name, channel, function))
+    if (sb_app_failed(app) || !check_new_agent(app, kind, name, channel))
         return NULL;
     agent = sb_app_alloc(app, sizeof *agent);
     if (agent == NULL)
@@ -365,7 +363,11 @@ sabot_agent *sabot_agent_create(sabot_app *app,
                                 sabot_agent_function function,
                                 void *user)
 {
-    return sb_app_agent(app, "agent", name, channel, function, user);
+    sabot_agent *agent = sb_app_agent(app, "agent", name, channel, function, user);
+
+    if (agent != NULL && function == NULL)
+        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "agent %s has no function", name);
+    return sb_app_failed(app) ? NULL : agent;
 }
 
 void sabot_agent_key(sabot_agent *agent, const char *path)
@@ -451,6 +453,7 @@ static sabot_status build(sabot_app *app, const sabot_app_entry *entry, sabot_er
         (void)sabot_app_fail(app, status, "its build function returned %s",
                              sabot_status_name(status));
     check_whole(app);
+    sb_app_compile_streams(app);
     if (!sb_app_failed(app))
         sb_app_set_time(app);
     if (!sb_app_failed(app))
@@ -494,6 +497,7 @@ void sb_app_destroy(sabot_app *app)
 {
     if (app == NULL)
         return;
+    sb_app_drop_streams(app);
     for (uint32_t i = 0; i < app->channel_count; i++)
         sb_schema_destroy(app->channels[i]->schema);
     for (uint32_t i = 0; i < app->agent_count; i++) {

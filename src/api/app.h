@@ -44,8 +44,9 @@ struct sabot_agent {
     sabot_channel *channel; /* that it reads */
     sabot_agent_function function;
     void *user;
-    const sabot_table *table; /* that it feeds and is; NULL: it is an agent of the app */
-    int32_t key_field;        /* of the channel's schema, or SB_NO_FIELD */
+    const sabot_table *table;        /* that it feeds and is; NULL: it is an agent of the app */
+    struct sb_stream_window *window; /* NULL: it has a function */
+    int32_t key_field;               /* of the channel's schema, or SB_NO_FIELD */
     uint32_t state_count;
     struct sb_state_spec states[SB_STATES_MAX];
     struct sb_schema *state_schemas[SB_STATES_MAX]; /* NULL: none */
@@ -79,6 +80,14 @@ SABOT_MUST_CHECK sabot_status sb_app_create(const struct sb_env *env,
                                             sabot_app **app_out,
                                             sabot_error *error);
 void sb_app_destroy(sabot_app *app);
+
+/* What it is to people: "agent", "table", "window". */
+static inline const char *sb_agent_kind(const sabot_agent *agent)
+{
+    if (agent->table != NULL)
+        return "table";
+    return agent->window != NULL ? "window" : "agent";
+}
 
 /* NULL: none of this name. */
 sabot_channel *sb_app_find_channel(const sabot_app *app, const char *name);

@@ -33,7 +33,8 @@ int32_t sb_app_field(sabot_app *app,
                      const char *path,
                      uint32_t types);
 
-/* An agent, or what is run like one: `kind` of thing it is, in errors. NULL: the app has failed. */
+/* An agent, or what is run like one: `kind` of thing it is, in errors. Without a function it gets
+ * an operator of its own. NULL: the app has failed. */
 sabot_agent *sb_app_agent(sabot_app *app,
                           const char *kind,
                           const char *name,

@@ -7,6 +7,7 @@
 
 #include "channel/url.h"
 #include "op/process.h"
+#include "op/window.h"
 #include "sim/sim.h"
 
 static const struct sb_channel_type *const transports[] = {
@@ -76,4 +77,9 @@ const struct sb_codec_type *sb_catalog_json(void)
 const struct sb_operator_type *sb_catalog_process(void)
 {
     return &sb_operator_process;
+}
+
+const struct sb_operator_type *sb_catalog_window(void)
+{
+    return &sb_operator_window;
 }

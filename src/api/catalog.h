@@ -22,5 +22,6 @@ const struct sb_channel_type *sb_catalog_source(void);
 
 const struct sb_codec_type *sb_catalog_json(void);
 const struct sb_operator_type *sb_catalog_process(void);
+const struct sb_operator_type *sb_catalog_window(void);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "api/why.h"
+
 /* --- stats ---------------------------------------------------------------------------------------
  */
 
@@ -114,6 +116,7 @@ static const struct sb_control_verb verbs[] = {
     {"stats", serve_stats},
     {"checkpoint.now", serve_checkpoint},
     {"savepoint.create", sb_serve_savepoint},
+    {"why", sb_why_serve},
 };
 
 void sb_run_listen(sabot_run *run)

@@ -124,8 +124,8 @@ static sabot_status write_uses(const sabot_agent *agent, struct sb_buffer *lines
 
 static sabot_status write_agent(const sabot_agent *agent, struct sb_buffer *lines)
 {
-    SABOT_TRY(sb_buffer_format(lines, "  %-6s %s on %s", agent->table == NULL ? "agent" : "table",
-                               agent->name, agent->channel->name));
+    SABOT_TRY(sb_buffer_format(lines, "  %-6s %s on %s", sb_agent_kind(agent), agent->name,
+                               agent->channel->name));
     if (agent->key_field != SB_NO_FIELD)
         SABOT_TRY(sb_buffer_format(lines, ", by %s",
                                    agent->channel->schema->fields[agent->key_field].path));

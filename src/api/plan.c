@@ -238,19 +238,13 @@ static sabot_status add_port(struct grower *grower,
     return sb_graph_node(&grower->pipeline->graph, &node, index, error);
 }
 
-static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, sabot_error *error)
+/* What a function of the app runs by. */
+static void set_process(const struct grower *grower,
+                        const sabot_agent *agent,
+                        const struct sb_rows_source *rows,
+                        struct sb_node *node)
 {
-    struct sb_process_settings *settings = &grower->plan->settings[agent->index];
-    struct sb_node node = {
-        .kind = SB_NODE_TASK,
-        .name = agent->name,
-        .type = sb_catalog_process(),
-        .settings = settings,
-        .input = agent->channel->schema,
-        .key_field = agent->key_field,
-        .is_table = agent->table != NULL,
-        .output_count = agent->output_count,
-    };
+    struct sb_process_settings *settings = &grower->plan->settings[agent->index].process;
 
     *settings = (struct sb_process_settings){
         .owner = agent,
@@ -263,9 +257,50 @@ static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, s
         .use_count = agent->use_count,
         .rows_size = agent->rows_size,
         .account = grower->plan->account,
-        .rows = sb_agent_needs_db(agent) ? &grower->pipeline->db.source : NULL,
+        .rows = rows,
         .id = (uint16_t)agent->index,
     };
+    node->type = sb_catalog_process();
+    node->settings = settings;
+}
+
+/* What the window of a stream runs by. */
+static void set_window(const struct grower *grower,
+                       const sabot_agent *agent,
+                       const struct sb_rows_source *rows,
+                       struct sb_node *node)
+{
+    struct sb_window_settings *settings = &grower->plan->settings[agent->index].window;
+
+    *settings = (struct sb_window_settings){
+        .plan = agent->window->plan,
+        .states = agent->states,
+        .state_count = agent->state_count,
+        .account = grower->plan->account,
+        .rows = rows,
+        .id = (uint16_t)agent->index,
+    };
+    node->type = sb_catalog_window();
+    node->settings = settings;
+}
+
+static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, sabot_error *error)
+{
+    const struct sb_rows_source *rows =
+        sb_agent_needs_db(agent) ? &grower->pipeline->db.source : NULL;
+    struct sb_node node = {
+        .kind = SB_NODE_TASK,
+        .name = agent->name,
+        .input = agent->channel->schema,
+        .key_field = agent->key_field,
+        .is_table = agent->table != NULL,
+        .output_count = agent->output_count,
+    };
+
+    if (agent->window == NULL)
+        set_process(grower, agent, rows, &node);
+    else
+        set_window(grower, agent, rows, &node);
     for (uint32_t i = 0; i < agent->output_count; i++) {
         node.outputs[i] = agent->outputs[i]->schema;
         node.output_times[i] = agent->outputs[i]->event_time_field;
@@ -412,8 +447,12 @@ static sabot_status open_db(struct grower *grower, sabot_error *error)
     if (stores == 0)
         return SABOT_OK;
     for (uint32_t i = 0; i < plan->app->agent_count; i++) {
-        if (grower->groups[i] == grower->group)
-            plan->settings[i].cache_bytes = memory / stores;
+        if (grower->groups[i] != grower->group)
+            continue;
+        if (plan->app->agents[i]->window == NULL)
+            plan->settings[i].process.cache_bytes = memory / stores;
+        else
+            plan->settings[i].window.cache_bytes = memory / stores;
     }
     return sb_state_db_open(&grower->pipeline->db, plan->app, grower->pipeline->name, memory,
                             error);

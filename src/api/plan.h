@@ -18,6 +18,7 @@
 #include "api/app.h"
 #include "api/recovery.h"
 #include "api/state_db.h"
+#include "api/stream.h"
 #include "flow/flow.h"
 
 /* A channel of the app in this run. */
@@ -44,14 +45,20 @@ struct sb_plan_pipeline {
     uint32_t *nodes;       /* by channel: its sink in the graph, or SB_PLAN_NO_NODE */
 };
 
+/* What the operator of an agent runs by. */
+union sb_plan_settings {
+    struct sb_process_settings process;
+    struct sb_window_settings window;
+};
+
 struct sb_plan {
     const struct sb_env *env;
     const sabot_app *app;
     struct sb_plan_channel *channels; /* as many as the app's, in its order */
     struct sb_plan_pipeline *pipelines;
     uint32_t pipeline_count;
-    struct sb_process_settings *settings; /* one an agent */
-    struct sb_account *account;           /* of all keyed state */
+    union sb_plan_settings *settings; /* one an agent */
+    struct sb_account *account;       /* of all keyed state */
 };
 
 /* Decide, and open the channels: no I/O that can wait. `waker` is woken when a channel has come a

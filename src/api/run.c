@@ -50,6 +50,7 @@ sabot_status sb_run_create(const struct sb_env *env,
     run->env = env;
     run->created_us = sb_now_us(env);
     sb_buffer_init(&run->lines, env);
+    sb_buffer_init(&run->shown, env);
     status = build(run, entry, config, error);
     if (status != SABOT_OK) {
         sabot_run_destroy(run);
@@ -103,6 +104,7 @@ void sabot_run_destroy(sabot_run *run)
         run->env->type->waker_destroy(run->env->self, run->waker);
     sabot_config_destroy(run->config);
     sb_buffer_reset(&run->lines);
+    sb_buffer_reset(&run->shown);
     sb_free(run->env, run, sizeof *run);
     sb_os_env_destroy(own_env);
 }

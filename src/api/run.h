@@ -43,6 +43,7 @@ struct sabot_run {
     struct sb_control_server *control; /* NULL: no command reaches it. The stepper's */
     struct sb_saving *saving; /* a savepoint being made (control_savepoint.c); NULL: none */
     struct sb_buffer lines;   /* what it does, each with a NUL (describe.c) */
+    struct sb_buffer shown;   /* the last answer of sabot_run_plan() */
 };
 
 /* The same as sabot_run_create() in a given environment, which must outlive it. */

@@ -15,6 +15,10 @@ static const struct cli_command_info commands[] = {
     {CLI_WORKER, "worker", NULL, 0, "run the app"},
     {CLI_SEND, "send", "CHANNEL", 1, "write JSON lines from stdin to a channel of the app"},
     {CLI_TAP, "tap", "CHANNEL", 1, "print the records of a channel of the app, one a line"},
+    {CLI_PLAN, "plan", NULL, 0, "print what the app would run, with the times in force"},
+    {CLI_WHY, "why", "watermark|window [NAME]", 2,
+     "say what event time waits for in the worker that runs with a state directory; NAME: at this "
+     "agent or window"},
     {CLI_CHECKPOINT, "checkpoint", "ls|verify [ID]|create", 2,
      "list the checkpoints below a state directory, check every byte of them, or let the worker "
      "that runs there take one"},
@@ -41,7 +45,7 @@ static const struct cli_option options[] = {
      "the app: a shared object, and the name its SABOT_APP has in it"},
     {'b', "broker", "URL", "broker", "SABOT_BROKER", CLI_APP_COMMANDS,
      "where channels without a URL are, kafka://HOST:PORT; default: embedded"},
-    {'c', "threads", "N", "threads", NULL, CLI_WORKER,
+    {'c', "threads", "N", "threads", NULL, CLI_WORKER | CLI_PLAN,
      "worker threads of a pipeline; default: 1"},
     {'l', "log-level", "LEVEL", "log.level", "SABOT_LOGLEVEL", CLI_APP_COMMANDS,
      "error, warn, info or debug; default: info"},
@@ -67,7 +71,7 @@ static const struct cli_option options[] = {
      "forget the state, inputs and outputs that the app does not have any more"},
     {0, "stop", NULL, NULL, NULL, CLI_SAVEPOINT,
      "of create: and end the worker; nothing is processed behind the savepoint"},
-    {0, "json", NULL, NULL, NULL, CLI_WORKER | CLI_LOOK_COMMANDS,
+    {0, "json", NULL, NULL, NULL, CLI_WORKER | CLI_PLAN | CLI_LOOK_COMMANDS,
      "print JSON on stdout; of a worker: its summary, as one object at the end"},
     {0, "checkpoint", "ID", NULL, NULL, CLI_STATE,
      "look at this checkpoint; default: the newest that is whole"},

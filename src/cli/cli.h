@@ -3,7 +3,7 @@
  *
  * The command is a program like any that embeds Sabot: it sees include/ only. It reads its
  * arguments (args.c), makes a configuration and loads the app (setup.c), and does one thing:
- * worker.c, send.c, tap.c, checkpoint.c, savepoint.c, state.c, or help.c.
+ * worker.c, send.c, tap.c, plan.c, checkpoint.c, savepoint.c, state.c, or help.c.
  *
  * What is said: stdout has records, or one JSON object; everything else is stderr.
  * Threads: all of it on the first one; the library has its own. */
@@ -35,9 +35,11 @@ enum cli_command {
     CLI_CHECKPOINT = 16,
     CLI_STATE = 32,
     CLI_SAVEPOINT = 64,
-    CLI_APP_COMMANDS = CLI_WORKER | CLI_SEND | CLI_TAP,
+    CLI_PLAN = 128,
+    CLI_WHY = 256,
+    CLI_APP_COMMANDS = CLI_WORKER | CLI_SEND | CLI_TAP | CLI_PLAN,
     /* At a state directory, or at what a worker does there; they need no app. */
-    CLI_LOOK_COMMANDS = CLI_CHECKPOINT | CLI_STATE | CLI_SAVEPOINT,
+    CLI_LOOK_COMMANDS = CLI_CHECKPOINT | CLI_STATE | CLI_SAVEPOINT | CLI_WHY,
 };
 
 /* An option of the command line. */
@@ -207,6 +209,8 @@ int cli_send(const struct cli_setup *setup, const struct cli_args *args);
 int cli_tap(const struct cli_setup *setup, const struct cli_args *args);
 int cli_checkpoint(const struct cli_setup *setup, const struct cli_args *args);
 int cli_savepoint(const struct cli_setup *setup, const struct cli_args *args);
+int cli_plan(const struct cli_setup *setup, const struct cli_args *args);
+int cli_why(const struct cli_setup *setup, const struct cli_args *args);
 int cli_state(const struct cli_setup *setup, const struct cli_args *args);
 
 #endif

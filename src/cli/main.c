@@ -31,8 +31,9 @@ bool cli_flush_output(void)
 static int run_command(const struct cli_args *args)
 {
     const bool only_looks = (args->command->command & CLI_LOOK_COMMANDS) != 0;
-    const bool asks = only_looks && (strcmp(args->operands[0], "create") == 0 ||
-                                     cli_args_value(args, "running") != NULL);
+    const bool asks = args->command->command == CLI_WHY ||
+                      (only_looks && (strcmp(args->operands[0], "create") == 0 ||
+                                      cli_args_value(args, "running") != NULL));
     struct cli_setup setup;
     int code;
 
@@ -47,6 +48,8 @@ static int run_command(const struct cli_args *args)
     case CLI_TAP: code = cli_tap(&setup, args); break;
     case CLI_STATE: code = cli_state(&setup, args); break;
     case CLI_SAVEPOINT: code = cli_savepoint(&setup, args); break;
+    case CLI_PLAN: code = cli_plan(&setup, args); break;
+    case CLI_WHY: code = cli_why(&setup, args); break;
     case CLI_CHECKPOINT: code = cli_checkpoint(&setup, args); break;
     case CLI_NONE:
     case CLI_OPTIONS:

@@ -38,6 +38,7 @@ class Suite:
     def __init__(self, name):
         self.folder = SOURCE / "test/golden" / name
         self.bless = "--bless" in sys.argv[1:]
+        self.shapes = SHAPES
         self.failed = []
         self.cases = set()
         self.temporary = tempfile.TemporaryDirectory(prefix=f"sabot_{name}_")
@@ -55,7 +56,7 @@ class Suite:
 
     def shape(self, text):
         text = text.replace(str(self.work), "<work>")
-        for pattern, word in SHAPES:
+        for pattern, word in self.shapes:
             text = pattern.sub(word, text)
         return text
 
