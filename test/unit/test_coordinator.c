@@ -7,6 +7,7 @@
 #include "words_app.h"
 
 #include <ftw.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "api/run.h"
@@ -105,9 +106,35 @@ static sabot_status bad_directory_sync(void *self, const char *path, sabot_error
     return os_type->directory_sync(self, path, error);
 }
 
+/* A source waits, when it has read something, for the first barrier; a task, at that barrier, until
+ * the checkpoint is given up. */
+static _Atomic(sabot_run *) held_run; /* NULL: nothing is held up */
+static _Atomic int64_t polls;
+
+static void hold_up(void *self, const char *label)
+{
+    sabot_run *run = atomic_load(&held_run);
+    struct sb_control *control;
+
+    (void)self;
+    if (run == NULL)
+        return;
+    control = &run->plan.pipelines[0].flow->control;
+    if (strcmp(label, "source.polled") == 0 && atomic_fetch_add(&polls, 1) == 1) {
+        while (atomic_load(&control->barrier) == 0)
+            (void)sched_yield();
+    } else if (strcmp(label, "task.before_snapshot") == 0 && !control->checkpoint->last) {
+        while (!atomic_load(&control->checkpoint->abandoned))
+            (void)sched_yield();
+        atomic_store(&held_run, NULL);
+    }
+}
+
 /* --- Runs ------------------------------------------------------------------------------------- */
 
 static struct words_seen seen;
+static bool words_hold_up;
+static sabot_run_stats stats; /* of the last run, at its end */
 
 /* A run to its end. */
 static sabot_status run_with(struct words *words, int64_t from, int64_t count)
@@ -135,11 +162,15 @@ static sabot_status run_with(struct words *words, int64_t from, int64_t count)
     atomic_store(&calls, 0);
     atomic_store(&fail_from, from);
     atomic_store(&fail_count, count);
+    type.crash_point = hold_up;
     if (sb_run_create(&env, &words_app, words->config, &run, &words->error) != SABOT_OK)
         fail_msg("%s", words->error.text);
+    atomic_store(&polls, 0);
+    atomic_store(&held_run, words_hold_up ? run : NULL);
     if (sabot_run_start(run, &words->error) != SABOT_OK)
         fail_msg("%s", words->error.text);
     status = sabot_run_wait(run, -1, &words->error);
+    sabot_run_get_stats(run, &stats);
     sabot_run_destroy(run);
     sb_os_env_destroy(os);
     return status;
@@ -224,12 +255,28 @@ static void a_run_whose_last_checkpoint_always_fails_says_why_and_the_next_one_e
     expect_all(words);
 }
 
+static void a_checkpoint_that_is_held_up_fails_by_its_timeout_and_the_next_one_works(void **state)
+{
+    struct words *words = *state;
+
+    words_set(words, "checkpoint.timeout_ms", "1");
+    begin_anew(words, 1);
+    words_hold_up = true;
+    if (run_with(words, 0, 0) != SABOT_END)
+        fail_msg("%s", words->error.text);
+    words_hold_up = false;
+    expect_all(words);
+    assert_true(stats.checkpoints_failed > 0);
+    assert_true(stats.checkpoints > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_run_ends_well_whichever_call_of_a_checkpoint_fails),
+        TEST(a_checkpoint_that_is_held_up_fails_by_its_timeout_and_the_next_one_works),
         TEST(a_run_whose_last_checkpoint_always_fails_says_why_and_the_next_one_ends_it),
     };
 

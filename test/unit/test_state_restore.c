@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_state_restore.c - state in the hands of a newer app: fields by name, versions, kinds; and
- * bytes that were damaged on the way. */
+/* test_state_restore.c - state in the hands of a newer app: fields by name, versions, kinds, from
+ * the logical form and from an image; and bytes that were damaged on the way. */
 #include "test.h"
 
 #include "state/store.h"
@@ -53,6 +53,8 @@ struct fixture {
     uint8_t bytes[65536];
     size_t size;
     size_t read;
+    bool by_image;
+    uint8_t block[SB_IMAGE_BLOCK_MAX];
     sabot_error error;
 };
 
@@ -63,6 +65,14 @@ static int make_fixture(void **state)
     if (fixture == NULL || sb_os_env_create(&fixture->env, NULL) != SABOT_OK)
         return -1;
     *state = fixture;
+    return 0;
+}
+
+static int make_image_fixture(void **state)
+{
+    if (make_fixture(state) != 0)
+        return -1;
+    ((struct fixture *)*state)->by_image = true;
     return 0;
 }
 
@@ -140,10 +150,64 @@ static uint64_t hash(void)
     return sb_hash(key.data, key.size, 0);
 }
 
+static void *take(void *context, bool must)
+{
+    struct fixture *fixture = context;
+
+    (void)must;
+    return malloc(sizeof fixture->block);
+}
+
+static void give(void *context, void *block, uint32_t size)
+{
+    assert_int_equal(save(context, block, size, NULL), SABOT_OK);
+    free(block);
+}
+
+static void make_image(struct fixture *fixture)
+{
+    const struct sb_image_config config = {.id = 1, .sink = {take, give, fixture}};
+
+    sb_store_image_begin(fixture->stores[0], &config);
+    while (sb_store_image_step(fixture->stores[0], 1) != SB_IMAGE_DONE) {}
+    assert_int_equal(sb_store_image_end(fixture->stores[0], &fixture->error), SABOT_OK);
+}
+
+static sabot_status read_at(void *context,
+                            uint64_t at,
+                            void *buffer,
+                            size_t size,
+                            sabot_error *error)
+{
+    const struct fixture *fixture = context;
+
+    (void)error;
+    assert_true(at + size <= fixture->size);
+    memcpy(buffer, fixture->bytes + at, size);
+    return SABOT_OK;
+}
+
+static sabot_status restore_image(struct fixture *fixture)
+{
+    const struct sb_image_file file = {"file", fixture->size, read_at, fixture};
+    struct sb_image *image;
+    sabot_status status;
+
+    assert_int_equal(sb_image_open(fixture->env, &file, 1, 0, &image, &fixture->error), SABOT_OK);
+    status =
+        sb_store_restore_image(fixture->stores[1], image, sb_hash_shard(hash()), &fixture->error);
+    sb_image_close(image);
+    return status;
+}
+
 static void snapshot(struct fixture *fixture)
 {
     const struct sb_byte_sink sink = {save, fixture};
 
+    if (fixture->by_image) {
+        make_image(fixture);
+        return;
+    }
     assert_int_equal(sb_store_snapshot(fixture->stores[0], sb_hash_shard(hash()), &sink, NULL),
                      SABOT_OK);
 }
@@ -152,6 +216,8 @@ static sabot_status restore(struct fixture *fixture)
 {
     const struct sb_byte_source source = {load, fixture};
 
+    if (fixture->by_image)
+        return restore_image(fixture);
     fixture->read = 0;
     return sb_store_restore(fixture->stores[1], &source, &fixture->error);
 }
@@ -272,7 +338,28 @@ static void every_flipped_byte_and_every_cut_is_noticed(void **state)
     }
 }
 
+/* The state next to it is new: nothing of the image fits, and all of it is found. */
+static void a_state_that_was_added_is_empty_and_the_others_are_as_they_were(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sb_state_spec specs[2] = {{.name = "added", .kind = SB_STATE_LIST},
+                                     {.name = "cells", .kind = SB_STATE_VALUE}};
+    const struct sb_store_config config = {
+        .env = fixture->env, .owner = "agent", .states = specs, .state_count = 2};
+    const struct old_cell *cell;
+
+    save_old_cell(fixture);
+    specs[1].schema = fixture->schemas[0];
+    assert_int_equal(sb_store_create(&config, &fixture->stores[1], &fixture->error), SABOT_OK);
+    assert_int_equal(restore(fixture), SABOT_OK);
+    cell = sb_store_read(fixture->stores[1], 1, key, hash());
+    assert_int_equal(cell->count, 7);
+    assert_string_equal(cell->city, "Arica");
+    assert_int_equal(sb_list_count(fixture->stores[1], 0, key, hash()), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, free_fixture)
+#define IMAGE(name) cmocka_unit_test_setup_teardown(name, make_image_fixture, free_fixture)
 
 int main(void)
 {
@@ -283,7 +370,15 @@ int main(void)
         TEST(an_older_app_refuses_what_a_newer_one_wrote),
         TEST(a_field_that_shrinks_is_refused),
         TEST(another_kind_name_or_form_of_a_state_is_refused),
+        TEST(a_state_that_was_added_is_empty_and_the_others_are_as_they_were),
         TEST(every_flipped_byte_and_every_cut_is_noticed),
+        IMAGE(a_newer_table_finds_its_fields_by_name),
+        IMAGE(a_changed_table_of_the_same_version_is_refused),
+        IMAGE(a_field_of_another_type_is_refused),
+        IMAGE(an_older_app_refuses_what_a_newer_one_wrote),
+        IMAGE(a_field_that_shrinks_is_refused),
+        IMAGE(another_kind_name_or_form_of_a_state_is_refused),
+        IMAGE(a_state_that_was_added_is_empty_and_the_others_are_as_they_were),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
