@@ -833,7 +833,7 @@ static void runs_destroyed_at_any_step_lose_no_row(void **state)
     bind(rig, "orders", "");
     bind(rig, "out", "");
     set(rig, "checkpoint.interval_ms", "1");
-    for (uint64_t seed = 1; seed <= seed_count(4); seed++) {
+    for (uint64_t seed = 1; seed <= seed_count(3); seed++) {
         sabot_status status = SABOT_AGAIN;
         char path[128];
 
@@ -842,8 +842,8 @@ static void runs_destroyed_at_any_step_lose_no_row(void **state)
         write_files(rig, &model);
         (void)snprintf(path, sizeof path, "%s/state%d", rig->folder, (int)seed);
         set(rig, "state.dir", path);
-        for (int runs = 0; status == SABOT_AGAIN && runs < 20; runs++) {
-            const uint64_t steps = runs < 19 ? 20 + draw(rig, 500) : UINT64_MAX;
+        for (int runs = 0; status == SABOT_AGAIN && runs < 6; runs++) {
+            const uint64_t steps = runs < 5 ? 20 + draw(rig, 900) : UINT64_MAX;
 
             set(rig, "threads", threads[draw(rig, 3)]);
             set(rig, "state", draw(rig, 2) == 0 ? "memory" : "rocksdb");
