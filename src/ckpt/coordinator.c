@@ -8,7 +8,6 @@
 #include "ckpt/savepoint.h"
 
 enum {
-    SHARE = 5,                    /* writing takes at most one part of so many */
     RETRY_US = 100 * 1000,        /* after a failure of the last one, times the tries */
     FAILURE_US = 1 * 1000 * 1000, /* after a failure of another, at least */
     FOLLOW_US = 5 * 1000 * 1000   /* an end waits so long for its offsets at most */
@@ -93,6 +92,25 @@ static uint64_t count_changes(const struct sb_coordinator *coordinator)
     return total;
 }
 
+static uint64_t count_reads(const struct sb_coordinator *coordinator)
+{
+    const struct sb_flow *flow = coordinator->config.flow;
+    uint64_t total = 0;
+
+    for (uint32_t i = 0; i < flow->config.workers; i++)
+        total += sb_counter_get(&flow->metrics[i].records_read);
+    return total;
+}
+
+/* Does more wait to be read than came since the last barrier? Then what counts is to catch up, and
+ * else that output is seen soon. */
+static bool is_behind(const struct sb_coordinator *coordinator)
+{
+    const int64_t lag = sb_flow_lag(coordinator->config.flow);
+
+    return lag < 0 || (uint64_t)lag > count_reads(coordinator) - coordinator->reads;
+}
+
 static struct sb_step over(struct sb_coordinator *coordinator)
 {
     coordinator->state = SB_COORDINATOR_OVER;
@@ -151,6 +169,7 @@ static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
     coordinator->tries = 0;
     coordinator->begun_us = now_us;
     coordinator->changes = count_changes(coordinator);
+    coordinator->reads = count_reads(coordinator);
     coordinator->checkpoint->last = last;
     coordinator->state = SB_COORDINATOR_GATHERING;
     sb_crash_point(config->env, "ckpt.barrier");
@@ -582,9 +601,8 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     coordinator->tries = 0;
     coordinator->state = SB_COORDINATOR_IDLE;
     coordinator->refresh_due_us = refresh_due_us(coordinator, now_us);
-    coordinator->next_us = coordinator->begun_us + config->interval_us;
-    if (coordinator->next_us < now_us + busy_us * (SHARE - 1))
-        coordinator->next_us = now_us + busy_us * (SHARE - 1);
+    coordinator->next_us = sb_pace_next_us(coordinator->begun_us, now_us, config->interval_us,
+                                           is_behind(coordinator) ? busy_us : 0);
     return sb_step_again();
 }
 

@@ -15,8 +15,9 @@
  * Nothing has changed: there is no checkpoint and no transaction, but for one in a long while that
  * keeps the offsets of a group from being forgotten.
  *
- * Pace: the next barrier is not before the last commit has ended and the interval has passed, and
- * writing takes at most a fifth of the time: after a slow one the interval is longer.
+ * Pace: the next barrier is not before the last commit has ended and the interval has passed. While
+ * the pipeline catches up, writing takes at most a fifth of the time: after a slow one the interval
+ * is longer (pace.h).
  *
  * Thread: the run's control; a step may wait for the disk. */
 #ifndef SB_CKPT_COORDINATOR_H
@@ -83,6 +84,7 @@ struct sb_coordinator {
     int64_t next_us;           /* not before */
     int64_t refresh_due_us;    /* then, even when nothing has changed */
     uint64_t changes;          /* counted when the last one began */
+    uint64_t reads;            /* likewise, of records read */
     uint32_t tries;            /* of the last one */
     int64_t wanted_id;         /* asked for: at once, and also when nothing has changed */
     int64_t failed_id;         /* of the last that failed, and why */

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pace.c - a number in a file; pace.h says which. */
+/* pace.c - a sum, and a number in a file; pace.h says which. */
 #include "ckpt/pace.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/parse.h"
+
+int64_t sb_pace_next_us(int64_t begun_us, int64_t now_us, int64_t interval_us, int64_t busy_us)
+{
+    const int64_t by_interval_us = begun_us + interval_us;
+    const int64_t by_share_us = now_us + busy_us * (SB_PACE_SHARE - 1);
+
+    return by_interval_us > by_share_us ? by_interval_us : by_share_us;
+}
 
 static void path_of(const struct sb_ckpt_folder *folder, const char *name, char *path)
 {

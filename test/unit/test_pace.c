@@ -83,6 +83,16 @@ static void a_damaged_hint_is_none(void **state)
     }
 }
 
+static void the_interval_counts_unless_writing_took_more_than_its_share(void **state)
+{
+    (void)state;
+    /* Begun at 1000, over at 1030. */
+    assert_int_equal(sb_pace_next_us(1000, 1030, 100, 0), 1100);
+    assert_int_equal(sb_pace_next_us(1000, 1030, 100, 10), 1100);
+    assert_int_equal(sb_pace_next_us(1000, 1030, 100, 20), 1110);
+    assert_int_equal(sb_pace_next_us(1000, 1030, 10, 0), 1030); /* at once */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -92,6 +102,7 @@ int main(void)
         TEST(slow_commits_are_remembered_until_they_are_fast_again),
         TEST(a_worker_that_was_frozen_for_a_day_is_no_measure),
         TEST(a_damaged_hint_is_none),
+        cmocka_unit_test(the_interval_counts_unless_writing_took_more_than_its_share),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
