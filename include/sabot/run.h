@@ -150,7 +150,7 @@ typedef struct sabot_run_stats {
     uint64_t records_read;      /* records taken from inputs */
     uint64_t records_processed; /* handled by an agent with SABOT_OK */
     uint64_t records_late;      /* came too late for all of their windows */
-    uint64_t records_skipped;   /* refused by the decoder, with errors.decode=skip */
+    uint64_t records_skipped;   /* refused by the decoder, or of the future, and left out */
     uint64_t records_failed;    /* ended the run */
     uint64_t records_written;   /* handed to the outputs of the app */
     uint64_t bytes_read;        /* encoded bytes of records_read */

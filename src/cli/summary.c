@@ -52,6 +52,8 @@ void cli_summary_print(sabot_run *run, const char *outcome)
                   cli_write_time(time, stats.run_us), cli_write_rate(speed, rate(&stats)));
     if (stats.records_skipped > 0)
         (void)fprintf(stderr, ", %s skipped", cli_write_count(records, stats.records_skipped));
+    if (stats.records_late > 0)
+        (void)fprintf(stderr, ", %s late", cli_write_count(records, stats.records_late));
     (void)fputc('\n', stderr);
     print_outputs(run);
     print_delays(&stats);
@@ -125,10 +127,11 @@ void cli_summary_print_json(sabot_run *run,
         (void)putchar('}');
     }
     printf(",\"records_read\":%" PRIu64 ",\"records_processed\":%" PRIu64
-           ",\"records_skipped\":%" PRIu64 ",\"records_failed\":%" PRIu64
-           ",\"records_written\":%" PRIu64 ",\"bytes_read\":%" PRIu64,
-           stats.records_read, stats.records_processed, stats.records_skipped, stats.records_failed,
-           stats.records_written, stats.bytes_read);
+           ",\"records_skipped\":%" PRIu64 ",\"records_late\":%" PRIu64
+           ",\"records_failed\":%" PRIu64 ",\"records_written\":%" PRIu64
+           ",\"bytes_read\":%" PRIu64,
+           stats.records_read, stats.records_processed, stats.records_skipped, stats.records_late,
+           stats.records_failed, stats.records_written, stats.bytes_read);
     print_json_outputs(run);
     printf(",\"checkpoints\":%" PRIu64 ",\"checkpoints_failed\":%" PRIu64, stats.checkpoints,
            stats.checkpoints_failed);

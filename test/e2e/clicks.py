@@ -38,6 +38,7 @@ class Clicks(ClicksTest):
                               "--json")
             self.assert_code(done, 0)
             self.assertEqual(done.summary["records_read"], 3000)
+            self.assertEqual(done.summary["records_late"], len(expected[2]) + expected[3])
             self.assert_all(expected)
 
     def test_killed_in_the_middle_it_goes_on_to_the_same(self):

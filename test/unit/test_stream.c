@@ -6,6 +6,7 @@
 #include <sabot/sabot.h>
 
 #include "api/run.h"
+#include "api/why.h"
 
 struct click {
     sabot_text user;
@@ -384,6 +385,85 @@ static void a_plan_tells_its_times_before_it_runs(void **state)
     sabot_config_destroy(config);
 }
 
+/* --- Why -----------------------------------------------------------------------------------------
+ */
+
+static char *ask_why(sabot_run *run, const char *of, const char *step, sabot_status expected)
+{
+    struct sb_control_request request = {.argument_count = step == NULL ? 1 : 2};
+    sabot_error error = {.status = SABOT_OK};
+    char *answer;
+
+    request.arguments[0] = of;
+    request.arguments[1] = step;
+    sb_buffer_init(&request.answer, run->env);
+    assert_int_equal(sb_why_serve(run, &request, &error), expected);
+    assert_int_equal(sb_buffer_append(&request.answer, "", 1), SABOT_OK);
+    answer = strdup(expected == SABOT_OK ? (const char *)request.answer.data : error.text);
+    sb_buffer_reset(&request.answer);
+    assert_non_null(answer);
+    return answer;
+}
+
+static void expect_why(sabot_run *run, const char *of, const char *step, const char *part)
+{
+    char *answer = ask_why(run, of, step, SABOT_OK);
+
+    if (strstr(answer, part) == NULL)
+        fail_msg("\"%s\" is not in %s", part, answer);
+    free(answer);
+}
+
+static void settle(sabot_run *run)
+{
+    int64_t wait_us = 0;
+
+    while (wait_us == 0)
+        assert_int_equal(sabot_run_step(run, &wait_us, NULL), SABOT_AGAIN);
+}
+
+static void why_names_the_partition_that_holds_a_watermark(void **state)
+{
+    sabot_config *config = sabot_config_create(NULL);
+    sabot_error error;
+    sabot_run *run;
+    sabot_pipe *pipe;
+    char *text;
+
+    (void)state;
+    assert_int_equal(sabot_config_bind(config, "clicks", "memory:?partitions=3", &error), SABOT_OK);
+    assert_int_equal(
+        sabot_config_set(config, SABOT_FROM_OPTION, "time.idle_after_ms", "3600000", &error),
+        SABOT_OK);
+    assert_int_equal(sabot_run_create(&entry, config, &run, &error), SABOT_OK);
+    assert_int_equal(sabot_run_pipe(run, "clicks", true, &pipe, &error), SABOT_OK);
+    send(pipe, "{\"user\": \"ada\", \"time\": 100000}"); /* they go to the partitions in turn */
+    send(pipe, "{\"user\": \"ada\", \"time\": 30000}");
+    settle(run);
+    expect_why(run, "of=window", "step=visits",
+               "window visits: watermark none yet\\u000a  held by ");
+    expect_why(run, "of=window", "step=visits", "no record of it was read yet: all of it is read");
+    expect_why(run, "of=window", "step=visits", "3 partitions: 3 active, 0 idle, 0 ended");
+    send(pipe, "{\"user\": \"ada\", \"time\": -1}");
+    settle(run);
+    expect_why(
+        run, "of=window", NULL,
+        "window per-minute: watermark 1969-12-31T23:59:59.999Z (-1)\\u000a  the next window to "
+        "fire on time ends at 1970-01-01T00:00:00.000Z (0), 1 ms further\\u000a");
+    expect_why(run, "of=watermark", NULL, "; the newest is 100001 ms ahead");
+    expect_why(run, "of=watermark", NULL, "\"state\":\"active\",\"watermark_ms\":-1,\"lag\":0,");
+    expect_why(run, "of=watermark", NULL, "\"holds\":true,\"reason\":\"quiet\"}");
+    text = ask_why(run, "of=window", "step=nobody", SABOT_ERR_NOT_FOUND);
+    assert_string_equal(text, "app well runs no window nobody now");
+    free(text);
+    assert_int_equal(sabot_pipe_close(pipe, &error), SABOT_OK);
+    while (sabot_run_step(run, NULL, &error) == SABOT_AGAIN) {}
+    expect_why(run, "of=window", NULL,
+               "watermark at the end of time\\u000a  all its inputs have ended");
+    sabot_run_destroy(run);
+    sabot_config_destroy(config);
+}
+
 static void without_memory_a_run_is_not_made_and_nothing_leaks(void **state)
 {
     sabot_config *config = sabot_config_create(NULL);
@@ -416,6 +496,7 @@ int main(void)
         cmocka_unit_test(calls_on_nothing_do_nothing),
         cmocka_unit_test(a_stream_goes_from_channel_to_channel),
         cmocka_unit_test(a_plan_tells_its_times_before_it_runs),
+        cmocka_unit_test(why_names_the_partition_that_holds_a_watermark),
         cmocka_unit_test(without_memory_a_run_is_not_made_and_nothing_leaks),
     };
 
