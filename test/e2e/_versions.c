@@ -2,10 +2,11 @@
 /* _versions.c - an app in several versions, for savepoints that go from one to another. Each record
  * of `in` goes to `out` with what is known of its key. VERSION is
  *
- *     1  the first one                          5  the state `list` is gone
- *     2  a field of `tally` was added           6  the agent `watch` is gone, and with it its
- * output 3  a field of it was removed              7  the keys are numbers 4  a field of it has
- * another type         8  a field was added, and the version was not raised */
+ *     1  the first one                      5  the state `list` is gone
+ *     2  a field of `tally` was added       6  the agent `watch` is gone, and with it its output
+ *     3  a field of it was removed          7  the keys are numbers
+ *     4  a field of it has another type     8  a field was added, and the version was not raised
+ *     9  a pipeline was added: the agent `second`, from `more` to `second-out` */
 #include <sabot/sabot.h>
 
 #ifndef VERSION
@@ -83,6 +84,8 @@ struct versions {
     sabot_value *watched;
     sabot_output *out;
     sabot_output *watching;
+    sabot_value *seconds;
+    sabot_output *second_out;
 };
 
 static const int64_t FIRST_TIME_MS = 4000000000000; /* far from any record's */
@@ -143,6 +146,31 @@ static sabot_status watch(sabot_context *context, const void *record)
 }
 #endif
 
+#if VERSION == 9
+static sabot_status second(sabot_context *context, const void *record)
+{
+    const struct versions *versions = sabot_user(context);
+    struct item item = *(const struct item *)record;
+    struct counter *counter = sabot_value_edit(context, versions->seconds);
+
+    if (counter == NULL)
+        return sabot_context_status(context);
+    item.seen = ++counter->count;
+    return sabot_emit(context, versions->second_out, &item);
+}
+
+static void build_second(sabot_app *app, struct versions *versions)
+{
+    sabot_channel *more = sabot_channel_open(app, "more", NULL, &item_schema);
+    sabot_channel *out = sabot_channel_open(app, "second-out", NULL, &item_schema);
+    sabot_agent *agent = sabot_agent_create(app, "second", more, second, versions);
+
+    sabot_agent_key(agent, "key");
+    versions->seconds = sabot_agent_value(agent, "seconds", &counter_schema);
+    versions->second_out = sabot_agent_output(agent, out);
+}
+#endif
+
 static void build_count(sabot_app *app, sabot_channel *in, struct versions *versions)
 {
     sabot_channel *out = sabot_channel_open(app, "out", NULL, &item_schema);
@@ -175,6 +203,9 @@ static sabot_status build(sabot_app *app)
         versions->watched = sabot_agent_value(agent, "watched", &counter_schema);
         versions->watching = sabot_agent_output(agent, watched);
     }
+#endif
+#if VERSION == 9
+    build_second(app, versions);
 #endif
     return sabot_app_status(app);
 }

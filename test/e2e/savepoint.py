@@ -49,15 +49,17 @@ class SavepointTest(CommandTest):
         binds = ["--bind", f"in={source}", "--bind", f"out=file:{out}"]
         if version != 6:
             binds += ["--bind", f"watched=file:watched-{out}"]
+        if version == 9:
+            binds += ["--bind", f"more={source.replace('in.', 'more.')}", "--bind", f"second-out=file:second-{out}"]
         return ["-A", self.version(version), "worker", *binds, "--state-dir", state, *arguments]
 
     def run_on(self, *arguments, variables=None, **options):
         return self.sabot(*self.command(*arguments, **options), variables=variables)
 
-    def begin(self, *arguments, **options):
+    def begin(self, *arguments, variables=None, **options):
         """A worker that goes on, and can be asked."""
-        process = self.start(*self.command(*arguments, follow=True, **options), stderr=subprocess.PIPE,
-                             stdout=subprocess.DEVNULL)
+        process = self.start(*self.command(*arguments, follow=True, **options), variables=variables,
+                             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self.read_until(process.stderr, "agent  ")
         return process
 
@@ -159,6 +161,32 @@ class Stopping(SavepointTest):
                 self.assert_code(self.run_on("--restore", "./saved"), 0)
                 self.assert_exactly_once(3100)
                 subprocess.run("rm -r state saved *.jsonl", shell=True, cwd=self.folder, check=True)
+
+    def test_a_worker_that_dies_in_it_leaves_no_savepoint(self):
+        for label in ("ckpt.manifest_renamed", "ckpt.durable", "savepoint.head_written", "savepoint.names_synced"):
+            with self.subTest(label=label):
+                self.write("in.jsonl", records(0, 50))
+                process = self.begin("-O", "checkpoint.interval_ms=3600000", "-c", 2,
+                                     variables={"SABOT_CRASH_AT": f"{label}:{1 if 'save' in label else 2}"})
+                self.wait_for(process, 50)
+                done = self.sabot("savepoint", "create", "saved", "--state-dir", "state")
+                self.assert_code(done, 1)
+                self.assertEqual(process.wait(), -signal.SIGKILL)
+                self.assert_code(self.sabot("savepoint", "show", "saved"), 2)
+                self.assert_code(self.run_on("--restore", "./saved"), 2)
+                self.assert_code(self.run_on(), 0)
+                self.assert_exactly_once(50)
+                subprocess.run("rm -r state saved *.jsonl", shell=True, cwd=self.folder, check=True)
+
+    def test_a_savepoint_that_can_not_be_written_does_no_harm(self):
+        self.write("in.jsonl", records(0, 50))
+        process = self.begin()
+        self.wait_for(process, 50)
+        self.assert_code(self.sabot("savepoint", "create", "no/such/folder", "--state-dir", "state"), 2)
+        self.save("saved", "--stop")
+        self.assertEqual(process.wait(), 0)
+        self.assert_code(self.run_on("--restore", "./saved"), 0)
+        self.assert_exactly_once(50)
 
     def test_a_savepoint_outlives_the_checkpoints_of_its_time(self):
         self.write("in.jsonl", records(0, 50))
@@ -330,6 +358,39 @@ class Versions(SavepointTest):
 
     def test_keys_of_another_type_are_refused(self):
         self.assert_in(["count", "utf8", "int64"], self.go_on(7, code=3).error)
+
+
+class Pipelines(SavepointTest):
+    def check_second(self, count):
+        self.assertEqual([(line["id"], line["seen"]) for line in self.lines("second-out.jsonl")],
+                         [(i, i // KEYS + 1) for i in range(count)])
+
+    def test_a_savepoint_has_all_pipelines(self):
+        self.write("more.jsonl", records(0, 30))
+        self.save_at(50, version=9)
+        self.write("more.jsonl", records(30, 60), "ab")
+        self.write("in.jsonl", records(50, 100), "ab")
+        refused = self.run_on("--restore", "./saved")
+        self.assert_code(refused, 3)
+        self.assert_in(["pipeline second", "--drop-state"], refused.error)
+        self.assert_code(self.run_on("--restore", "./saved", version=9), 0)
+        self.assert_exactly_once(100)
+        self.check_second(60)
+
+    def test_a_pipeline_that_is_gone_is_dropped_when_told(self):
+        self.write("more.jsonl", records(0, 30))
+        self.save_at(50, version=9)
+        self.write("in.jsonl", records(50, 100), "ab")
+        self.assert_code(self.run_on("--restore", "./saved", "--drop-state"), 0)
+        self.assert_exactly_once(100)
+
+    def test_a_pipeline_that_is_new_begins_with_nothing(self):
+        self.save_at(50)
+        self.write("more.jsonl", records(0, 30))
+        self.write("in.jsonl", records(50, 100), "ab")
+        self.assert_code(self.run_on("--restore", "./saved", version=9), 0)
+        self.assert_exactly_once(100)
+        self.check_second(30)
 
 
 class Command(SavepointTest):
