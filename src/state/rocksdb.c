@@ -261,6 +261,32 @@ void sb_rocksdb_close(struct sb_rocksdb *db)
     sb_free(db->env, db, sizeof *db);
 }
 
+/* RocksDB locks a database that is open, and makes CURRENT when it has the lock: so one without is
+ * not opened yet, and one that is locked is alive, in this process or in another. */
+sabot_status sb_rocksdb_remove(const struct sb_env *env, const char *directory, sabot_error *error)
+{
+    rocksdb_options_t *options;
+    struct sb_file_info info;
+    char *current = sb_string_format(env, "%s/CURRENT", directory);
+    char *reason = NULL;
+    sabot_status status = SABOT_ERR_MEMORY;
+
+    if (current == NULL)
+        return sabot_raise(error, status, "state in %s: no memory", directory);
+    status = env->type->path_info(env->self, current, &info, NULL);
+    sb_string_free(env, current);
+    if (status != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_STATE, "state in %s: there is no database", directory);
+    options = rocksdb_options_create();
+    rocksdb_destroy_db(options, directory, &reason);
+    rocksdb_options_destroy(options);
+    if (reason == NULL)
+        return SABOT_OK;
+    status = sabot_raise(error, SABOT_ERR_STATE, "state in %s: %s", directory, reason);
+    rocksdb_free(reason);
+    return status;
+}
+
 sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error)
 {
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();

@@ -20,6 +20,13 @@ sabot_status sb_rocksdb_open(const struct sb_env *env,
         "and build again, or use state=memory");
 }
 
+sabot_status sb_rocksdb_remove(const struct sb_env *env, const char *directory, sabot_error *error)
+{
+    (void)env;
+    return sabot_raise(error, SABOT_ERR_UNSUPPORTED,
+                       "state in %s: this Sabot was built without RocksDB", directory);
+}
+
 void sb_rocksdb_close(struct sb_rocksdb *db)
 {
     SB_ASSERT(db == NULL);

@@ -73,6 +73,11 @@ SABOT_MUST_CHECK sabot_status sb_rocksdb_open(const struct sb_env *env,
                                               uint64_t memory,
                                               struct sb_rocksdb **db_out,
                                               sabot_error *error);
+/* Remove a database that nobody has open, with its directory: what a process that was killed has
+ * left. SABOT_ERR_STATE: somebody has it open, or is just making it; nothing was done. */
+SABOT_MUST_CHECK sabot_status sb_rocksdb_remove(const struct sb_env *env,
+                                                const char *directory,
+                                                sabot_error *error);
 /* All its rows are gone. The directory stays. */
 void sb_rocksdb_close(struct sb_rocksdb *db);
 SABOT_MUST_CHECK sabot_status sb_rocksdb_rows(struct sb_rocksdb *db,

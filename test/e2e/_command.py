@@ -123,6 +123,15 @@ class CommandTest(unittest.TestCase):
                 return line.decode("utf-8", "backslashreplace")
         self.fail(f"\"{text}\" was never said")
 
+    def wait_until(self, process, condition):
+        """Of a process that goes on."""
+        while not condition():
+            try:
+                process.wait(0.005)
+                self.fail(f"it has ended with {process.returncode}")
+            except subprocess.TimeoutExpired:
+                pass
+
     # --- What must hold -----------------------------------------------------------------------------
 
     def assert_code(self, done, code):

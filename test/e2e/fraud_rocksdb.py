@@ -5,9 +5,10 @@ with any number of threads, with so little memory that accounts come and go all 
 when idle accounts are forgotten.
 """
 import json
+import subprocess
 import unittest
 
-from _fraud import FraudTest, read_json, reference
+from _fraud import APP, FraudTest, read_json, reference
 
 COUNT = 60_000
 SPARSE = ["-O", "state=rocksdb", "-O", "memory=16MiB"]
@@ -60,6 +61,26 @@ class Accounts(FraudTest):
                 self.assert_code(done, 0)
                 self.assertLess(done.summary["records_processed"], COUNT, "it goes on, not anew")
                 self.assert_alerts(expected, read_json(self.folder / f"{first}.jsonl"))
+
+    def test_the_next_run_removes_the_database_of_one_that_was_killed_and_of_no_other(self):
+        arguments = ["-O", "state=rocksdb", "-O", f"rocksdb.dir={self.rocks}"]
+        source = "bank-transactions=file:transactions.jsonl"
+        killed = self.fraud(*arguments, "--bind", source, "--state-dir", self.folder / "kept",
+                            "-O", "checkpoint.interval_ms=1", variables={"SABOT_CRASH_AT": "ckpt.complete:2"})
+        self.assert_code(killed, -9)
+        left, = self.rocks.iterdir()
+        strange = self.rocks / "sabot-fraud-score-of-somebody-else"
+        strange.mkdir()
+        alive = self.start("-A", APP, "worker", *arguments, "--bind", f"{source}?follow=true", "--bind",
+                           "fraud-alerts=file:live.jsonl", stderr=subprocess.DEVNULL)
+        self.wait_until(alive, lambda: (self.folder / "live.jsonl").exists() and self.read("live.jsonl"))
+        self.assertFalse(left.exists())
+        running = next(self.rocks.glob("*/CURRENT")).parent
+        self.assert_code(self.fraud(*arguments, "--bind", source, to="file:other.jsonl"), 0)
+        self.assertEqual(set(self.rocks.iterdir()), {running, strange}, "that of a run that goes on stays")
+        alive.terminate()
+        alive.wait()
+        self.assertEqual(list(self.rocks.iterdir()), [strange])
 
     def test_accounts_that_are_idle_are_forgotten(self):
         rows = (self.folder / "transactions.jsonl").read_text().splitlines()

@@ -34,15 +34,6 @@ class RecoveryTest(CommandTest):
                               stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **more)
         return self.echo(*arguments, source=source, variables=variables, **more)
 
-    def wait_until(self, process, condition):
-        """Of a process that goes on."""
-        while not condition():
-            try:
-                process.wait(0.005)
-                self.fail(f"it has ended with {process.returncode}")
-            except subprocess.TimeoutExpired:
-                pass
-
     def lines(self):
         path = self.folder / "out.jsonl"
         return path.read_text().splitlines() if path.exists() else []

@@ -65,6 +65,32 @@ class Sessions(CommandTest):
             for visit, model in zip(visits, expected):
                 self.assertEqual(visit, model)
 
+    def test_each_timer_fires_once_though_the_worker_is_killed_and_its_state_changes_its_place(self):
+        seed = random.randrange(1 << 32)
+        print(f"seed {seed}")
+        clicks = list(make_clicks(seed, 5000))
+        expected = in_order(visits_of(clicks))
+        self.write("clicks.jsonl", "".join(json.dumps(click) + "\n" for click in clicks).encode())
+        common = ["-A", f"{APP}:app", "worker", "-O", "checkpoint.interval_ms=1", "-O", "batch.rows=3", "-O",
+                  f"rocksdb.dir={self.folder}"]
+        for number, (first, second) in enumerate((("memory", "memory"), ("memory", "rocksdb"), ("rocksdb", "memory"))):
+            with self.subTest(first=first, second=second):
+                arguments = [*common, "--state-dir", f"state-{number}", "--bind", f"visits=file:visits-{number}.jsonl"]
+                killed = self.sabot(*arguments, "-c", 2, "-O", f"state={first}", "--bind",
+                                    "clicks=file:clicks.jsonl?follow=true",
+                                    variables={"SABOT_CRASH_AT": "ckpt.complete:1"})
+                if "built without RocksDB" in killed.err:
+                    continue
+                self.assert_code(killed, -9)
+                done = self.sabot(*arguments, "--json", "-c", 3, "-O", f"state={second}", "--bind",
+                                  "clicks=file:clicks.jsonl")
+                if "built without RocksDB" in done.err:
+                    continue
+                self.assert_code(done, 0)
+                self.assertLess(done.summary["records_processed"], len(clicks), "it goes on, not anew")
+                visits = in_order(map(json.loads, self.read(f"visits-{number}.jsonl").splitlines()))
+                self.assertEqual(visits, expected)
+
 
 if __name__ == "__main__":
     unittest.main()
