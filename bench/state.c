@@ -70,6 +70,14 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static int64_t cpu_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static double seconds_since(int64_t start_us)
 {
     return (double)(cpu_us() - start_us) / 1e6;
@@ -192,12 +200,13 @@ static double run_bare(const struct bare *bare, const uint32_t *numbers)
 /* --- Sabot --------------------------------------------------------------------------------------
  */
 
-enum { VALUE, MAP, LIST, TIMERS, STATES };
+enum { VALUE, BLOB, MAP, LIST, TIMERS, STATES };
 
 struct rig {
     struct sb_account *account;
     struct sb_rows *rows;
     struct sabot_context context;
+    bool many; /* keys */
 };
 
 static const int owner;
@@ -208,6 +217,7 @@ static const int owner;
     }
 
 static const struct sabot_value value_handle = {HANDLE(VALUE, SB_STATE_VALUE, 32)};
+static const struct sabot_blob blob_handle = {HANDLE(BLOB, SB_STATE_VALUE, 0)};
 static const struct sabot_map map_handle = {HANDLE(MAP, SB_STATE_MAP, 32)};
 static const struct sabot_list list_handle = {HANDLE(LIST, SB_STATE_LIST, 32)};
 static const struct sabot_timer timer_handle = {HANDLE(TIMERS, SB_STATE_TIMERS, 0)};
@@ -216,6 +226,7 @@ static void rig_open(struct rig *rig, struct sb_rows *rows, uint64_t cache_bytes
 {
     const struct sb_state_spec states[STATES] = {
         [VALUE] = {.name = "value", .kind = SB_STATE_VALUE, .schema = schema},
+        [BLOB] = {.name = "blob", .kind = SB_STATE_VALUE},
         [MAP] = {.name = "map", .kind = SB_STATE_MAP, .schema = schema},
         [LIST] = {.name = "list", .kind = SB_STATE_LIST, .schema = schema},
         [TIMERS] = {.name = "timers", .kind = SB_STATE_TIMERS},
@@ -298,6 +309,20 @@ static void look(struct rig *rig, uint32_t i)
     read_sum += value->count;
 }
 
+static void blob_put(struct rig *rig, uint32_t i)
+{
+    const struct value value = {.count = i};
+
+    if (sabot_blob_put(&rig->context, &blob_handle, &value, sizeof value) != SABOT_OK)
+        fail("put");
+}
+
+static void blob_get(struct rig *rig, uint32_t i)
+{
+    (void)i;
+    read_sum += (int64_t)sabot_blob_get(&rig->context, &blob_handle).size;
+}
+
 static sabot_text map_key(uint32_t *number, uint32_t i)
 {
     *number = i % 16;
@@ -319,6 +344,30 @@ static void map_get(struct rig *rig, uint32_t i)
     uint32_t number;
 
     read_sum += (int64_t)sabot_map_get(&rig->context, &map_handle, map_key(&number, i)).size;
+}
+
+static void map_scan(struct rig *rig, uint32_t i)
+{
+    sabot_cursor cursor;
+    sabot_bytes value;
+
+    (void)i;
+    rig->context.call++; /* as each call of an agent is one */
+    sabot_map_scan(&rig->context, &map_handle, (sabot_text){NULL, 0}, &cursor);
+    while (sabot_map_next(&rig->context, &cursor, NULL, &value))
+        read_sum += (int64_t)value.size;
+}
+
+static void list_scan(struct rig *rig, uint32_t i)
+{
+    sabot_cursor cursor;
+    sabot_bytes element;
+
+    (void)i;
+    rig->context.call++;
+    sabot_list_scan(&rig->context, &list_handle, &cursor);
+    while (sabot_list_next(&rig->context, &cursor, &element))
+        read_sum += (int64_t)element.size;
 }
 
 static void list_append(struct rig *rig, uint32_t i)
@@ -385,45 +434,100 @@ static void run_timers(struct rig *rig, const uint32_t *numbers, const char *nam
 /* --- In memory ----------------------------------------------------------------------------------
  */
 
-/* Every key once, each call measured on the monotonic clock. */
-static void fill(struct rig *rig, uint64_t keys, struct sb_histogram *took_ns)
+/* How long each call took: by the clock on the wall, and by that of this thread, which stands still
+ * while others have the processor. */
+struct took {
+    struct sb_histogram wall_ns;
+    struct sb_histogram cpu_ns;
+};
+
+static void print_took(const char *what, const struct took *took)
+{
+    const struct sb_histogram *both[] = {&took->wall_ns, &took->cpu_ns};
+
+    for (int i = 0; i < 2; i++)
+        printf(
+            "  %s, %s: p50 %lld, p99 %lld, p99.9 %lld, p99.9999 %lld, max %lld ns\n", what,
+            i == 0 ? "wall" : "cpu", (long long)sb_histogram_at(both[i], 0.5),
+            (long long)sb_histogram_at(both[i], 0.99), (long long)sb_histogram_at(both[i], 0.999),
+            (long long)sb_histogram_at(both[i], 0.999999), (long long)sb_histogram_at(both[i], 1));
+}
+
+static void edit_timed(struct rig *rig, const struct batch *batch, struct took *took)
+{
+    for (uint32_t i = 0; i < BATCH; i++) {
+        const int64_t start_cpu_ns = cpu_ns();
+        const int64_t start_ns = now_ns();
+
+        begin(rig, batch, i);
+        edit(rig, i);
+        sb_histogram_add(&took->wall_ns, (uint64_t)(now_ns() - start_ns), 1);
+        sb_histogram_add(&took->cpu_ns, (uint64_t)(cpu_ns() - start_cpu_ns), 1);
+    }
+}
+
+/* Every key once: the table grows. */
+static void fill(struct rig *rig, uint64_t keys, struct took *took)
 {
     struct batch batch;
     uint32_t numbers[BATCH];
 
+    memset(took, 0, sizeof *took);
     for (uint64_t at = 0; at < keys; at += BATCH) {
         for (uint32_t i = 0; i < BATCH; i++)
             numbers[i] = (uint32_t)((at + i) % keys);
         fill_batch(&batch, numbers);
-        for (uint32_t i = 0; i < BATCH; i++) {
-            const int64_t start = now_ns();
-
-            begin(rig, &batch, i);
-            edit(rig, i);
-            sb_histogram_add(took_ns, (uint64_t)(now_ns() - start), 1);
-        }
+        edit_timed(rig, &batch, took);
     }
+}
+
+static void time_edits(struct rig *rig, const uint32_t *numbers, const char *what)
+{
+    static struct took took;
+    struct batch batch;
+
+    memset(&took, 0, sizeof took);
+    for (uint32_t at = 0; at + BATCH <= OPERATIONS / 4; at += BATCH) {
+        fill_batch(&batch, numbers + at);
+        edit_timed(rig, &batch, &took);
+    }
+    print_took(what, &took);
+}
+
+/* Calls of the other kinds, in millions per second. */
+static void measure_kinds(struct rig *rig, const uint32_t *numbers, const char *keys)
+{
+    const uint32_t scans = OPERATIONS / 8;
+
+    printf("  %s: put %6.2f M/s, get %6.2f;", keys, run(rig, numbers, OPERATIONS, blob_put),
+           run(rig, numbers, OPERATIONS, blob_get));
+    printf(" map (16 entries a key): put %6.2f, get %6.2f,", run(rig, numbers, OPERATIONS, map_put),
+           run(rig, numbers, OPERATIONS, map_get));
+    printf(" walks %6.2f;", run(rig, numbers, scans, map_scan));
+    printf(" list: append %6.2f,", run(rig, numbers, OPERATIONS, list_append));
+    if (strcmp(keys, "uniform") == 0 && rig->many) /* else a list has most of all elements */
+        printf(" walks %6.2f", run(rig, numbers, scans, list_scan));
+    printf("\n");
 }
 
 static void compare_memory(uint64_t keys)
 {
-    static struct sb_histogram took_ns;
+    static struct took took;
     uint32_t *uniform = make_keys(keys, false);
     uint32_t *zipf = make_keys(keys, true);
     struct bare bare;
     struct rig rig;
 
-    memset(&took_ns, 0, sizeof took_ns);
     bare_open(&bare, keys);
     rig_open(&rig, NULL, 0);
-    fill(&rig, keys, &took_ns);
-    printf(
-        "memory, %llu keys: %.1f bytes a key (%.2f of key + value + 16); a new key takes p50 %lld, "
-        "p99.9 %lld, p99.9999 %lld, max %lld ns\n",
-        (unsigned long long)keys, (double)sb_account_used(rig.account) / (double)keys,
-        (double)sb_account_used(rig.account) / (double)keys / 56,
-        (long long)sb_histogram_at(&took_ns, 0.5), (long long)sb_histogram_at(&took_ns, 0.999),
-        (long long)sb_histogram_at(&took_ns, 0.999999), (long long)sb_histogram_at(&took_ns, 1));
+    rig.many = keys >= 1000000;
+    fill(&rig, keys, &took);
+    printf("memory, %llu keys: %.1f bytes a key (%.2f of key + value + 16)\n",
+           (unsigned long long)keys, (double)sb_account_used(rig.account) / (double)keys,
+           (double)sb_account_used(rig.account) / (double)keys / 56);
+    print_took("a new key", &took);
+    time_edits(&rig, uniform, "edit, uniform");
+    time_edits(&rig, zipf, "edit, Zipf 0.99");
     (void)run_bare(&bare, uniform);
     (void)run_bare(&bare, zipf);
     for (int pass = 0; pass < 3; pass++) {
@@ -439,9 +543,8 @@ static void compare_memory(uint64_t keys)
             edit_zipf / bare_zipf, run(&rig, uniform, OPERATIONS, look));
     }
     if (keys <= 1000000) {
-        printf("  map put: %6.2f M/s (16 entries a key)", run(&rig, uniform, OPERATIONS, map_put));
-        printf(", get: %6.2f M/s; ", run(&rig, uniform, OPERATIONS, map_get));
-        printf("list append: %6.2f M/s\n", run(&rig, uniform, OPERATIONS, list_append));
+        measure_kinds(&rig, uniform, "uniform");
+        measure_kinds(&rig, zipf, "Zipf 0.99");
     }
     rig_close(&rig);
     sb_free_array(env, bare.slots, bare.mask + 1, sizeof *bare.slots);

@@ -37,6 +37,7 @@ enum {
     TURNS_MAX = 64,            /* as many times as much, then */
     TIMERS_PER_SHARD = 256,    /* loaded at once */
     TIMER_NEAR_MS = 60000,     /* timers closer than this stay in memory */
+    LISTS_AT_ONCE = 4,         /* that the sweep of rows looks at */
 };
 
 /* --- Keys of rows -------------------------------------------------------------------------------
@@ -508,11 +509,26 @@ static sabot_status write_shard(struct sb_vault *vault,
     return SABOT_OK;
 }
 
+void sb_spill_tell_time(struct sb_vault *vault, const int64_t now_ms[2])
+{
+    struct sb_rows *rows = vault->config.rows;
+
+    rows->type->clock(rows, SB_TIME_EVENT, now_ms[SB_TIME_EVENT]);
+    rows->type->clock(rows, SB_TIME_PROCESSING, now_ms[SB_TIME_PROCESSING]);
+}
+
+/* The rows of a checkpoint have all that a replay from it can see: the database drops what has
+ * expired by the clocks of the one before, which is committed or given up when the next begins. */
 void sb_store_freeze(struct sb_store *store)
 {
     struct sb_vault *vault = sb_vault_of(store);
 
     SB_ASSERT(!vault->frozen);
+    if (vault->config.rows != NULL && vault->was_frozen)
+        sb_spill_tell_time(vault, vault->frozen_ms);
+    vault->was_frozen = true;
+    vault->frozen_ms[SB_TIME_EVENT] = store->watermark_ms;
+    vault->frozen_ms[SB_TIME_PROCESSING] = vault->processing_ms;
     vault->frozen = vault->config.rows != NULL;
     vault->frozen_at = 0;
     vault->parity ^= SB_CELL_PARITY;
@@ -814,6 +830,83 @@ sabot_status sb_spill_load_timers(struct sb_vault *vault,
     SABOT_TRY(vault->config.rows->type->commit(vault->config.rows, error));
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++)
         SABOT_TRY(load_shard(vault, state, shard, from, rest_out, error));
+    return SABOT_OK;
+}
+
+/* --- Lists that have expired in rows -------------------------------------------------------------
+ *
+ * The database can't drop them, and perhaps nobody asks for them again. So a sweep goes round the
+ * heads of all lists, a few at each call. */
+
+static size_t size_of_key(const char *bytes)
+{
+    return (size_t)(uint8_t)bytes[0] << 16 | (size_t)(uint8_t)bytes[1] << 8 | (uint8_t)bytes[2];
+}
+
+/* The next list in rows: its key is left in state->rows_at, with the byte behind that passes its
+ * segments. *key_out.data == NULL: none that has expired. */
+static sabot_status next_expired(struct sb_vault *vault,
+                                 struct sb_state *state,
+                                 int64_t now_ms,
+                                 sabot_text *key_out,
+                                 sabot_error *error)
+{
+    static const uint8_t behind = LIST_SEGMENT + 1;
+    struct sb_rows *rows = vault->config.rows;
+    struct sb_buffer *at = &state->rows_at;
+    const bool goes_on = at->size > 0;
+    struct sb_rows_walk *walk;
+    int64_t time_ms = INT64_MAX;
+    sabot_status status = SABOT_OK;
+    sabot_text row;
+    sabot_text value;
+    size_t key_end;
+
+    row_begin(vault, state, state->rows_shard);
+    SABOT_TRY(rows->type->commit(rows, error));
+    SABOT_TRY(rows->type->walk(
+        rows, goes_on ? (sabot_text){(const char *)at->data, at->size} : row_text(vault),
+        row_text(vault), &walk, error));
+    at->size = 0;
+    if (!rows->type->next(walk, &row, &value)) {
+        state->rows_shard = (state->rows_shard + 1) % SB_SHARD_COUNT;
+        return rows->type->end(walk, error);
+    }
+    key_end = row.size < PREFIX + 3 ? SIZE_MAX : PREFIX + 3 + size_of_key(row.data + PREFIX);
+    if (key_end >= row.size)
+        status = bad_row(vault, state, error);
+    else if (sb_buffer_append(at, row.data, key_end) != SABOT_OK ||
+             sb_buffer_append(at, &behind, 1) != SABOT_OK)
+        status = out_of_memory(vault, error);
+    else if (row.data[key_end] == LIST_HEAD && take_time(true, &value, &time_ms) &&
+             sb_ttl_is_past(now_ms, time_ms, state->spec.ttl_ms))
+        *key_out = (sabot_text){(const char *)at->data + PREFIX + 3, key_end - PREFIX - 3};
+    if (status != SABOT_OK) {
+        (void)rows->type->end(walk, NULL);
+        return status;
+    }
+    return rows->type->end(walk, error);
+}
+
+sabot_status sb_spill_sweep_lists(struct sb_vault *vault,
+                                  struct sb_state *state,
+                                  int64_t now_ms,
+                                  sabot_error *error)
+{
+    for (uint32_t i = 0; i < LISTS_AT_ONCE; i++) {
+        struct sb_key key = {{NULL, 0}, 0};
+        struct sb_cell *cell = NULL;
+        sb_ref ref = 0;
+
+        SABOT_TRY(next_expired(vault, state, now_ms, &key.text, error));
+        if (key.text.data == NULL)
+            continue;
+        key.hash = sb_hash(key.text.data, key.text.size, vault->config.hash_seed);
+        if (sb_key_find(vault, state, key, &cell) != 0)
+            continue; /* the sweep of memory knows better */
+        SABOT_TRY(sb_spill_load_key(vault, state, key, &cell, &ref, error));
+        sb_list_erase(vault, state, key.hash, ref);
+    }
     return SABOT_OK;
 }
 

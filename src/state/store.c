@@ -39,6 +39,7 @@ static sabot_status state_init(struct sb_vault *vault,
     state->backed = vault->config.rows != NULL && !spec->in_memory;
     state->hinted =
         !state->keys_expire && spec->kind != SB_STATE_LIST && has_keys_cells(spec->kind);
+    sb_buffer_init(&state->rows_at, vault->config.env);
     state->line.owner = vault->config.owner;
     state->line.state = spec->name;
     sb_account_add(vault->config.account, &state->line);
@@ -102,6 +103,8 @@ static void state_reset(struct sb_vault *vault, struct sb_state *state)
     }
     sb_free_array(vault->config.env, state->tables, SB_SHARD_COUNT, sizeof *state->tables);
     sb_wheel_destroy(vault, state);
+    if (state->rows_at.env != NULL)
+        sb_buffer_reset(&state->rows_at);
     sb_account_remove(vault->config.account, &state->line);
 }
 
@@ -178,12 +181,8 @@ void sb_store_time(struct sb_store *store, int64_t watermark_ms, int64_t process
         vault->processing_ms = processing_ms;
     store->now_ms[SB_TIME_PROCESSING] = vault->processing_ms;
     store->refresh_ms[SB_TIME_PROCESSING] = vault->processing_ms;
-    if (vault->config.rows != NULL) {
-        const struct sb_rows_type *type = vault->config.rows->type;
-
-        type->clock(vault->config.rows, SB_TIME_EVENT, store->watermark_ms);
-        type->clock(vault->config.rows, SB_TIME_PROCESSING, vault->processing_ms);
-    }
+    if (vault->config.rows != NULL && !vault->was_frozen)
+        sb_spill_tell_time(vault, (const int64_t[2]){store->watermark_ms, vault->processing_ms});
     sb_vault_sweep(vault);
 }
 

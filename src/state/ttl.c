@@ -12,10 +12,12 @@
  *
  * It is expired when the clock is ttl_ms or more past that time: every read checks. A sweep goes
  * round all slots, some per batch, and drops what has expired by the watermark (or wall clock), for
- * no record that isn't late can still see it. */
+ * no record that isn't late can still see it. What lies in rows is dropped by the database's
+ * filter, by the clock of the last checkpoint (sb_store_freeze); but lists are ended by a sweep of
+ * their own, for their rows must go together. */
 #include "state/vault.h"
 
-static bool is_past(int64_t now_ms, int64_t time_ms, int64_t ttl_ms)
+bool sb_ttl_is_past(int64_t now_ms, int64_t time_ms, int64_t ttl_ms)
 {
     return now_ms > time_ms && (uint64_t)now_ms - (uint64_t)time_ms >= (uint64_t)ttl_ms;
 }
@@ -24,8 +26,8 @@ bool sb_state_expired(const struct sb_vault *vault,
                       const struct sb_state *state,
                       const struct sb_cell *cell)
 {
-    return is_past(vault->store.now_ms[state->spec.ttl_time], sb_cell_time(cell),
-                   state->spec.ttl_ms);
+    return sb_ttl_is_past(vault->store.now_ms[state->spec.ttl_time], sb_cell_time(cell),
+                          state->spec.ttl_ms);
 }
 
 void sb_state_refresh(struct sb_vault *vault,
@@ -58,7 +60,7 @@ static void sweep_slot(struct sb_vault *vault,
     if ((cell->head & SB_CELL_ABSENT) != 0 && !sb_spill_write_absent(vault, state, shard, cell))
         return;
     if ((cell->head & SB_CELL_ABSENT) == 0 &&
-        !is_past(now_ms, sb_cell_time(cell), state->spec.ttl_ms))
+        !sb_ttl_is_past(now_ms, sb_cell_time(cell), state->spec.ttl_ms))
         return;
     if (state->entries_expire)
         sb_entry_remove(vault, state, hash, slot.ref);
@@ -93,12 +95,25 @@ static void sweep(struct sb_vault *vault, struct sb_state *state)
     }
 }
 
+static void sweep_lists(struct sb_vault *vault, struct sb_state *state)
+{
+    const int64_t now_ms =
+        state->spec.ttl_time == SB_TIME_EVENT ? vault->store.watermark_ms : vault->processing_ms;
+    sabot_error error;
+
+    if (sb_spill_sweep_lists(vault, state, now_ms, &error) != SABOT_OK)
+        (void)sb_vault_fail(vault, &error);
+}
+
 void sb_vault_sweep(struct sb_vault *vault)
 {
     for (uint32_t i = 0; i < vault->config.state_count; i++) {
         struct sb_state *state = &vault->states[i];
 
-        if (state->keys_expire || state->entries_expire)
-            sweep(vault, state);
+        if (!state->keys_expire && !state->entries_expire)
+            continue;
+        sweep(vault, state);
+        if (state->backed && state->spec.kind == SB_STATE_LIST)
+            sweep_lists(vault, state);
     }
 }

@@ -67,7 +67,9 @@ struct sb_state {
     bool backed;           /* there are rows behind the cells */
     uint32_t sweep_shard;  /* where the sweep goes on */
     uint64_t sweep_at;
-    struct sb_table *tables; /* SB_SHARD_COUNT */
+    uint32_t rows_shard;      /* where the sweep of lists in rows goes on: */
+    struct sb_buffer rows_at; /* from this row; empty: from the first of the shard */
+    struct sb_table *tables;  /* SB_SHARD_COUNT */
     struct sb_account_line line;
     struct sb_wheel *wheel; /* timers only */
 };
@@ -136,10 +138,12 @@ struct sb_vault {
     struct sb_buffer row_value; /* and its value */
     struct sb_arena scratch;    /* copies of rows for the callback that walks them */
     struct sb_rows_walk *walks[SB_WALKS_MAX];
-    uint32_t parity;    /* SB_CELL_PARITY or 0: of what becomes dirty now */
-    bool frozen;        /* only the older generation may be written */
-    uint32_t frozen_at; /* tables written, of states by shards */
-    uint32_t hand;      /* table that the clock's hand is at */
+    uint32_t parity;      /* SB_CELL_PARITY or 0: of what becomes dirty now */
+    bool frozen;          /* only the older generation may be written */
+    bool was_frozen;      /* there are checkpoints of the rows: */
+    int64_t frozen_ms[2]; /* the clocks at the last freeze */
+    uint32_t frozen_at;   /* tables written, of states by shards */
+    uint32_t hand;        /* table that the clock's hand is at */
     uint64_t hand_at;
     struct sb_imaging imaging;
 };
@@ -488,6 +492,8 @@ void sb_imaging_reset(struct sb_vault *vault);
 
 sabot_status sb_spill_init(struct sb_vault *vault, sabot_error *error);
 void sb_spill_reset(struct sb_vault *vault);
+/* The clocks by which the database may drop rows. */
+void sb_spill_tell_time(struct sb_vault *vault, const int64_t now_ms[2]);
 /* Make the cell of a key that isn't in memory, from its row; SB_CELL_ABSENT when there is none. */
 sabot_status sb_spill_load_key(struct sb_vault *vault,
                                struct sb_state *state,
@@ -543,6 +549,11 @@ sabot_status sb_spill_each(struct sb_vault *vault,
                            sb_spill_function each,
                            void *context,
                            sabot_error *error);
+/* Look at some lists that lie in rows, and end those that have expired at `now_ms`. */
+sabot_status sb_spill_sweep_lists(struct sb_vault *vault,
+                                  struct sb_state *state,
+                                  int64_t now_ms,
+                                  sabot_error *error);
 uint64_t sb_big_number(const uint8_t bytes[8]);
 
 /* The cell of a key, from its row when it isn't in memory; *ref_out 0: none. With rows it may be
@@ -582,6 +593,7 @@ static inline void sb_cell_touch(struct sb_vault *vault,
 /* --- Time to live (ttl.c) -----------------------------------------------------------------------
  */
 
+bool sb_ttl_is_past(int64_t now_ms, int64_t time_ms, int64_t ttl_ms);
 bool sb_state_expired(const struct sb_vault *vault,
                       const struct sb_state *state,
                       const struct sb_cell *cell);

@@ -11,6 +11,7 @@
 #include "test.h"
 
 #include "base/mem.h"
+#include "state/rows.h"
 
 enum {
     KEYS = 37,
@@ -1249,6 +1250,65 @@ static void the_memory_of_expired_entries_comes_back(void **state)
     state_rig_destroy(rig);
 }
 
+/* Rows of one state, as they are now. */
+static uint32_t count_rows(struct state_rig *rig, uint32_t state)
+{
+    static const char operator_id[2];
+    sabot_error error = {.text = ""};
+    struct sb_rows_walk *walk;
+    uint32_t count = 0;
+    sabot_text key;
+    sabot_text value;
+
+    expect_ok(rig->rows->type->walk(rig->rows, (sabot_text){operator_id, 2},
+                                    (sabot_text){operator_id, 2}, &walk, &error),
+              &error);
+    while (rig->rows->type->next(walk, &key, &value))
+        count += (uint8_t)key.data[3] == 0 && (uint8_t)key.data[4] == state;
+    expect_ok(rig->rows->type->end(walk, &error), &error);
+    return count;
+}
+
+static void write_all(struct state_rig *rig)
+{
+    sabot_error error = {.text = ""};
+
+    expect_ok(sb_store_begin(rig->store, rig->event_ms, &error), &error);
+    sb_store_freeze(rig->store);
+    expect_ok(sb_store_thaw(rig->store, &error), &error);
+}
+
+static void lists_that_have_expired_leave_no_rows_though_nobody_asks_for_them(void **state)
+{
+    enum { LISTS = 300 };
+    struct state_rig *rig;
+    sabot_error error = {.text = ""};
+
+    (void)state;
+    if (first_backend->open == NULL)
+        skip();
+    rig = state_rig_create(first_backend, 31);
+    for (int64_t i = 0; i < (int64_t)LISTS * 3; i++) {
+        const int64_t number = i % LISTS;
+        const sabot_text key = {(const char *)&number, sizeof number};
+
+        expect_ok(sb_store_begin(rig->store, rig->event_ms, &error), &error);
+        expect_ok(sb_list_append(rig->store, LIST_BYTES_TTL, key, sb_hash(key.data, key.size, 77),
+                                 key, &error),
+                  &error);
+        if (i % LISTS == LISTS - 1)
+            write_all(rig); /* so that some have more than one segment in rows */
+    }
+    assert_true(count_rows(rig, LIST_BYTES_TTL) >= 2 * LISTS);
+    sb_store_destroy(rig->store);
+    create_store(rig, true); /* with nothing in memory */
+    for (int i = 0; i < LISTS + SB_SHARD_COUNT; i++)
+        sb_store_time(rig->store, rig->event_ms + TTL_MS, 0);
+    write_all(rig);
+    assert_int_equal(count_rows(rig, LIST_BYTES_TTL), 0);
+    state_rig_destroy(rig);
+}
+
 static void without_memory_an_operation_fails_and_nothing_is_lost(void **state)
 {
     struct state_rig *rig = state_rig_create(first_backend, 12);
@@ -1329,6 +1389,7 @@ int state_suite_run(const struct state_backend *first, const struct state_backen
         cmocka_unit_test(thousands_of_timers_per_key_fire_in_order),
         cmocka_unit_test(timers_that_are_deleted_take_no_memory),
         cmocka_unit_test(the_memory_of_expired_entries_comes_back),
+        cmocka_unit_test(lists_that_have_expired_leave_no_rows_though_nobody_asks_for_them),
         cmocka_unit_test(rows_hold_the_state_of_the_freeze_while_the_store_goes_on),
         cmocka_unit_test(without_memory_an_operation_fails_and_nothing_is_lost),
     };
