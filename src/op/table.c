@@ -213,33 +213,42 @@ static const void *refuse(sabot_context *context, const sabot_table *table)
     return NULL;
 }
 
-static const void *read_packed(sabot_context *context,
-                               const sabot_table *table,
-                               const struct sb_state_use *use,
-                               sabot_text bytes)
+sabot_status sb_table_look_up(const sabot_table *table,
+                              struct sb_store *store,
+                              sabot_text key,
+                              uint64_t hash,
+                              void *room,
+                              const void **row_out,
+                              sabot_error *error)
 {
-    uint8_t *record = context->rows + use->row_start;
+    const sabot_text row = sb_store_get(store, table->state.index, key, hash);
 
-    if (unpack(table, bytes, record))
-        return record;
-    (void)sb_context_fail(context, SABOT_ERR_SCHEMA,
-                          "table %s: this row was kept by another field table than schema %s has "
-                          "now; fill the table anew from its channel",
-                          table->state.agent, table->schema->name);
-    return NULL;
+    *row_out = NULL;
+    SABOT_TRY(sb_store_status(store, error));
+    if (row.data == NULL || !table->is_packed) {
+        *row_out = row.data;
+        return SABOT_OK;
+    }
+    if (!unpack(table, row, room))
+        return sabot_raise(error, SABOT_ERR_SCHEMA,
+                           "table %s: this row was kept by another field table than schema %s has "
+                           "now; fill the table anew from its channel",
+                           table->state.agent, table->schema->name);
+    *row_out = room;
+    return SABOT_OK;
 }
 
 const void *sabot_table_read(sabot_context *context, const sabot_table *table)
 {
     const struct sb_state_use *use = table == NULL ? NULL : use_of(context, table);
-    struct sb_store *store;
-    sabot_text row;
+    const void *row;
+    sabot_error error;
+    sabot_status status;
 
     if (use == NULL || !context->active)
         return refuse(context, table);
-    store = context->lent[use->lender];
-    row = sb_store_get(store, table->state.index, context->key, context->hash);
-    if (sb_state_check_store(context, store) != SABOT_OK || row.data == NULL)
-        return NULL;
-    return table->is_packed ? read_packed(context, table, use, row) : row.data;
+    status =
+        sb_table_look_up(table, context->lent[use->lender], context->key, context->hash,
+                         table->is_packed ? context->rows + use->row_start : NULL, &row, &error);
+    return sb_state_take(context, status, &error) == SABOT_OK ? row : NULL;
 }

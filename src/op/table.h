@@ -36,4 +36,15 @@ uint32_t sb_table_checksum(const struct sb_schema *schema);
 /* The function of the table's agent; its `user` is the table. */
 sabot_status sb_table_feed(sabot_context *context, const void *record);
 
+/* The row of a key, for whoever has the store: a cell, or filled into `room`, which is large and
+ * aligned enough for the struct. It stays as long as what the store gives. *row_out NULL: there is
+ * none. SABOT_ERR_SCHEMA: it was kept by another field table; errors of the store. */
+SABOT_MUST_CHECK sabot_status sb_table_look_up(const sabot_table *table,
+                                               struct sb_store *store,
+                                               sabot_text key,
+                                               uint64_t hash,
+                                               void *room,
+                                               const void **row_out,
+                                               sabot_error *error);
+
 #endif

@@ -634,6 +634,57 @@ static void batches_come_back_from_other_threads(void **state)
     assert_true(sum == expected);
 }
 
+/* One row: deletes the key `id`, or is a record. */
+static void add_row(struct fixture *fixture, int64_t id, bool deletes)
+{
+    const struct row row = {.id = id, .name = {"n", 1}, .amount = 1};
+
+    if (!deletes) {
+        assert_int_equal(sb_builder_record(&fixture->builder, &row, 5, NULL), SABOT_OK);
+        return;
+    }
+    assert_int_equal(sb_builder_begin(&fixture->builder), SABOT_OK);
+    sb_builder_int64(&fixture->builder, ID, id);
+    sb_builder_commit_delete(&fixture->builder, INT64_MIN, 0);
+}
+
+static void rows_that_delete_are_told_apart_whatever_is_truncated(void **state)
+{
+    struct fixture *fixture = *state;
+    uint32_t random = 7;
+    bool deletes[100];
+
+    for (int round = 0; round < 200; round++) {
+        struct sb_batch *batch;
+        uint32_t count = 0;
+        uint32_t expected = 0;
+
+        for (int i = 0; i < 150 && count < 100; i++) {
+            random = random * 1664525 + 1013904223;
+            if (random >> 28 == 0) {
+                count -= (random >> 8) % (count + 1);
+                sb_builder_truncate(&fixture->builder, count);
+                continue;
+            }
+            deletes[count] = random >> 30 == 1 && round % 3 != 0;
+            add_row(fixture, count, deletes[count]);
+            count++;
+        }
+        if (sb_builder_seal(&fixture->builder, &origin, &batch) != SABOT_OK)
+            continue;
+        for (uint32_t row = 0; row < batch->rows; row++) {
+            assert_int_equal(sb_batch_deletes(batch, row), deletes[row]);
+            assert_int_equal(sb_batch_int64(batch, ID, row), row);
+            assert_int_equal(sb_batch_text(batch, NAME, row).size, deletes[row] ? 0 : 1);
+            assert_true(batch->event_times[row] == (deletes[row] ? INT64_MIN : 5));
+            expected += deletes[row];
+        }
+        assert_int_equal(batch->rows, count);
+        assert_int_equal(batch->delete_count, expected);
+        sb_batch_unref(batch);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, free_fixture)
 
 int main(void)
@@ -650,6 +701,7 @@ int main(void)
         TEST(every_failed_allocation_leaves_whole_rows_and_no_leak),
         TEST(a_spent_batch_that_cannot_shrink_stays),
         TEST(batches_come_back_from_other_threads),
+        TEST(rows_that_delete_are_told_apart_whatever_is_truncated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,6 +230,53 @@ static void without_a_key_all_rows_go_to_the_one_target(void **state)
     sb_exchange_reset(&exchange);
 }
 
+/* Every third row deletes its key. */
+static struct sb_batch *batch_with_deletes(struct kit *kit, uint32_t rows)
+{
+    static const struct sb_batch_origin nowhere = {.partition = -1};
+    struct sb_batch *batch;
+    uint32_t missing;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        assert_int_equal(sb_builder_begin(&kit->builder), SABOT_OK);
+        for (uint32_t field = KIT_ID; field <= KIT_TIME; field++)
+            sb_builder_int64(&kit->builder, field, i);
+        assert_int_equal(sb_builder_text(&kit->builder, KIT_TEXT, "t", 1), SABOT_OK);
+        if (i % 3 == 0)
+            sb_builder_commit_delete(&kit->builder, INT64_MIN, i);
+        else
+            assert_int_equal(sb_builder_commit(&kit->builder, i, i, &missing), SABOT_OK);
+    }
+    assert_int_equal(sb_builder_seal(&kit->builder, &nowhere, &batch), SABOT_OK);
+    return batch;
+}
+
+static void only_tables_get_the_rows_that_delete(void **state)
+{
+    struct stage stage;
+
+    for (uint32_t i = 0; i < 4; i++) {
+        struct sb_batch *batch = batch_with_deletes(*state, 300);
+
+        open_stage(&stage, *state, i < 2 ? 1 : 5, 8, 1 << 20);
+        stage.exchange.takes_deletes = i % 2 == 0;
+        assert_int_equal(sb_exchange_batch(&stage.exchange, batch), SABOT_OK);
+        assert_true(sb_exchange_push(&stage.exchange));
+        take_all(&stage);
+        assert_int_equal(stage.rows, i % 2 == 0 ? 300 : 200);
+        sb_batch_unref(batch);
+        batch = batch_with_deletes(*state, 1); /* nothing else in it */
+        assert_int_equal(sb_exchange_batch(&stage.exchange, batch), SABOT_OK);
+        assert_true(sb_exchange_push(&stage.exchange));
+        for (uint32_t target = 0; target < stage.targets; target++)
+            stage.last_id[target] = -1;
+        take_all(&stage);
+        assert_int_equal(stage.rows, i % 2 == 0 ? 301 : 200);
+        sb_batch_unref(batch);
+        close_stage(&stage);
+    }
+}
+
 static void what_is_held_goes_with_the_exchange(void **state)
 {
     struct stage stage;
@@ -288,6 +335,7 @@ int main(void)
         KIT_TEST(a_ring_is_bounded_in_bytes_and_takes_a_large_slice_when_empty),
         KIT_TEST(a_mark_goes_to_every_target),
         KIT_TEST(without_a_key_all_rows_go_to_the_one_target),
+        KIT_TEST(only_tables_get_the_rows_that_delete),
         KIT_TEST(what_is_held_goes_with_the_exchange),
         KIT_TEST(without_memory_nothing_is_sent),
         KIT_TEST(making_one_without_memory_leaks_nothing),

@@ -217,6 +217,67 @@ static void hashes_are_those_of_the_key_bytes(void **state)
     }
 }
 
+/* Set the key of a row, and take it back as text. */
+static sabot_status set_and_read(struct fixture *fixture, uint32_t field, sabot_text text)
+{
+    char scratch[SB_KEY_SCRATCH];
+    sabot_error error = {.status = SABOT_OK};
+    sabot_status status;
+    sabot_text read;
+
+    assert_int_equal(sb_builder_begin(&fixture->builder), SABOT_OK);
+    status = sb_key_set(&fixture->builder, field, text, &error);
+    if (status != SABOT_OK) {
+        assert_non_null(strstr(error.text, row_fields[field].path));
+        sb_builder_drop(&fixture->builder);
+        return status;
+    }
+    sb_builder_commit_delete(&fixture->builder, INT64_MIN, 0);
+    seal(fixture);
+    assert_int_equal(fixture->batch->delete_count, 1);
+    assert_true(sb_batch_deletes(fixture->batch, 0));
+    read = sb_key_text(fixture->batch, field, 0, scratch);
+    assert_int_equal(read.size, text.size);
+    assert_memory_equal(read.data, text.data, text.size);
+    sb_batch_unref(fixture->batch);
+    fixture->batch = NULL;
+    return SABOT_OK;
+}
+
+static void a_key_is_set_from_its_text(void **state)
+{
+    static const struct {
+        uint32_t field;
+        const char *text; /* NULL: none */
+        sabot_status status;
+    } cases[] = {
+        {BIG, "9223372036854775807", SABOT_OK},
+        {BIG, "-9223372036854775808", SABOT_OK},
+        {BIG, "0", SABOT_OK},
+        {BIG, "9223372036854775808", SABOT_ERR_SCHEMA},
+        {BIG, "-9223372036854775809", SABOT_ERR_SCHEMA},
+        {BIG, "99999999999999999999999", SABOT_ERR_SCHEMA},
+        {BIG, "", SABOT_ERR_SCHEMA},
+        {BIG, "-", SABOT_ERR_SCHEMA},
+        {BIG, "+1", SABOT_ERR_SCHEMA},
+        {BIG, "1 ", SABOT_ERR_SCHEMA},
+        {BIG, NULL, SABOT_ERR_SCHEMA},
+        {SMALL, "2147483647", SABOT_OK},
+        {SMALL, "-2147483648", SABOT_OK},
+        {SMALL, "2147483648", SABOT_ERR_SCHEMA},
+        {TIME, "1700000000000", SABOT_OK},
+        {TEXT, "Santiago", SABOT_OK},
+        {TEXT, "", SABOT_OK},
+        {TEXT, "\xff", SABOT_ERR_SCHEMA},
+        {TEXT, NULL, SABOT_ERR_SCHEMA},
+        {BLOB, "\xff", SABOT_OK},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(set_and_read(*state, cases[i].field, sabot_text_of(cases[i].text)),
+                         cases[i].status);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, free_fixture)
 
 int main(void)
@@ -227,6 +288,7 @@ int main(void)
         TEST(keys_have_the_documented_bytes),
         TEST(key_texts_are_what_other_clients_write),
         TEST(hashes_are_those_of_the_key_bytes),
+        TEST(a_key_is_set_from_its_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,9 @@ static const sabot_field customer_fields[] = {
 };
 static const sabot_schema customer_schema =
     SABOT_SCHEMA("customer", 1, struct customer, customer_fields);
+/* Of a later app: without the last field. */
+static const sabot_schema changed_schema = {"customer", 2, sizeof(struct customer), customer_fields,
+                                            sizeof customer_fields / sizeof *customer_fields - 1};
 
 struct limit {
     int64_t id;
@@ -97,6 +100,7 @@ static struct {
     bool is_read_twice;
     bool has_timer;
     bool reads_foreign;
+    bool is_changed; /* the field table of customers */
     sabot_source_fill source;
     int64_t wall_ms;
 } setting;
@@ -188,7 +192,8 @@ static void add_limits(sabot_app *app, struct shop *shop, sabot_channel *orders,
 
 static sabot_channel *add_changes(sabot_app *app, struct shop *shop)
 {
-    sabot_channel *changes = sabot_channel_open(app, "customers", NULL, &customer_schema);
+    sabot_channel *changes = sabot_channel_open(
+        app, "customers", NULL, setting.is_changed ? &changed_schema : &customer_schema);
     sabot_channel *inside;
     sabot_agent *agent;
 
@@ -219,7 +224,7 @@ static sabot_status build(sabot_app *app)
         return sabot_app_status(app);
     }
     changes = is_wrong("key") ? out : add_changes(app, shop);
-    if (!is_wrong("key"))
+    if (!is_wrong("key") && !setting.is_changed)
         sabot_channel_event_time(changes, "time");
     shop->customers = sabot_table_create(app, "customer", changes);
     if (!is_wrong("key"))
@@ -859,6 +864,47 @@ static void runs_destroyed_at_any_step_lose_no_row(void **state)
     }
 }
 
+static void write_file(struct rig *rig, const char *channel, const char *text)
+{
+    FILE *file = open_file(rig, channel, "a");
+
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void packed_rows_of_another_field_table_are_refused_when_they_are_read(void **state)
+{
+    struct rig *rig = *state;
+    sabot_run_stats stats = {0};
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/state", rig->folder);
+    set(rig, "state.dir", path);
+    bind(rig, "customers", "?follow=true");
+    bind(rig, "orders", "?follow=true");
+    bind(rig, "out", "");
+    write_file(rig, "customers", "{\"id\":\"k1\",\"name\":\"n\",\"level\":0}\n");
+    write_file(rig, "orders", "{\"customer\":\"k1\"}\n");
+    make(rig);
+    while (stats.records_written == 0) {
+        assert_int_equal(sabot_run_step(rig->run, NULL, &rig->error), SABOT_AGAIN);
+        sabot_run_get_stats(rig->run, &stats);
+    }
+    sabot_run_stop(rig->run);
+    if (step_to_the_end(rig) != SABOT_END)
+        fail_msg("%s", rig->error.text);
+    sabot_run_destroy(rig->run);
+    write_file(rig, "orders", "{\"customer\":\"k2\"}\n{\"customer\":\"k1\"}\n");
+    set(rig, "until.end", "true");
+    setting.is_changed = true;
+    make(rig);
+    assert_int_equal(step_to_the_end(rig), SABOT_ERR_SCHEMA);
+    if (strstr(rig->error.text, "table customer: this row was kept by another field table than "
+                                "schema customer has now") == NULL)
+        fail_msg("%s", rig->error.text);
+    sabot_run_destroy(rig->run);
+}
+
 /* --- What is refused, and said -------------------------------------------------------------------
  */
 
@@ -936,6 +982,7 @@ int main(void)
         TEST(random_changes_are_as_in_a_model),
         TEST(streams_wait_until_tables_are_loaded),
         TEST(runs_destroyed_at_any_step_lose_no_row),
+        TEST(packed_rows_of_another_field_table_are_refused_when_they_are_read),
         TEST(wrong_tables_are_refused_when_the_app_is_built),
         TEST(a_table_that_the_agent_does_not_read_is_refused),
         TEST(a_run_says_which_tables_there_are),
