@@ -111,8 +111,13 @@ static bool is_behind(const struct sb_coordinator *coordinator)
     return lag < 0 || (uint64_t)lag > count_reads(coordinator) - coordinator->reads;
 }
 
+/* Tasks that still make images for it must not wait for blocks that nobody brings back. */
 static struct sb_step over(struct sb_coordinator *coordinator)
 {
+    if (coordinator->checkpoint != NULL) {
+        atomic_store(&coordinator->checkpoint->abandoned, true);
+        sb_flow_wake(coordinator->config.flow);
+    }
     coordinator->state = SB_COORDINATOR_OVER;
     return sb_step_done();
 }

@@ -21,8 +21,8 @@ static void free_block(struct sb_carrier *carrier, void *block)
 {
     SB_ASSERT(carrier->made > 0);
     carrier->env->type->release(carrier->env->self, block, SB_IMAGE_BLOCK_MAX);
-    sb_store_unhold(carrier->store, SB_IMAGE_BLOCK_MAX);
-    carrier->made--;
+    if (carrier->made-- > SB_CARRIER_KEPT)
+        sb_store_unhold(carrier->store, SB_IMAGE_BLOCK_MAX);
 }
 
 /* What has come back. */
@@ -66,18 +66,19 @@ uint32_t sb_carrier_out(const struct sb_carrier *carrier)
 
 void *sb_carrier_take(struct sb_carrier *carrier, uint32_t limit)
 {
+    const bool counts = carrier->made >= SB_CARRIER_KEPT;
     void *block;
 
     if (carrier->made > 0 && sb_carrier_out(carrier) >= limit)
         return NULL;
     block = pop_empty(carrier);
-    if (block != NULL || !sb_store_hold(carrier->store, SB_IMAGE_BLOCK_MAX))
+    if (block != NULL || (counts && !sb_store_hold(carrier->store, SB_IMAGE_BLOCK_MAX)))
         return block;
     block = carrier->env->type->allocate(carrier->env->self, SB_IMAGE_BLOCK_MAX, SB_CACHE_LINE);
-    if (block == NULL)
-        sb_store_unhold(carrier->store, SB_IMAGE_BLOCK_MAX);
-    else
+    if (block != NULL)
         carrier->made++;
+    else if (counts)
+        sb_store_unhold(carrier->store, SB_IMAGE_BLOCK_MAX);
     return block;
 }
 

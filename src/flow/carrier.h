@@ -12,8 +12,9 @@
  *                               all; beyond it the snapshot is given up, and memory stays bounded
  *
  * Threads: take, give, spare, trim and reset: the task's; next and back: the writer's. Memory: the
- * blocks, held in the name of the task's store; they are used again, and all but a few are freed
- * when no snapshot is made. */
+ * blocks, held in the name of the task's store, but for the first few: with those a snapshot comes
+ * about also when state has reached its limit. Blocks are used again, and all but these few are
+ * freed when no snapshot is made. */
 #ifndef SB_FLOW_CARRIER_H
 #define SB_FLOW_CARRIER_H
 

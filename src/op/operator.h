@@ -82,14 +82,16 @@ struct sb_operator_type {
     int64_t (*due_ms)(const struct sb_operator *self);
     SABOT_MUST_CHECK sabot_status (*clock)(struct sb_operator *self, sabot_error *error);
 
-    /* Keyed state that other operators of this worker may use; NULL: there is none. */
+    /* All keyed state of the instance, which other operators of this worker may use; NULL: there is
+     * none. Checkpoints take it as an image (state/store.h), so nothing must be kept elsewhere. */
     struct sb_store *(*store)(struct sb_operator *self);
     /* Before the first row: the store that loan number `index` of this operator names. It stays the
      * lender's, whose task is stepped by the same thread and snapshotted at the same moment. */
     void (*borrow)(struct sb_operator *self, uint32_t index, struct sb_store *store);
 
-    /* At a barrier: write the shards of this instance that hold something, one by one, each begun
-     * by sinks->begin. The state is as it was at the barrier, for no row comes between. */
+    /* At a barrier, where no image is made or a logical form is wanted: write the shards of this
+     * instance that hold something, one by one, each begun by sinks->begin. The state is as it was
+     * at the barrier, for no row comes between. */
     SABOT_MUST_CHECK sabot_status (*snapshot)(struct sb_operator *self,
                                               const struct sb_shard_sinks *sinks,
                                               sabot_error *error);

@@ -109,18 +109,28 @@ static sabot_status bad_directory_sync(void *self, const char *path, sabot_error
 /* A source waits, when it has read something, for the first barrier; a task, at that barrier, until
  * the checkpoint is given up. */
 static _Atomic(sabot_run *) held_run; /* NULL: nothing is held up */
-static _Atomic int64_t polls;
+
+static bool has_read(const struct sb_flow *flow)
+{
+    uint64_t records = 0;
+
+    for (uint32_t i = 0; i < flow->config.workers; i++)
+        records += sb_counter_get(&flow->metrics[i].records_read);
+    return records > 0;
+}
 
 static void hold_up(void *self, const char *label)
 {
     sabot_run *run = atomic_load(&held_run);
     struct sb_control *control;
+    struct sb_flow *flow;
 
     (void)self;
     if (run == NULL)
         return;
-    control = &run->plan.pipelines[0].flow->control;
-    if (strcmp(label, "source.polled") == 0 && atomic_fetch_add(&polls, 1) == 1) {
+    flow = run->plan.pipelines[0].flow;
+    control = &flow->control;
+    if (strcmp(label, "source.polled") == 0 && has_read(flow)) {
         while (atomic_load(&control->barrier) == 0)
             (void)sched_yield();
     } else if (strcmp(label, "task.before_snapshot") == 0 && !control->checkpoint->last) {
@@ -165,7 +175,6 @@ static sabot_status run_with(struct words *words, int64_t from, int64_t count)
     type.crash_point = hold_up;
     if (sb_run_create(&env, &words_app, words->config, &run, &words->error) != SABOT_OK)
         fail_msg("%s", words->error.text);
-    atomic_store(&polls, 0);
     atomic_store(&held_run, words_hold_up ? run : NULL);
     if (sabot_run_start(run, &words->error) != SABOT_OK)
         fail_msg("%s", words->error.text);
