@@ -24,7 +24,7 @@ PURE = re.compile(
     r"|nextafter|ldexp|frexp|scalbn|ll?round|ll?rint|modf|fmin|fmax|hypot|copysign)f?"
     r"|__isoc(99|23)_strto\w+|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__errno_location|__ctype_b_loc|__assert_fail"
     r"|is(alpha|digit|alnum|space|print|xdigit|upper|lower|cntrl|punct|graph)|to(upper|lower)|__popcountdi2"
-    r"|__(div|mod|divmod)ti[34]|__floattidf"
+    r"|__u?(div|mod|divmod)ti[34]|__floattidf"
 )
 # Files that may call more: pattern of the file (below src/), pattern of the symbols.
 PORT = [

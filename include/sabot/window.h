@@ -223,6 +223,72 @@ typedef struct sabot_window_aggregate {
  * The event time of a result is the last millisecond of its window; of the global one, the time of
  * its newest record. */
 
+/* --- Windows of an agent -------------------------------------------------------------------------
+ *
+ * An agent puts records into windows of its own over its keyed state, and is called when one fires:
+ *
+ *     static sabot_status closed(sabot_context *context, const sabot_window_result *result)
+ *     {
+ *         int64_t clicks;
+ *
+ *         if (sabot_window_result_int64(result, 0, &clicks)) ...       the first of its aggregates
+ *     }
+ *
+ *     visits = sabot_agent_window(agent, "visits", &spec, totals, 2, closed);     while building
+ *     return sabot_window_add(context, visits, record);                  for each record of a key
+ */
+typedef struct sabot_window sabot_window;
+typedef struct sabot_window_result sabot_window_result;
+
+/* A window of the context's key has fired. It may do what the agent's function may, but not add
+ * records to the window that fires. The result is good until it returns. */
+typedef sabot_status (*sabot_window_fired)(sabot_context *context,
+                                           const sabot_window_result *result);
+
+/* Of records of the agent's channel, by the agent's key, which must be named before. */
+SABOT_API sabot_window *sabot_agent_window(sabot_agent *agent,
+                                           const char *name,
+                                           const sabot_window_spec *spec,
+                                           const sabot_window_aggregate *aggregates,
+                                           size_t aggregate_count,
+                                           sabot_window_fired fired);
+
+/* Put a record (the struct of the channel's schema; its time is that of the record being handled)
+ * into the windows it belongs to; those that fire by it do so at once. *late_out (may be NULL) says
+ * that it came too late for all of them. */
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_window_add(sabot_context *context,
+                                                         const sabot_window *window,
+                                                         const void *record,
+                                                         bool *late_out);
+
+SABOT_API sabot_window_bounds sabot_window_result_bounds(const sabot_window_result *result);
+SABOT_API sabot_firing sabot_window_result_firing(const sabot_window_result *result);
+/* The how manieth firing of its window, from 1; and how many records it tells of. */
+SABOT_API int64_t sabot_window_result_number(const sabot_window_result *result);
+SABOT_API int64_t sabot_window_result_records(const sabot_window_result *result);
+/* The result of an aggregate by its place in the list. False: there was no value, or it is of
+ * another type; `value_out` is as it was. */
+SABOT_API bool sabot_window_result_int64(const sabot_window_result *result,
+                                         size_t index,
+                                         int64_t *value_out);
+SABOT_API bool sabot_window_result_float64(const sabot_window_result *result,
+                                           size_t index,
+                                           double *value_out);
+SABOT_API bool sabot_window_result_text(const sabot_window_result *result,
+                                        size_t index,
+                                        sabot_text *value_out);
+/* The records of a window that keeps them: `function` is called with each, by event time, then by
+ * arrival, until it returns something else than SABOT_OK, which is returned. `record` is the struct
+ * of the channel's schema, good until the function returns. */
+typedef sabot_status (*sabot_window_record_function)(sabot_context *context,
+                                                     const void *record,
+                                                     int64_t event_time_ms,
+                                                     void *user);
+SABOT_API SABOT_MUST_CHECK sabot_status sabot_window_records(sabot_context *context,
+                                                             const sabot_window_result *result,
+                                                             sabot_window_record_function function,
+                                                             void *user);
+
 #ifdef __cplusplus
 }
 #endif

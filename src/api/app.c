@@ -498,6 +498,7 @@ void sb_app_destroy(sabot_app *app)
     if (app == NULL)
         return;
     sb_app_drop_streams(app);
+    sb_app_drop_windows(app);
     for (uint32_t i = 0; i < app->channel_count; i++)
         sb_schema_destroy(app->channels[i]->schema);
     for (uint32_t i = 0; i < app->agent_count; i++) {

@@ -13,11 +13,13 @@
 #include "flow/clock.h"
 #include "op/process.h"
 #include "op/table.h"
+#include "op/window_agent.h"
 
 enum {
     SB_APP_CHANNELS_MAX = 256,
     SB_APP_AGENTS_MAX = 128,
     SB_AGENT_OUTPUTS_MAX = 16,
+    SB_AGENT_WINDOWS_MAX = 16,
 };
 
 struct sabot_channel {
@@ -56,6 +58,8 @@ struct sabot_agent {
     uint32_t use_count;
     struct sb_state_use uses[SB_STATE_USES_MAX];
     uint32_t rows_size; /* of the structs of packed rows that it reads */
+    uint32_t window_count;
+    sabot_window *windows[SB_AGENT_WINDOWS_MAX];
     uint32_t output_count;
     sabot_channel *outputs[SB_AGENT_OUTPUTS_MAX];
 };

@@ -50,6 +50,14 @@ void *sb_app_state(sabot_agent *agent,
                    const sabot_schema *table,
                    size_t size);
 
+/* Can a state of this name be declared? Otherwise the app has failed. */
+bool sb_app_check_new_state(sabot_agent *agent, const char *name);
+
+/* Is this state one of a window of the agent? */
+bool sb_app_is_of_window(const sabot_agent *agent, const struct sb_state_spec *state);
+/* Free what the windows of agents are. */
+void sb_app_drop_windows(const sabot_app *app);
+
 /* Now that keys are known: tables are keyed as their channels. */
 void sb_app_key_tables(sabot_app *app);
 

@@ -25,7 +25,7 @@ struct sb_state_spec *sb_app_find_state(sabot_agent *agent, const char *name)
     return NULL;
 }
 
-static bool check_new_state(sabot_agent *agent, const char *name)
+bool sb_app_check_new_state(sabot_agent *agent, const char *name)
 {
     if (!sb_app_check_name(agent->app, "state", name))
         return false;
@@ -52,7 +52,7 @@ void *sb_app_state(sabot_agent *agent,
     struct sb_state_handle *handle;
     const char *copy;
 
-    if (agent == NULL || sb_app_failed(agent->app) || !check_new_state(agent, name))
+    if (agent == NULL || sb_app_failed(agent->app) || !sb_app_check_new_state(agent, name))
         return NULL;
     handle = sb_app_alloc(agent->app, size);
     copy = sb_app_copy(agent->app, name);
@@ -331,7 +331,11 @@ void sabot_agent_ttl(sabot_agent *agent,
                              agent->name, name);
         return;
     }
-    if (state->kind == SB_STATE_TIMERS)
+    if (sb_app_is_of_window(agent, state))
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                             "agent %s: state %s is a window's, which forgets by itself",
+                             agent->name, name);
+    else if (state->kind == SB_STATE_TIMERS)
         (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
                              "agent %s: timer %s can't have a time to live", agent->name, name);
     else if (ttl_ms < 1 || (clock != SABOT_EVENT_TIME && clock != SABOT_PROCESSING_TIME) ||

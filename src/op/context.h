@@ -9,7 +9,7 @@
 #ifndef SB_OP_CONTEXT_H
 #define SB_OP_CONTEXT_H
 
-#include <sabot/state.h>
+#include <sabot/window.h>
 
 #include "op/outlet.h"
 #include "state/store.h"
@@ -87,6 +87,8 @@ struct sabot_context {
     uint32_t lent_count;
     struct sb_store *lent[SB_LENDERS_MAX]; /* of other agents; by number of the loan */
     uint8_t *rows;                         /* room for the structs of packed rows; NULL: none */
+    struct sb_agent_window *windows;       /* window_agent.h */
+    uint32_t window_count;
     struct sb_outlet *outlets;
     uint32_t outlet_count;
 

@@ -47,6 +47,7 @@ static void destroy(struct sb_operator *self)
 {
     if (self == NULL)
         return;
+    sb_agent_windows_destroy(&self->context);
     sb_store_destroy(self->context.store);
     if (self->rows != NULL)
         self->settings->rows->close(self->rows);
@@ -99,7 +100,8 @@ static sabot_status create_store(struct sb_operator *self,
     store.rows = self->rows;
     SABOT_TRY(sb_store_create(&store, &self->context.store, error));
     self->ahead_store = self->context.store;
-    return SABOT_OK;
+    return sb_agent_windows_create(&self->context, settings->windows, settings->window_count,
+                                   error);
 }
 
 static sabot_status create(const struct sb_operator_config *config,
@@ -184,6 +186,7 @@ static void pass_time(struct sb_operator *self)
     context->processing_ms = sb_wall_ms(self->env);
     for (uint32_t i = 0; i < context->lent_count; i++)
         sb_store_time(context->lent[i], context->lent[i]->watermark_ms, context->processing_ms);
+    sb_agent_windows_time(context);
 }
 
 /* Between two calls of the app: what others' stores gave is of no more use. */
@@ -349,7 +352,8 @@ static sabot_status on_timer(void *argument,
     SABOT_TRY(begin_lent(context, error));
     context->call++;
     context->active = true;
-    status = self->settings->timers[index](context, time_ms);
+    status = sb_agent_windows_own(context, index) ? sb_agent_windows_timer(context, index, time_ms)
+                                                  : self->settings->timers[index](context, time_ms);
     context->active = false;
     status = finish_call(self, status, error);
     self->timer = NULL;

@@ -5,6 +5,7 @@
 
 #include "op/context.h"
 #include "op/operator.h"
+#include "op/window_agent.h"
 #include "state/rows.h"
 #include "state/store.h"
 
@@ -18,6 +19,8 @@ struct sb_process_settings {
     const sabot_timer_function *timers; /* by state; NULL where it is none */
     const struct sb_state_use *uses;    /* states of others; their loans are numbered as here */
     uint32_t use_count;
+    const struct sabot_window *const *windows;
+    uint32_t window_count;
     uint32_t rows_size;                /* of the structs of packed rows that it reads */
     struct sb_account *account;        /* of all state of the process; NULL: not counted */
     const struct sb_rows_source *rows; /* behind states that aren't kept in memory; NULL: all are */

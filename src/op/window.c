@@ -176,6 +176,7 @@ static sabot_status create_store(struct sb_operator *self,
         .account = settings->account,
         .cache_bytes = settings->cache_bytes,
         .operator_id = settings->id,
+        .drops_unknown = config->drops_state,
     };
 
     if (settings->rows != NULL)
@@ -337,18 +338,18 @@ static inline bool extend(const struct sb_window_plan *plan,
 
 /* The unit that a row meets in the cell of its key; NULL: it needs more than to be folded. */
 static inline struct sb_window_unit *meet(const struct sb_operator *self,
-                                          struct sb_window_head *head,
+                                          void *cell,
                                           const struct sb_batch *batch,
                                           uint32_t row)
 {
     const struct sb_window_plan *plan = self->plan;
     const int64_t time_ms = batch->event_times[row];
-    struct sb_window_unit *unit = sb_cell_unit(plan, head, 0);
+    struct sb_window_unit *unit = cell; /* the newest one comes first */
 
     if (__builtin_expect(!holds(unit, time_ms), 0)) {
         if (plan->mode == SB_WINDOW_OF_SESSIONS)
             return NULL;
-        unit = sb_cell_unit(plan, head, 1);
+        unit = sb_cell_unit(plan, sb_cell_head(plan, cell), 1);
         if (!holds(unit, time_ms))
             return NULL;
     }
@@ -376,16 +377,16 @@ static sabot_status gather(struct sb_operator *self,
         const uint32_t far = at + PREFETCH_INDEX < slice->count ? at + PREFETCH_INDEX : at;
         const uint32_t near = at + PREFETCH_CELL < slice->count ? at + PREFETCH_CELL : at;
         const uint32_t row = slice->rows[at];
-        struct sb_window_head *head;
         struct sb_window_unit *unit;
+        void *cell;
 
         sb_store_ahead(self->store, SB_WINDOW_CELLS, slice->hashes[far], slice->hashes[near]);
-        head = sb_store_edit(self->store, SB_WINDOW_CELLS,
+        cell = sb_store_edit(self->store, SB_WINDOW_CELLS,
                              sb_key_of(batch, (uint32_t)self->plan->key_field, row, scratch),
                              slice->hashes[at], error);
-        if (head == NULL)
+        if (cell == NULL)
             return error->status;
-        unit = meet(self, head, batch, row);
+        unit = meet(self, cell, batch, row);
         if (unit == NULL)
             return SABOT_OK;
         unit->records++;

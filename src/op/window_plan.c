@@ -373,6 +373,9 @@ static void place(struct sb_window_plan *plan)
         plan->is_columnar = plan->is_columnar && !plan->folds[i].has_parts;
     }
     plan->unit_size = at;
+    plan->units_per_entry = plan->mode == SB_WINDOW_OF_PANES ? SB_WINDOW_BLOCK : 1;
+    if (plan->units_per_entry * at > SB_STATE_FIXED_MAX)
+        plan->units_per_entry = 1;
     plan->cell_size =
         (uint32_t)sizeof(struct sb_window_head) + (uint32_t)SB_WINDOW_SLOTS * plan->unit_size;
     plan->needs_record = plan->keeps_records || has_custom || spec->gap != NULL ||
@@ -481,6 +484,18 @@ static void add_unit_fields(struct table *table, const char *before, uint32_t ba
     }
 }
 
+static void add_head_fields(struct table *table, uint32_t base)
+{
+    const uint32_t outside = base + (uint32_t)offsetof(struct sb_window_head, outside);
+    const uint32_t awaits = base + (uint32_t)offsetof(struct sb_window_head, awaits);
+
+    add_int64(table, "", "wake", base + offsetof(struct sb_window_head, wake_ms));
+    add_int64(table, "", "newest_outside", base + offsetof(struct sb_window_head, newest_ms));
+    add_int64(table, "", "sequence", base + offsetof(struct sb_window_head, sequence));
+    add_field(table, "", "outside", SABOT_INT32, outside, sizeof(int32_t), 1);
+    add_field(table, "", "awaits", SABOT_INT32, awaits, sizeof(int32_t), 1);
+}
+
 static sabot_status compile_table(struct table *table,
                                   const char *name,
                                   uint32_t size,
@@ -504,16 +519,17 @@ static sabot_status make_schemas(struct sb_window_plan *plan, sabot_error *error
     table.fields = sb_arena_alloc(&plan->arena, SABOT_FIELDS_MAX * sizeof *table.fields);
     if (table.fields == NULL)
         return no_memory(plan, error);
-    add_unit_fields(&table, "", 0);
-    SABOT_TRY(compile_table(&table, "window", plan->unit_size, &plan->unit_schema, error));
+    if (plan->units_per_entry == 1)
+        add_unit_fields(&table, "", 0);
+    else /* their fields one by one would be too many */
+        add_field(&table, "", "panes", SABOT_INT64, 0, plan->units_per_entry * plan->unit_size,
+                  plan->units_per_entry * plan->unit_size / (uint32_t)sizeof(int64_t));
+    SABOT_TRY(compile_table(&table, "window", plan->units_per_entry * plan->unit_size,
+                            &plan->unit_schema, error));
     table.count = 0;
-    add_int64(&table, "", "wake", offsetof(struct sb_window_head, wake_ms));
-    add_int64(&table, "", "newest_outside", offsetof(struct sb_window_head, newest_ms));
-    add_int64(&table, "", "sequence", offsetof(struct sb_window_head, sequence));
-    add_field(&table, "", "outside", SABOT_INT32, offsetof(struct sb_window_head, outside), 4, 1);
-    add_field(&table, "", "awaits", SABOT_INT32, offsetof(struct sb_window_head, awaits), 4, 1);
-    add_unit_fields(&table, "newest.", sizeof(struct sb_window_head));
-    add_unit_fields(&table, "second.", (uint32_t)sizeof(struct sb_window_head) + plan->unit_size);
+    add_unit_fields(&table, "newest.", 0);
+    add_unit_fields(&table, "second.", plan->unit_size);
+    add_head_fields(&table, SB_WINDOW_SLOTS * plan->unit_size);
     return compile_table(&table, "windows", plan->cell_size, &plan->cell_schema, error);
 }
 

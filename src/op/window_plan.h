@@ -4,11 +4,13 @@
  * All that an operator keeps of a key lies in one cell of state, so that a record in order costs
  * one look-up:
  *
- *     cell   struct sb_window_head | unit | unit     the two newest units
+ *     cell   unit | unit | struct sb_window_head     the two newest units; a record in order
+ *                                                    touches but the first
  *     unit   struct sb_window_unit | struct sb_window_meta, if the plan needs it | accumulators
  *
  * A unit is what records are added to: a pane of a sliding window, else a window. Older ones lie in
- * a map state by (start, end), as the same struct. What has no fixed size (distinct values,
+ * a map state by (start, end), as the same struct; panes in blocks of SB_WINDOW_BLOCK that follow
+ * each other, by number of the block. What has no fixed size (distinct values,
  * collected ones, texts, kept records) lies in a second map, by (kind, id of the unit, ...).
  *
  *     states:  windows  value   the cell
@@ -32,7 +34,8 @@ enum {
     SB_WINDOW_MORE = 1,
     SB_WINDOW_CLOSE = 2,
     SB_WINDOW_STATES_MAX = 5,
-    SB_WINDOW_SLOTS = 2, /* units in a cell */
+    SB_WINDOW_SLOTS = 2,  /* units in a cell */
+    SB_WINDOW_BLOCK = 16, /* panes in an entry of the map */
 };
 
 /* How records come to units. */
@@ -138,6 +141,7 @@ struct sb_window_plan {
 
     uint32_t meta_offset; /* in a unit; 0: none */
     uint32_t unit_size;
+    uint32_t units_per_entry; /* of the map */
     uint32_t cell_size;
     uint32_t early_state; /* from the first of the plan on; 0: none */
     uint32_t parts_state;
@@ -175,8 +179,14 @@ static inline struct sb_window_unit *sb_cell_unit(const struct sb_window_plan *p
                                                   struct sb_window_head *head,
                                                   uint32_t slot)
 {
-    return (struct sb_window_unit *)(void *)((uint8_t *)head + sizeof *head +
-                                             (size_t)slot * plan->unit_size);
+    return (struct sb_window_unit *)(void *)((uint8_t *)head -
+                                             (size_t)(SB_WINDOW_SLOTS - slot) * plan->unit_size);
+}
+/* The head of a cell. */
+static inline struct sb_window_head *sb_cell_head(const struct sb_window_plan *plan, void *cell)
+{
+    return (struct sb_window_head *)(void *)((uint8_t *)cell +
+                                             (size_t)SB_WINDOW_SLOTS * plan->unit_size);
 }
 static inline bool sb_unit_used(const struct sb_window_unit *unit)
 {

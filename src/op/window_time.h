@@ -31,9 +31,13 @@ struct sb_window_grid {
 /* Round down, whatever the sign; `by` > 0. */
 static inline sb_int128 sb_floor_divide(sb_int128 value, int64_t by)
 {
-    const sb_int128 quotient = value / by;
+    if (__builtin_expect(value >= INT64_MIN && value <= INT64_MAX, 1)) {
+        const int64_t small = (int64_t)value;
+        const int64_t quotient = small / by;
 
-    return quotient - (value % by < 0);
+        return (sb_int128)quotient - (small % by < 0);
+    }
+    return value / by - (value % by < 0);
 }
 
 static inline int64_t sb_cut_to_int64(sb_int128 value)

@@ -14,9 +14,13 @@
 
 sabot_status sb_units_begin(struct sb_window_engine *engine, sabot_error *error)
 {
-    engine->head = sb_store_edit(engine->store, engine->first_state + SB_WINDOW_CELLS, engine->key,
-                                 engine->hash, error);
-    return engine->head == NULL ? error->status : SABOT_OK;
+    void *cell = sb_store_edit(engine->store, engine->first_state + SB_WINDOW_CELLS, engine->key,
+                               engine->hash, error);
+
+    if (cell == NULL)
+        return error->status;
+    engine->head = sb_cell_head(engine->plan, cell);
+    return SABOT_OK;
 }
 
 static struct sb_window_unit *slot_of(const struct sb_window_engine *engine, uint32_t slot)
@@ -54,47 +58,82 @@ sabot_status sb_units_end(struct sb_window_engine *engine, sabot_error *error)
 /* --- The map -------------------------------------------------------------------------------------
  */
 
-struct map_key {
-    uint8_t bytes[16];
+/* Where in the map a unit lies. */
+struct place {
+    uint8_t key[16];
+    uint32_t index; /* in the entry */
 };
 
-static struct map_key map_key(sabot_window_bounds bounds)
+static struct place place_of(const struct sb_window_engine *engine, sabot_window_bounds bounds)
 {
-    struct map_key key;
+    const struct sb_window_plan *plan = engine->plan;
+    struct place place = {.index = 0};
 
-    sb_put_ordered(key.bytes, bounds.start_ms);
-    sb_put_ordered(key.bytes + 8, bounds.end_ms);
-    return key;
+    if (plan->units_per_entry == 1) {
+        sb_put_ordered(place.key, bounds.start_ms);
+        sb_put_ordered(place.key + 8, bounds.end_ms);
+    } else {
+        const sb_int128 number =
+            sb_floor_divide((sb_int128)bounds.start_ms - plan->grid.offset_ms, plan->grid.pane_ms);
+        const sb_int128 block = sb_floor_divide(number, SB_WINDOW_BLOCK);
+
+        sb_put_ordered(place.key, (int64_t)block);
+        sb_put_ordered(place.key + 8, 0);
+        place.index = (uint32_t)(number - block * SB_WINDOW_BLOCK);
+    }
+    return place;
 }
 
-static sabot_text text_of(const struct map_key *key)
+static sabot_text text_of(const struct place *place)
 {
-    return (sabot_text){(const char *)key->bytes, sizeof key->bytes};
+    return (sabot_text){(const char *)place->key, sizeof place->key};
+}
+
+static struct sb_window_unit *unit_in(const struct sb_window_engine *engine,
+                                      const void *entry,
+                                      uint32_t index)
+{
+    return (struct sb_window_unit *)((uintptr_t)entry + (uintptr_t)index * engine->plan->unit_size);
 }
 
 static struct sb_window_unit *edit_in_map(struct sb_window_engine *engine,
                                           sabot_window_bounds bounds,
                                           sabot_error *error)
 {
-    const struct map_key key = map_key(bounds);
+    const struct place place = place_of(engine, bounds);
+    const void *entry = sb_map_edit(engine->store, engine->first_state + SB_WINDOW_MORE,
+                                    engine->key, engine->hash, text_of(&place), error);
 
-    return sb_map_edit(engine->store, engine->first_state + SB_WINDOW_MORE, engine->key,
-                       engine->hash, text_of(&key), error);
+    return entry == NULL ? NULL : unit_in(engine, entry, place.index);
 }
 
+/* Remove the unit, and the entry when it was the last one in it. */
 static sabot_status remove_from_map(struct sb_window_engine *engine,
                                     sabot_window_bounds bounds,
                                     sabot_error *error)
 {
-    const struct map_key key = map_key(bounds);
+    const struct place place = place_of(engine, bounds);
+    struct sb_window_unit *unit = edit_in_map(engine, bounds, error);
 
+    if (unit == NULL)
+        return error->status;
     SB_ASSERT(engine->head->outside > 0);
+    SB_ASSERT(sb_unit_used(unit));
     engine->head->outside--;
+    if (engine->plan->units_per_entry > 1) {
+        const void *entry = (const uint8_t *)unit - (size_t)place.index * engine->plan->unit_size;
+
+        memset(unit, 0, engine->plan->unit_size);
+        for (uint32_t i = 0; i < engine->plan->units_per_entry; i++) {
+            if (sb_unit_used(unit_in(engine, entry, i)))
+                return SABOT_OK;
+        }
+    }
     return sb_map_remove(engine->store, engine->first_state + SB_WINDOW_MORE, engine->key,
-                         engine->hash, text_of(&key), error);
+                         engine->hash, text_of(&place), error);
 }
 
-/* A new entry of the map, all zeros. */
+/* A new unit of the map, all zeros. */
 static struct sb_window_unit *add_to_map(struct sb_window_engine *engine,
                                          sabot_window_bounds bounds,
                                          sabot_error *error)
@@ -125,7 +164,8 @@ sabot_status sb_unit_find(struct sb_window_engine *engine,
                           sabot_error *error)
 {
     const struct sb_window_head *head = engine->head;
-    const struct map_key key = map_key(bounds);
+    struct place place;
+    sabot_text entry;
 
     *unit_out = NULL;
     SB_ASSERT(bounds.end_ms > bounds.start_ms);
@@ -137,9 +177,10 @@ sabot_status sb_unit_find(struct sb_window_engine *engine,
     }
     if (head->outside == 0 || bounds.start_ms > head->newest_ms)
         return SABOT_OK;
-    if (sb_map_get(engine->store, engine->first_state + SB_WINDOW_MORE, engine->key, engine->hash,
-                   text_of(&key))
-            .data == NULL)
+    place = place_of(engine, bounds);
+    entry = sb_map_get(engine->store, engine->first_state + SB_WINDOW_MORE, engine->key,
+                       engine->hash, text_of(&place));
+    if (entry.data == NULL || !sb_unit_used(unit_in(engine, entry.data, place.index)))
         return sb_store_status(engine->store, error);
     *unit_out = edit_in_map(engine, bounds, error);
     return *unit_out == NULL ? error->status : SABOT_OK;
@@ -249,18 +290,36 @@ sabot_status sb_units_walk(struct sb_window_engine *engine,
     if (engine->head->outside == 0)
         return SABOT_OK;
     walk->slot = SB_WINDOW_SLOTS;
+    walk->next = engine->plan->units_per_entry;
     return sb_store_scan(engine->store, engine->first_state + SB_WINDOW_MORE, engine->key,
                          engine->hash, (sabot_text){NULL, 0}, &walk->cursor, error);
+}
+
+/* The next unit in the map; NULL: there is no other. */
+static const struct sb_window_unit *next_in_map(struct sb_window_engine *engine,
+                                                struct sb_unit_walk *walk)
+{
+    for (;;) {
+        while (walk->next < engine->plan->units_per_entry) {
+            const struct sb_window_unit *unit = unit_in(engine, walk->entry.data, walk->next++);
+
+            if (sb_unit_used(unit))
+                return unit;
+        }
+        if (!sb_store_next(engine->store, &walk->cursor, NULL, &walk->entry))
+            return NULL;
+        walk->next = 0;
+    }
 }
 
 const struct sb_window_unit *sb_units_next(struct sb_window_engine *engine,
                                            struct sb_unit_walk *walk)
 {
-    sabot_text value;
-
     if (walk->slot == SB_WINDOW_SLOTS) {
-        if (sb_store_next(engine->store, &walk->cursor, NULL, &value))
-            return (const struct sb_window_unit *)(const void *)value.data;
+        const struct sb_window_unit *unit = next_in_map(engine, walk);
+
+        if (unit != NULL)
+            return unit;
         walk->slot = SB_WINDOW_SLOTS - 1;
     }
     while (walk->slot >= 0) {

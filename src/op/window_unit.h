@@ -3,7 +3,7 @@
  *
  *     slot 0    newest          in the cell of the key: what records in order meet
  *     slot 1    second newest
- *     map       all others, by (start, end) big-endian
+ *     map       all others, by (start, end) big-endian; of panes 16 in an entry, each in its place
  *
  * Invariants: slot 1 is used only if slot 0 is, and began no later. Units in the map begin no later
  * than head->newest_ms; a unit that begins later is not looked for there. So a key whose records
@@ -42,7 +42,9 @@ SABOT_MUST_CHECK sabot_status sb_unit_forget(struct sb_window_engine *engine,
 /* In order of their starts. The unit last got may be edited and closed meanwhile. */
 struct sb_unit_walk {
     struct sb_cursor cursor;
-    int32_t slot; /* next one in the cell; SB_WINDOW_SLOTS: the map comes first */
+    sabot_text entry; /* of the map, that is being walked */
+    uint32_t next;    /* unit in it */
+    int32_t slot;     /* next one in the cell; SB_WINDOW_SLOTS: the map comes first */
 };
 SABOT_MUST_CHECK sabot_status sb_units_walk(struct sb_window_engine *engine,
                                             struct sb_unit_walk *walk,
