@@ -11,7 +11,7 @@ import unittest
 from _clicks import APP, ClicksTest, lines_of, make_clicks, reference
 
 BROKER = os.environ.get("SABOT_TEST_BROKER", "localhost:9092")
-COUNT = 20_000
+COUNT = 8_000
 DISORDER_MS = 5_000  # the lateness: none is late, so that only the data decides
 TOPICS = ("minutes", "visits", "late-clicks")
 

@@ -510,6 +510,51 @@ static void a_finished_partition_does_not_outshine_idle_ones(void **state)
     }
 }
 
+static void a_partition_that_is_a_hundred_times_slower_makes_nothing_late(void **state)
+{
+    static struct stage stage;
+
+    for (uint32_t workers = 1; workers <= 2; workers++) {
+        int64_t slow_ms = INT64_MIN;
+
+        open_stage(&stage, *state, 2);
+        stage.config.workers = workers;
+        start(&stage, &plain);
+        for (int64_t i = 0; i < 350; i++) {
+            if (i % 100 == 50) { /* what it was given meanwhile comes late, one by one */
+                slow_ms = i / 2;
+                show(&stage, 1, slow_ms);
+            }
+            show(&stage, 0, i);
+            pass_ms(&stage, 5); /* it is never quiet for so long that it would be idle */
+            assert_true(watermark_of(&stage) == (slow_ms < i ? slow_ms : i));
+        }
+        assert_int_equal(stage.late_rows, 0);
+        close_stage(&stage);
+    }
+}
+
+static void a_partition_that_starts_late_is_waited_for_from_then_on(void **state)
+{
+    static struct stage stage;
+
+    open_stage(&stage, *state, 2);
+    start(&stage, &plain);
+    show(&stage, 0, 100);
+    pass_ms(&stage, IDLE_AFTER_MS - 1);
+    show(&stage, 0, 200);
+    assert_true(watermark_of(&stage) == INT64_MIN); /* nothing fires while it may still begin */
+    pass_ms(&stage, 1);
+    assert_true(watermark_of(&stage) == 200);
+    show(&stage, 1, 250); /* it begins */
+    show(&stage, 0, 400);
+    assert_true(watermark_of(&stage) == 250);
+    show(&stage, 1, 300);
+    assert_true(watermark_of(&stage) == 300);
+    assert_int_equal(stage.late_rows, 0);
+    close_stage(&stage);
+}
+
 /* --- The future ----------------------------------------------------------------------------------
  */
 
@@ -764,6 +809,8 @@ int main(void)
         KIT_TEST(time_in_which_the_reader_is_held_back_is_no_quiet_time),
         KIT_TEST(when_all_are_idle_the_newest_of_them_counts_and_stays),
         KIT_TEST(a_finished_partition_does_not_outshine_idle_ones),
+        KIT_TEST(a_partition_that_is_a_hundred_times_slower_makes_nothing_late),
+        KIT_TEST(a_partition_that_starts_late_is_waited_for_from_then_on),
         KIT_TEST(a_record_of_the_future_does_not_move_time),
         KIT_TEST(a_record_of_the_future_may_end_the_run),
         KIT_TEST(a_wall_clock_that_jumps_takes_no_time_back),

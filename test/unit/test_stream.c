@@ -306,6 +306,14 @@ static void send(sabot_pipe *pipe, const char *json)
         fail_msg("%s", error.text);
 }
 
+static void settle(sabot_run *run)
+{
+    int64_t wait_us = 0;
+
+    while (wait_us == 0)
+        assert_int_equal(sabot_run_step(run, &wait_us, NULL), SABOT_AGAIN);
+}
+
 static void expect(sabot_run *run, const char *channel, const char *const *lines)
 {
     sabot_pipe *pipe;
@@ -362,6 +370,57 @@ static void a_stream_goes_from_channel_to_channel(void **state)
     sabot_config_destroy(config);
 }
 
+/* The price of a record says how far time has come. */
+static void tell(const void *record, sabot_event_time *time, void *user)
+{
+    const struct click *click = record;
+
+    time->time_ms = click->time_ms + *(const int64_t *)user;
+    if (click->price > time->watermark_ms)
+        time->watermark_ms = click->price;
+}
+
+static sabot_status build_with_its_own_time(sabot_app *app)
+{
+    static const int64_t shift_ms = 1000;
+    sabot_channel *clicks = clicks_of(app);
+    sabot_stream *stream = sabot_stream_key(sabot_stream_from(clicks), "user");
+
+    sabot_channel_time(clicks, tell, (void *)(uintptr_t)&shift_ms);
+    stream = sabot_stream_window(stream, "per-minute", &per_minute);
+    sabot_stream_to(sabot_stream_aggregate(stream, totals, 2), totals_of(app));
+    return sabot_app_status(app);
+}
+
+static void a_function_of_the_app_says_when_a_window_is_over(void **state)
+{
+    static const char *const first[] = {
+        "{\"user\":\"ada\",\"window_start\":0,\"window_end\":60000,\"clicks\":2,\"total\":60007}",
+        NULL};
+    const sabot_app_entry own = {"SABOTAPP", SABOT_ABI_VERSION, sizeof own, "own",
+                                 build_with_its_own_time};
+    sabot_config *config = sabot_config_create(NULL);
+    sabot_error error;
+    sabot_run *run;
+    sabot_pipe *pipe;
+    const char *text;
+
+    (void)state;
+    assert_int_equal(sabot_run_create(&own, config, &run, &error), SABOT_OK);
+    assert_int_equal(sabot_run_plan(run, false, &text, &error), SABOT_OK);
+    assert_non_null(strstr(text, "event time: a function of the app tells it"));
+    assert_non_null(strstr(text, "on time when the watermark is at its end, closed 0 ms later"));
+    assert_int_equal(sabot_run_pipe(run, "clicks", true, &pipe, &error), SABOT_OK);
+    send(pipe, "{\"user\": \"ada\", \"price\": 7, \"time\": 58999}");
+    settle(run);
+    send(pipe, "{\"user\": \"ada\", \"price\": 60000, \"time\": 5}");
+    settle(run);
+    expect(run, "totals", first);
+    assert_int_equal(sabot_pipe_close(pipe, &error), SABOT_OK);
+    sabot_run_destroy(run);
+    sabot_config_destroy(config);
+}
+
 static void a_plan_tells_its_times_before_it_runs(void **state)
 {
     sabot_config *config = sabot_config_create(NULL);
@@ -412,14 +471,6 @@ static void expect_why(sabot_run *run, const char *of, const char *step, const c
     if (strstr(answer, part) == NULL)
         fail_msg("\"%s\" is not in %s", part, answer);
     free(answer);
-}
-
-static void settle(sabot_run *run)
-{
-    int64_t wait_us = 0;
-
-    while (wait_us == 0)
-        assert_int_equal(sabot_run_step(run, &wait_us, NULL), SABOT_AGAIN);
 }
 
 static void why_names_the_partition_that_holds_a_watermark(void **state)
@@ -495,6 +546,7 @@ int main(void)
         cmocka_unit_test(every_misuse_is_one_error_that_names_the_step),
         cmocka_unit_test(calls_on_nothing_do_nothing),
         cmocka_unit_test(a_stream_goes_from_channel_to_channel),
+        cmocka_unit_test(a_function_of_the_app_says_when_a_window_is_over),
         cmocka_unit_test(a_plan_tells_its_times_before_it_runs),
         cmocka_unit_test(why_names_the_partition_that_holds_a_watermark),
         cmocka_unit_test(without_memory_a_run_is_not_made_and_nothing_leaks),
