@@ -83,10 +83,9 @@ bool sb_watermark_advance(struct sb_watermark *watermark, uint32_t index, int64_
     struct sb_watermark_input *input = &watermark->inputs[index];
 
     SB_ASSERT(index < watermark->count);
-    if (input->state == SB_WATERMARK_ENDED) { /* as expected of one that is silent */
-        SB_ASSERT(time_ms == INT64_MAX);
+    /* One that is silent says that it has ended, and before that what it has restored. */
+    if (input->state == SB_WATERMARK_ENDED)
         return settle(watermark);
-    }
     if (time_ms <= input->time_ms && input->state == SB_WATERMARK_ACTIVE)
         return false;
     if (time_ms > input->time_ms)
