@@ -161,7 +161,7 @@ class OneEnd(ExactlyOnce):
     def group_tool(self, *arguments):
         command = ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", f"{jars(default_dir())}/*",
                    "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", BROKER,
-                   "--group", "sabot.echo.repeat", *arguments]
+                   "--timeout", "60000", "--group", "sabot.echo.repeat", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

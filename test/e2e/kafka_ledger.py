@@ -21,7 +21,7 @@ from _ledger import Bank, Ledger, TooFast, Transfers, Wrong, check, go_on
 SEED = int(os.environ.get("SABOT_LEDGER_SEED") or random.SystemRandom().randrange(1 << 32))
 LONG = os.environ.get("SABOT_LONG") == "1"
 ONLY = os.environ.get("SABOT_LEDGER_ONLY", "")
-GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--timeout", "60000"  # of a busy machine
 TXN_TIMEOUT_S = 10  # of Sabot's transactions
 AT_ONCE = 4  # schedules beside each other: they wait for the broker and the disk most of the time
 
@@ -279,15 +279,15 @@ class Exactly(unittest.TestCase):
 
     def test_offsets_that_were_deleted_are_noticed(self):
         self.change_offsets("deleted", lambda ledger: self.bank.tool(
-            GROUPS, "--delete", "--group", ledger.group))
+            *GROUPS, "--delete", "--group", ledger.group))
 
     def test_offsets_that_were_reset_are_noticed(self):
         self.change_offsets("reset", lambda ledger: self.bank.tool(
-            GROUPS, "--reset-offsets", "--to-earliest", "--all-topics", "--execute", "--group", ledger.group))
+            *GROUPS, "--reset-offsets", "--to-earliest", "--all-topics", "--execute", "--group", ledger.group))
 
     def test_offsets_of_one_partition_that_were_deleted_are_noticed(self):
         self.change_offsets("one", lambda ledger: self.bank.tool(
-            GROUPS, "--delete-offsets", "--topic", f"{self.bank.topic}:0", "--group", ledger.group))
+            *GROUPS, "--delete-offsets", "--topic", f"{self.bank.topic}:0", "--group", ledger.group))
 
 
 if __name__ == "__main__":
