@@ -492,7 +492,8 @@ static bool handle_next(struct sb_task *task)
 
 void sb_task_restore_time(struct sb_task *task, int64_t watermark_ms)
 {
-    if (watermark_ms == INT64_MIN || watermark_ms == INT64_MAX)
+    /* One that hears only of workers without partitions has no time, and nobody waits for its. */
+    if (watermark_ms == INT64_MIN || watermark_ms == INT64_MAX || task->inbox.watermark.live == 0)
         return;
     task->inbox.watermark.now = watermark_ms;
     task->watermark_ms = watermark_ms;

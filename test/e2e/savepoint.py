@@ -10,7 +10,7 @@ import signal
 import subprocess
 import unittest
 
-from _command import SOURCE, CommandTest, compile_app
+from _command import SABOT, SOURCE, CommandTest, compile_app
 
 KEYS, LETTERS = 7, 5
 FAST = ["-O", "checkpoint.interval_ms=1"]
@@ -144,6 +144,24 @@ class AnyBackendAnyThreads(SavepointTest):
         self.save("again", "--stop", state="other")
         self.assertEqual(process.wait(), 0)
         self.assertEqual(next((self.folder / "again").rglob("state")).read_bytes(), state)
+
+
+    def test_more_threads_than_partitions_with_an_agent_before_the_keyed_one(self):
+        """Some of the threads have nothing to do with the agent that has no key, and its time."""
+        words = pathlib.Path(SABOT).parent / "word_count.so"
+        if not words.exists():
+            self.skipTest("the example is not built")
+        line = b'{"line":"to be or not to be"}\n'
+        self.write("lines.jsonl", line * 50)
+        command = ["-A", f"{words}:app", "worker", "--bind", "counts=file:counts.jsonl", "--state-dir", "state"]
+        process = self.start(*command, "--bind", "lines=file:lines.jsonl?follow=true", stderr=subprocess.PIPE)
+        self.read_until(process.stderr, "agent  ")
+        self.wait_for(process, 300, "counts.jsonl")
+        self.save("saved", "--stop")
+        self.assertEqual(process.wait(), 0)
+        self.write("lines.jsonl", line * 50, "ab")
+        self.assert_code(self.sabot(*command, "--bind", "lines=file:lines.jsonl", "-c", 3, "--restore", "./saved"), 0)
+        self.assertEqual(max(line["count"] for line in self.lines("counts.jsonl")), 200)
 
 
 class Stopping(SavepointTest):
