@@ -195,7 +195,7 @@ class Refusals(RecoveryTest):
             path.write_bytes(whole)
             self.assert_code(self.run_on(), 0)
             self.assert_exactly_once(50)
-            subprocess.run(["rm", "-r", "chunks", "out.jsonl"], cwd=self.folder, check=True)
+            subprocess.run(["rm", "-r", "state", "out.jsonl"], cwd=self.folder, check=True)
 
     def test_a_state_that_is_gone_is_refused(self):
         self.checkpoint_at(50)
