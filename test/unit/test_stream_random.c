@@ -26,17 +26,18 @@
 #include "op/window.h"
 
 enum {
-    CASES = 1000,
-    CASES_ROCKSDB = 20,
+    CASES = 500,
+    CASES_ROCKSDB = 15,
     STEPS_MAX = 50,
     PARTITIONS_MAX = 8,
     WORKERS_MAX = 4,
     KEYS = 5,
     LATE_MAX = 4096,
     IDLE_AFTER_MS = 1000,
+    CACHE_BYTES = 64 * 1024, /* of cells in front of the database */
+    DATABASE_BYTES = 8 * 1024 * 1024,
 };
 
-static const struct state_backend memory = {.name = "memory"};
 static const sabot_text words[] = {{"a", 1}, {"bee", 3}, {"", 0}, {"zz top", 6}};
 
 static int64_t fake_now_us;
@@ -124,10 +125,10 @@ struct run {
     sabot_window_aggregate aggregates[WINDOW_AGGREGATES];
     uint32_t aggregate_count;
     struct sb_window_settings settings;
-    const struct state_backend *backend;
+    bool in_rocksdb;
     struct sb_rows_source rows_source;
-    struct sb_rows *rows[WORKERS_MAX];
-    uint32_t rows_count;
+    struct sb_rocksdb *db; /* of all workers; NULL: state is in memory */
+    char folder[256];
     struct sb_graph graph;
     struct sb_flow_config config;
     struct sb_flow *flow;
@@ -307,17 +308,9 @@ static const struct sb_operator_type keep = {
 
 static sabot_status open_rows(void *context, struct sb_rows **rows_out, sabot_error *error)
 {
-    struct run *run = context;
+    const struct run *run = context;
 
-    (void)error;
-    assert_in_range(run->rows_count, 0, WORKERS_MAX - 1);
-    *rows_out = run->rows[run->rows_count++] = run->backend->open(run->os);
-    return SABOT_OK;
-}
-
-static void close_rows(struct sb_rows *rows)
-{
-    (void)rows; /* the backend's, after the flow */
+    return sb_rocksdb_rows(run->db, rows_out, error);
 }
 
 static void open_channel(struct run *run)
@@ -434,12 +427,17 @@ static void make_graph(struct run *run)
     must(run, sb_graph_check(&run->graph, &run->error));
 }
 
-static void start(struct run *run, const struct state_backend *backend, uint32_t workers)
+static void start(struct run *run, bool in_rocksdb, uint32_t workers)
 {
-    run->backend = backend;
-    run->rows_source = (struct sb_rows_source){open_rows, close_rows, run};
-    run->settings.rows = backend->open == NULL ? NULL : &run->rows_source;
-    run->settings.cache_bytes = backend->cache;
+    run->in_rocksdb = in_rocksdb;
+    run->settings.rows = NULL;
+    if (in_rocksdb) {
+        state_rocksdb_folder(run->folder);
+        must(run, sb_rocksdb_open(run->os, run->folder, DATABASE_BYTES, &run->db, &run->error));
+        run->rows_source = (struct sb_rows_source){open_rows, sb_rocksdb_rows_close, run};
+        run->settings.rows = &run->rows_source;
+    }
+    run->settings.cache_bytes = CACHE_BYTES;
     run->config.workers = workers;
     must(run, sb_flow_create(&run->env, &run->graph, &run->config, &run->flow, &run->error));
 }
@@ -448,11 +446,14 @@ static void end(struct run *run)
 {
     sb_flow_destroy(run->flow);
     run->flow = NULL;
-    while (run->rows_count > 0)
-        run->backend->close(run->os, run->rows[--run->rows_count]);
+    if (run->db == NULL)
+        return;
+    sb_rocksdb_close(run->db);
+    run->db = NULL;
+    state_rocksdb_remove(run->os, run->folder);
 }
 
-static void open_run(struct run *run, const struct state_backend *backend)
+static void open_run(struct run *run, bool in_rocksdb)
 {
     static const uint32_t workers[] = {1, 2, 4};
 
@@ -484,7 +485,7 @@ static void open_run(struct run *run, const struct state_backend *backend)
         run->oracle.partitions[i] = (struct partition){INT64_MIN, fake_now_us, false};
     for (uint32_t i = 0; i < WORKERS_MAX; i++)
         run->oracle.workers[i] = (struct level){INT64_MIN, false};
-    start(run, backend, workers[below(run, 3)]);
+    start(run, in_rocksdb, workers[below(run, 3)]);
 }
 
 static void close_run(struct run *run)
@@ -660,7 +661,7 @@ static void restore(struct run *run, const struct sb_checkpoint *checkpoint)
 }
 
 /* A checkpoint, and another flow that goes on from it. */
-static void cut(struct run *run, const struct state_backend *backend, uint32_t workers)
+static void cut(struct run *run, bool in_rocksdb, uint32_t workers)
 {
     struct sb_flow_position positions[PARTITIONS_MAX];
     struct sb_checkpoint *checkpoint;
@@ -683,7 +684,7 @@ static void cut(struct run *run, const struct state_backend *backend, uint32_t w
     }
     run->config.positions = positions;
     end(run);
-    start(run, backend, workers);
+    start(run, in_rocksdb, workers);
     restore(run, checkpoint);
     sb_checkpoint_destroy(checkpoint);
     /* All partitions are active again; workers know what their partitions had come to. */
@@ -797,7 +798,7 @@ static void print_case(const struct run *run)
                   (long long)spec->early_count, (long long)spec->early_ms, (int)spec->early_clock,
                   spec->trigger == NULL ? "" : " trigger", run->partition_count,
                   run->config.workers, (long long)run->rules.lateness_ms,
-                  (long long)run->rules.idle_after_ms, run->backend->name);
+                  (long long)run->rules.idle_after_ms, run->in_rocksdb ? "rocksdb" : "memory");
 }
 
 static int compare_ids(const void *left, const void *right)
@@ -827,11 +828,11 @@ static void check_all(struct run *run)
     }
 }
 
-static void one_case(uint64_t seed, const struct state_backend *first)
+static void one_case(uint64_t seed, bool in_rocksdb)
 {
     static const uint32_t workers[] = {1, 2, 4};
     static struct run run;
-    const struct state_backend *second;
+    bool then_in_rocksdb;
     uint64_t steps;
     uint64_t cut_at;
 
@@ -839,11 +840,11 @@ static void one_case(uint64_t seed, const struct state_backend *first)
     run.seed = run.random = seed;
     draw_window(&run);
     draw_stream(&run);
-    second = chance(&run, 50) ? first : &memory;
+    then_in_rocksdb = chance(&run, 50) && in_rocksdb;
     steps = 5 + below(&run, STEPS_MAX);
     cut_at = below(&run, steps);
     run.reference = window_reference_create(&run.spec, run.chosen);
-    open_run(&run, first);
+    open_run(&run, in_rocksdb);
     settle(&run);
     for (uint64_t i = 0; i < steps; i++) {
         const uint64_t what = below(&run, 100);
@@ -855,7 +856,7 @@ static void one_case(uint64_t seed, const struct state_backend *first)
         else
             some_wall_time(&run);
         if (i == cut_at)
-            cut(&run, second, workers[below(&run, 3)]);
+            cut(&run, then_in_rocksdb, workers[below(&run, 3)]);
     }
     /* The channel ends, and with it time. */
     sb_channel_memory.writer_close(run.writer);
@@ -888,20 +889,19 @@ static void whole_pipelines_give_what_the_reference_gives(void **state)
 
     (void)state;
     for (uint64_t i = 0; i < count; i++)
-        one_case(first + i, &memory);
+        one_case(first + i, false);
 }
 
 static void whole_pipelines_give_it_with_rocksdb_too(void **state)
 {
-    const struct state_backend *rocksdb = state_rocksdb(64 << 10, 8 << 20);
     uint64_t count = CASES_ROCKSDB;
     const uint64_t first = first_seed(&count);
 
     (void)state;
-    if (rocksdb == NULL)
+    if (state_rocksdb(0, 0) == NULL)
         skip();
     for (uint64_t i = 0; i < count; i++)
-        one_case(first + i, rocksdb);
+        one_case(first + i, true);
 }
 
 int main(void)
