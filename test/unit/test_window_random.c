@@ -15,7 +15,7 @@
 #include "test.h"
 
 enum { CACHE = 64 * 1024, DATABASE = 8 * 1024 * 1024 };
-enum { CASES = 4000, CASES_ROCKSDB = 60, STEPS_MAX = 60, KEYS = 3 };
+enum { CASES = 2000, CASES_ROCKSDB = 40, STEPS_MAX = 60, KEYS = 3 };
 
 static const struct state_backend memory = {.name = "memory"};
 
