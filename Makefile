@@ -1,5 +1,5 @@
 # Verbs; the build itself is CMake (CMakeLists.txt, CMakePresets.json).
-.PHONY: all demo check check-long test fmt fmt-check tidy asan tsan fuzz cover bench clean
+.PHONY: sim-long all demo check check-long test fmt fmt-check tidy asan tsan fuzz cover bench clean
 T ?=
 S ?= 60
 TESTS = tools/run_tests.py
@@ -13,6 +13,7 @@ fmt:         ; @tools/lint --fix format
 fmt-check:   ; @tools/lint format
 tidy:        ; @tools/lint
 asan tsan:   ; @tools/build $@ && $(TESTS) build-$@ -L '^(unit|fuzz)$$'
+sim-long:    ; @tools/build release -DSABOT_TESTS=ON && test/sim/run.py further
 fuzz:        ; @tools/fuzz '$(T)' '$(S)'
 cover:       ; @tools/cover
 bench: all   ; @tools/bench

@@ -53,6 +53,18 @@ void *sabot_app_memory(sabot_app *app, size_t size)
     return sb_app_failed(app) ? NULL : sb_app_alloc(app, size);
 }
 
+void sabot_app_invariant(sabot_app *app, sabot_invariant_function function, void *user)
+{
+    if (sb_app_failed(app))
+        return;
+    if (app->invariant != NULL || function == NULL) {
+        (void)sabot_app_fail(app, SABOT_ERR_ARGUMENT, "an app has one invariant, and a function");
+        return;
+    }
+    app->invariant = function;
+    app->invariant_user = user;
+}
+
 const char *sb_app_copy(sabot_app *app, const char *text)
 {
     char *copy = sb_arena_copy(&app->arena, text, strlen(text));

@@ -8,6 +8,8 @@
 #ifndef SB_API_APP_H
 #define SB_API_APP_H
 
+#include <sabot/sim.h>
+
 #include "api/config.h"
 #include "data/schema.h"
 #include "flow/clock.h"
@@ -74,6 +76,8 @@ struct sabot_app {
     sabot_channel *channels[SB_APP_CHANNELS_MAX];
     uint32_t agent_count;
     sabot_agent *agents[SB_APP_AGENTS_MAX];
+    sabot_invariant_function invariant; /* for the simulator; NULL: none */
+    void *invariant_user;
 };
 
 /* Build the app of an entry. The config must outlive it; the app's options are declared there, and

@@ -11,6 +11,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "api/module.h"
 #include "base/mem.h"
 #include "base/os_module.h"
 
@@ -204,4 +205,9 @@ void sabot_module_close(sabot_module *module)
     sb_os_module_close(module->handle);
     sb_free(env, module, sizeof *module);
     sb_os_env_destroy(env);
+}
+
+void *sb_module_handle(sabot_module *module)
+{
+    return module->handle;
 }

@@ -60,3 +60,56 @@ const void *sb_os_module_symbol(void *handle, const char *name, size_t *size_out
         *size_out = entry->st_size;
     return symbol;
 }
+
+/* --- Writable data ------------------------------------------------------------------------------
+ */
+
+struct search {
+    const struct link_map *map;
+    struct sb_os_region *regions;
+    uint32_t count;
+    uint32_t max;
+};
+
+static void add_region(struct search *search, uintptr_t start, uintptr_t end)
+{
+    if (start < end && search->count < search->max)
+        search->regions[search->count++] =
+            (struct sb_os_region){(void *)start, (size_t)(end - start)};
+}
+
+/* Segments that may be written, without what the loader has made read-only since. */
+static int add_segments(struct dl_phdr_info *info, size_t size, void *context)
+{
+    struct search *search = context;
+    uintptr_t fixed_end = 0;
+
+    (void)size;
+    if (info->dlpi_addr != search->map->l_addr)
+        return 0;
+    for (uint16_t i = 0; i < info->dlpi_phnum; i++) {
+        if (info->dlpi_phdr[i].p_type == PT_GNU_RELRO)
+            fixed_end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+    }
+    for (uint16_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        const uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W) != 0)
+            add_region(search,
+                       start < fixed_end && fixed_end <= start + segment->p_memsz ? fixed_end
+                                                                                  : start,
+                       start + segment->p_memsz);
+    }
+    return 1;
+}
+
+uint32_t sb_os_module_data(void *handle, struct sb_os_region *regions_out, uint32_t region_max)
+{
+    struct search search = {.regions = regions_out, .max = region_max};
+
+    if (dlinfo(handle, RTLD_DI_LINKMAP, &search.map) != 0)
+        return 0;
+    (void)dl_iterate_phdr(add_segments, &search);
+    return search.count;
+}

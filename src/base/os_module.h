@@ -19,4 +19,12 @@ void sb_os_module_close(void *handle);
  * module is closed. */
 const void *sb_os_module_symbol(void *handle, const char *name, size_t *size_out);
 
+/* Its writable data, which only its own code changes: at most `region_max` runs of bytes. Returns
+ * how many there are. */
+struct sb_os_region {
+    void *start;
+    size_t size;
+};
+uint32_t sb_os_module_data(void *handle, struct sb_os_region *regions_out, uint32_t region_max);
+
 #endif

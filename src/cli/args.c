@@ -29,6 +29,8 @@ static const struct cli_command_info commands[] = {
      "list the states in the newest whole checkpoint, in a savepoint or of the worker that runs, "
      "or "
      "print keys and values"},
+    {CLI_SIM, "sim", NULL, 0,
+     "run the app in a simulated world that fails, seed by seed, and compare what it commits"},
     {CLI_OPTIONS, "options", NULL, 0,
      "list what can be set by -O or in a file, for -A also by the app"},
 };
@@ -83,6 +85,18 @@ static const struct cli_option options[] = {
      "of dump: end after N rows"},
     {0, "count", "N", NULL, NULL, CLI_TAP,
      "end after N records"},
+    {0, "seed", "A[..B]", NULL, NULL, CLI_SIM,
+     "the seeds to run; default: 1..100"},
+    {0, "faults", "LIST", NULL, NULL, CLI_SIM,
+     "the faults that a seed may draw: all, none, or names with commas; default: all"},
+    {0, "until", "SECONDS", NULL, NULL, CLI_SIM,
+     "faults end then, in virtual time; default: the seed says"},
+    {0, "records", "N", NULL, NULL, CLI_SIM,
+     "take at most N lines of each input file; default: 500"},
+    {0, "any-output", NULL, NULL, NULL, CLI_SIM,
+     "outputs need not be those of the run without faults"},
+    {0, "verbose", NULL, NULL, NULL, CLI_SIM,
+     "print what happens, and the hash of each seed"},
     {0, "markdown", NULL, NULL, NULL, CLI_OPTIONS,
      "print the list as docs/CONFIGURATION.md"},
     {'h', "help", NULL, NULL, NULL, ALL,

@@ -37,7 +37,8 @@ enum cli_command {
     CLI_SAVEPOINT = 64,
     CLI_PLAN = 128,
     CLI_WHY = 256,
-    CLI_APP_COMMANDS = CLI_WORKER | CLI_SEND | CLI_TAP | CLI_PLAN,
+    CLI_SIM = 512,
+    CLI_APP_COMMANDS = CLI_WORKER | CLI_SEND | CLI_TAP | CLI_PLAN | CLI_SIM,
     /* At a state directory, or at what a worker does there; they need no app. */
     CLI_LOOK_COMMANDS = CLI_CHECKPOINT | CLI_STATE | CLI_SAVEPOINT | CLI_WHY,
 };
@@ -212,5 +213,6 @@ int cli_savepoint(const struct cli_setup *setup, const struct cli_args *args);
 int cli_plan(const struct cli_setup *setup, const struct cli_args *args);
 int cli_why(const struct cli_setup *setup, const struct cli_args *args);
 int cli_state(const struct cli_setup *setup, const struct cli_args *args);
+int cli_sim(const struct cli_setup *setup, const struct cli_args *args);
 
 #endif

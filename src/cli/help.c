@@ -91,7 +91,8 @@ static void print_exit(const struct cli_command_info *command)
     print_row("  0", command->command == CLI_WORKER
                          ? "all inputs have ended, or it was stopped and has finished its work"
                          : "done");
-    print_row("  1", "failed while running");
+    print_row("  1",
+              command->command == CLI_SIM ? "something was violated" : "failed while running");
     print_row("  2", (command->command & CLI_LOOK_COMMANDS) != 0
                          ? "did not start: usage, an option, no such folder or checkpoint"
                          : "did not start: usage, an option, the app, a channel");

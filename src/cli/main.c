@@ -50,6 +50,7 @@ static int run_command(const struct cli_args *args)
     case CLI_SAVEPOINT: code = cli_savepoint(&setup, args); break;
     case CLI_PLAN: code = cli_plan(&setup, args); break;
     case CLI_WHY: code = cli_why(&setup, args); break;
+    case CLI_SIM: code = cli_sim(&setup, args); break;
     case CLI_CHECKPOINT: code = cli_checkpoint(&setup, args); break;
     case CLI_NONE:
     case CLI_OPTIONS:

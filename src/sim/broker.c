@@ -352,7 +352,8 @@ static void drop_offsets(struct sb_txn *txn)
 
     for (uint32_t i = 0; i < txn->offset_count; i++) {
         sb_string_free(env, (char *)(uintptr_t)txn->offsets[i].channel);
-        sb_string_free(env, txn->offsets[i].metadata);
+        if (txn->offsets[i].metadata != NULL)
+            sb_string_free(env, txn->offsets[i].metadata);
     }
     sb_free_array(env, txn->offsets, txn->offset_count, sizeof *txn->offsets);
     txn->offsets = NULL;
@@ -410,6 +411,11 @@ static void draw_fate(struct sb_sim *sim, struct sb_sim_request *request)
     sb_sim_hash(sim, (uint64_t)request->fate);
 }
 
+static sabot_status do_fence(struct sb_txn *txn, sabot_error *error)
+{
+    return log_type->txn_fence(txn->inner, error);
+}
+
 static void submit(struct sb_txn *txn,
                    const char *what,
                    sabot_status (*function)(struct sb_txn *txn, sabot_error *error))
@@ -424,6 +430,12 @@ static void submit(struct sb_txn *txn,
         .is_open = true,
     };
     draw_fate(sim, request);
+    if (function == do_fence && sim->rarity[SB_SIM_SLOW] != 0 && !sim->is_calm &&
+        request->fate == SB_SIM_ANSWERED && sb_draw_one_in(&sim->draw, 3)) {
+        /* Two that become the only one at the same time are worth more than chance gives. */
+        request->execute_us += sb_draw_below(&sim->draw, TIMEOUT_US);
+        request->answer_us += TIMEOUT_US;
+    }
     if (request->execute_us <= sim->now_us)
         execute(request);
     request->is_answered = request->is_executed && request->answer_us <= sim->now_us;
@@ -562,11 +574,6 @@ static sabot_status sim_txn_open(struct sb_channel *channel,
     return SABOT_OK;
 }
 
-static sabot_status do_fence(struct sb_txn *txn, sabot_error *error)
-{
-    return log_type->txn_fence(txn->inner, error);
-}
-
 static sabot_status sim_txn_fence(struct sb_txn *txn, sabot_error *error)
 {
     return call(txn, "fence", do_fence, error);
@@ -602,7 +609,8 @@ static void copy_offsets(struct sb_txn *txn,
     for (uint32_t i = 0; i < offset_count; i++) {
         txn->offsets[i] = offsets[i];
         txn->offsets[i].channel = sb_string_copy(env, offsets[i].channel);
-        txn->offsets[i].metadata = sb_string_copy(env, offsets[i].metadata);
+        if (offsets[i].metadata != NULL)
+            txn->offsets[i].metadata = sb_string_copy(env, offsets[i].metadata);
     }
 }
 

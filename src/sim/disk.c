@@ -611,24 +611,38 @@ void sb_sim_disk_lose_power(struct sb_sim_disk *disk)
 /* --- Decay -------------------------------------------------------------------------------------
  */
 
+static bool may_decay(const struct sb_sim_node *node)
+{
+    return node->is_used && !node->is_directory && !node->is_dirty && node->open == 0;
+}
+
+/* Each byte of each file is as likely. */
 bool sb_sim_disk_decay(struct sb_sim_disk *disk)
 {
-    const uint32_t first = sb_draw_below(disk->draw, disk->node_count);
+    size_t total = 0;
+    size_t at;
 
-    for (uint32_t i = 0; disk->rot.node == NONE && i < disk->node_count; i++) {
-        const uint32_t at = (first + i) % disk->node_count;
-        struct sb_sim_node *node = &disk->nodes[at];
+    for (uint32_t i = ROOT; i < disk->node_count; i++)
+        total += may_decay(&disk->nodes[i]) ? disk->nodes[i].size : 0;
+    if (total == 0 || disk->rot.node != NONE)
+        return false;
+    at = sb_draw_below(disk->draw, (uint32_t)total);
+    for (uint32_t i = ROOT; i < disk->node_count; i++) {
+        struct sb_sim_node *node = &disk->nodes[i];
 
-        if (!node->is_used || node->is_directory || node->is_dirty || node->size == 0 ||
-            node->open > 0)
+        if (!may_decay(node))
             continue;
+        if (at >= node->size) {
+            at -= node->size;
+            continue;
+        }
         disk->rot = (struct sb_sim_rot){
-            .node = at,
-            .at = sb_draw_below(disk->draw, (uint32_t)node->size),
+            .node = i,
+            .at = at,
             .mask = (uint8_t)(1U << sb_draw_below(disk->draw, 8)),
         };
-        node->bytes[disk->rot.at] ^= disk->rot.mask;
-        node->safe[disk->rot.at] ^= disk->rot.mask;
+        node->bytes[at] ^= disk->rot.mask;
+        node->safe[at] ^= disk->rot.mask;
         return true;
     }
     return false;

@@ -57,6 +57,18 @@ sabot_status sb_sim_faults_parse(const char *list, uint32_t *faults_out, sabot_e
     return SABOT_OK;
 }
 
+void sb_sim_faults_write(uint32_t faults, char *list_out, size_t size)
+{
+    size_t used = 0;
+
+    (void)snprintf(list_out, size, "none");
+    for (uint32_t i = 0; i < SB_SIM_FAULTS && used < size; i++) {
+        if ((faults & (1U << i)) != 0)
+            used += (size_t)snprintf(list_out + used, size - used, "%s%s", used == 0 ? "" : ",",
+                                     names[i]);
+    }
+}
+
 struct sb_sim_label *sb_sim_reach_label(struct sb_sim_reach *reach, const char *name)
 {
     struct sb_sim_label *label;

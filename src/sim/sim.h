@@ -75,6 +75,9 @@ SABOT_MUST_CHECK sabot_status sb_sim_faults_parse(const char *list,
                                                   uint32_t *faults_out,
                                                   sabot_error *error);
 
+/* The other way round, cut at `size`. */
+void sb_sim_faults_write(uint32_t faults, char *list_out, size_t size);
+
 /* --- Labels ------------------------------------------------------------------------------------
  */
 
@@ -120,8 +123,11 @@ struct sb_sim_plan {
     void *user;
     /* Topics, by sb_sim_topic(); the dice are of a seed's input, not of its faults. */
     SABOT_MUST_CHECK sabot_status (*open)(void *user, struct sb_sim *sim, sabot_error *error);
-    /* Before each start of a process. NULL: nothing. */
-    void (*starting)(void *user, struct sb_sim *sim);
+    bool ends_by_itself; /* its inputs end: it is not told to stop when all is at rest */
+    /* The process of a slot goes on now; `is_new`: it has just begun. NULL: nothing. */
+    void (*inside)(void *user, uint32_t slot, bool is_new);
+    /* A run has ended as it was told to, and still knows what it did. NULL: nothing. */
+    SABOT_MUST_CHECK sabot_status (*stopped)(void *user, sabot_run *run, sabot_error *error);
     /* One committed record of an output topic, in the order of its partition. */
     SABOT_MUST_CHECK sabot_status (*record)(void *user,
                                             const char *topic,
@@ -134,12 +140,13 @@ struct sb_sim_plan {
 };
 
 /* A topic of the broker. Input: `next` gives its records, in order, until SABOT_END. Output: `next`
- * NULL, its committed records go to plan->record. */
-typedef sabot_status (*sb_sim_next)(void *user, struct sb_sim_input *input_out);
+ * NULL, its committed records go to plan->record. `index` is given to `next`. */
+typedef sabot_status (*sb_sim_next)(void *user, uint32_t index, struct sb_sim_input *input_out);
 SABOT_MUST_CHECK sabot_status sb_sim_topic(struct sb_sim *sim,
                                            const char *name,
                                            int32_t partitions,
                                            sb_sim_next next,
+                                           uint32_t index,
                                            sabot_error *error);
 
 struct sb_sim_options {

@@ -66,6 +66,7 @@ sabot_status sb_sim_topic(struct sb_sim *sim,
                           const char *name,
                           int32_t partitions,
                           sb_sim_next next,
+                          uint32_t index,
                           sabot_error *error)
 {
     struct sb_sim_broker *broker = &sim->broker;
@@ -90,6 +91,7 @@ sabot_status sb_sim_topic(struct sb_sim *sim,
     *topic = (struct sb_sim_topic_entry){
         .channel = channel,
         .next = next,
+        .index = index,
         .partitions = partitions,
     };
     (void)snprintf(topic->name, sizeof topic->name, "%s", name);
@@ -163,7 +165,7 @@ static void feed_burst(struct sb_sim *sim, struct sb_sim_topic_entry *topic)
     for (uint32_t i = 0; i < count && !topic->is_fed; i++) {
         struct sb_sim_input input = {.partition = SB_PARTITION_ANY};
 
-        topic->is_fed = topic->next(sim->plan->user, &input) != SABOT_OK;
+        topic->is_fed = topic->next(sim->plan->user, topic->index, &input) != SABOT_OK;
         if (topic->is_fed)
             break;
         if (topic->mode != SB_SIM_TXN_NONE)

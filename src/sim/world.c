@@ -124,7 +124,7 @@ static const uint32_t rarest[SB_SIM_FAULTS] = {
 static void draw_faults(struct sb_sim *sim)
 {
     for (uint32_t i = 0; i < SB_SIM_FAULTS; i++) {
-        const bool is_on = sb_draw_below(&sim->draw, 100) < (i == SB_SIM_ROT ? 10 : 45);
+        const bool is_on = sb_draw_below(&sim->draw, 100) < (i == SB_SIM_ROT ? 20 : 45);
         const uint32_t rarity = 1 + rarest[i] / (1U << sb_draw_below(&sim->draw, 5));
 
         if (is_on && (sim->options.faults & (1U << i)) != 0) {
@@ -191,6 +191,7 @@ static void draw_process(struct sb_sim *sim, struct sb_sim_process *process)
 static void start_process(struct sb_sim *sim)
 {
     struct sb_sim_process *process = NULL;
+    uint32_t slot = 0;
     char threads[8];
     sabot_error error;
 
@@ -199,11 +200,14 @@ static void start_process(struct sb_sim *sim)
             sim->processes[i] = sb_alloc(sim->under, sizeof *process);
             SB_ASSERT(sim->processes[i] != NULL);
         }
-        if (sim->processes[i]->state == SB_SIM_FREE)
+        if (sim->processes[i]->state == SB_SIM_FREE) {
             process = sim->processes[i];
+            slot = i;
+        }
     }
     SB_ASSERT(process != NULL);
     sb_sim_process_init(process, sim, ++sim->starts);
+    process->slot = slot;
     draw_process(sim, process);
     if (sim->rarity[SB_SIM_THREADS] != 0) {
         (void)snprintf(threads, sizeof threads, "%u", 1 + sb_draw_below(&sim->draw, 3));
@@ -212,8 +216,6 @@ static void start_process(struct sb_sim *sim)
             sb_sim_violate(sim, "%s", error.text);
         sim->happened[SB_SIM_THREADS]++;
     }
-    if (sim->plan->starting != NULL)
-        sim->plan->starting(sim->plan->user, sim);
     sb_sim_say(sim, process, "starts");
     sim->start_us = INT64_MAX;
     SB_ASSERT(sb_sim_process_spawn(process, boot, process, NULL) == SABOT_OK);
@@ -254,7 +256,9 @@ static void lose_power(struct sb_sim *sim)
 
 static void freeze(struct sb_sim *sim, struct sb_sim_process *process)
 {
-    process->thaw_us = sim->now_us + sb_draw_wide(&sim->draw, FREEZE_US);
+    process->thaw_us =
+        sim->now_us + (sb_draw_one_in(&sim->draw, 2) ? sb_draw_wide(&sim->draw, FREEZE_US)
+                                                     : sb_draw_below(&sim->draw, RESTART_US));
     if (sim->options.until_us == 0 && process->thaw_us > sim->calm_us)
         process->thaw_us = sim->calm_us;
     process->is_frozen_inside = true;
@@ -307,9 +311,11 @@ static void bury_process(struct sb_sim *sim, struct sb_sim_process *process)
     sb_sim_say(sim, process, "ends: %s",
                result == SABOT_END ? "as it was told to" : process->error.text);
     check_leaks(sim, process);
-    if (result == SABOT_END && !process->told_to_stop)
+    if (result == SABOT_END && !process->told_to_stop && !sim->plan->ends_by_itself)
         sb_sim_violate(sim, "a process ended, and nobody had told it to");
-    if (sim->is_stopping) {
+    if (result == SABOT_END && !process->told_to_stop) {
+        sim->is_over = true; /* there is no input left */
+    } else if (sim->is_stopping) {
         sim->is_over = result == SABOT_END;
         sim->is_stopping = false; /* it failed: the next one shall do better */
     }
@@ -321,6 +327,18 @@ static void bury_process(struct sb_sim *sim, struct sb_sim_process *process)
         sb_sim_violate(sim, "without any fault a process failed once more: %s",
                        process->error.text);
     after_end(sim);
+}
+
+static void note_end(struct sb_sim *sim, struct sb_sim_process *process)
+{
+    const struct sb_sim_plan *plan = sim->plan;
+    sabot_error error;
+
+    process->result = process->run->result;
+    process->error = process->run->error;
+    if (process->result == SABOT_END && plan->stopped != NULL &&
+        plan->stopped(plan->user, process->run, &error) != SABOT_OK)
+        sb_sim_violate(sim, "a run has ended: %s", error.text);
 }
 
 /* What became of a process in its step. */
@@ -340,10 +358,8 @@ static void look_after(struct sb_sim *sim, struct sb_sim_process *process)
     case SB_SIM_RUNNING: break;
     }
     if (process->result == SABOT_OK && process->run != NULL &&
-        sb_run_phase(process->run) == SB_RUN_ENDED) {
-        process->result = process->run->result;
-        process->error = process->run->error;
-    }
+        sb_run_phase(process->run) == SB_RUN_ENDED)
+        note_end(sim, process);
     if (process->result == SABOT_OK || process->current->step == bury)
         return;
     for (uint32_t i = 0; i < process->stepper_count; i++) {
@@ -424,6 +440,8 @@ static void run_one(struct sb_sim *sim, const struct choices *choices)
     sb_sim_hash(sim, ((uint64_t)choice->process->number << 16) | at);
     choice->process->current = choice->stepper;
     choice->process->is_frozen_inside = false;
+    if (sim->plan->inside != NULL && choice->process->number != 0)
+        sim->plan->inside(sim->plan->user, choice->process->slot, choice->stepper->step == boot);
     sb_sim_process_enter(choice->process);
     sim->now_us += 1 + sb_draw_below(&sim->draw, STEP_US);
     if (choice->process->number != 0)
@@ -526,7 +544,7 @@ static void end_when_at_rest(struct sb_sim *sim)
         sb_sim_violate(sim, "it does not come to rest: %s", reason);
         return;
     }
-    if (process == NULL || sim->is_stopping ||
+    if (process == NULL || sim->is_stopping || sim->plan->ends_by_itself ||
         !sb_sim_topics_at_rest(&sim->broker, reason, sizeof reason))
         return;
     kill_twins(sim);

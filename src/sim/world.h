@@ -41,6 +41,7 @@ struct sb_sim_process {
     struct sb_env env;
     struct sb_sim *sim;
     enum sb_sim_state state;
+    uint32_t slot;   /* in sim->processes */
     uint32_t number; /* of all of the seed; 0: the broker and the world's own */
     struct sb_sim_stepper steppers[SB_SIM_STEPPERS_MAX];
     uint32_t stepper_count;
@@ -133,6 +134,7 @@ struct sb_sim_topic_entry {
     char name[SABOT_NAME_MAX + 1];
     char group[2 * SABOT_NAME_MAX + 16]; /* that last committed offsets of it */
     sb_sim_next next;                    /* NULL: an output */
+    uint32_t index;                      /* for `next` */
     int32_t partitions;
     int64_t due_us; /* inputs: of the next records */
     bool is_fed;    /* all of its input is in */

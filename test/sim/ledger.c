@@ -91,13 +91,14 @@ static void draw_transfers(struct ledger *ledger, struct sb_draw *draw)
     }
 }
 
-static sabot_status next_transfer(void *user, struct sb_sim_input *input_out)
+static sabot_status next_transfer(void *user, uint32_t index, struct sb_sim_input *input_out)
 {
     struct ledger *ledger = user;
     const struct transfer *transfer;
     uint32_t id;
     int size;
 
+    (void)index;
     if (ledger->sent == ledger->count)
         return SABOT_END;
     id = ledger->order[ledger->sent++];
@@ -130,9 +131,9 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     ledger->account_count = 2 + sb_draw_below(draw, ACCOUNTS_MAX - 1);
     ledger->partitions = 1 + (int32_t)sb_draw_below(draw, PARTITIONS_MAX);
     draw_transfers(ledger, draw);
-    SABOT_TRY(sb_sim_topic(sim, "transfers", ledger->partitions, next_transfer, error));
-    SABOT_TRY(sb_sim_topic(sim, "entries", 1 + (int32_t)sb_draw_below(draw, 3), NULL, error));
-    SABOT_TRY(sb_sim_topic(sim, "alarms", 1 + (int32_t)sb_draw_below(draw, 2), NULL, error));
+    SABOT_TRY(sb_sim_topic(sim, "transfers", ledger->partitions, next_transfer, 0, error));
+    SABOT_TRY(sb_sim_topic(sim, "entries", 1 + (int32_t)sb_draw_below(draw, 3), NULL, 0, error));
+    SABOT_TRY(sb_sim_topic(sim, "alarms", 1 + (int32_t)sb_draw_below(draw, 2), NULL, 0, error));
     SABOT_TRY(sabot_config_bind(ledger->config, "transfers", "sim:transfers", error));
     SABOT_TRY(sabot_config_bind(ledger->config, "entries", "sim:entries", error));
     SABOT_TRY(sabot_config_bind(ledger->config, "alarms", "sim:alarms", error));
@@ -281,6 +282,24 @@ static sabot_status see_end(void *user, struct sb_sim *sim, sabot_error *error)
     return see_commit(user, error);
 }
 
+/* Each record read was split into two, and each of those was booked: nothing else happened to any.
+ */
+static sabot_status see_stopped(void *user, sabot_run *run, sabot_error *error)
+{
+    sabot_run_stats stats;
+
+    (void)user;
+    sabot_run_get_stats(run, &stats);
+    if (stats.records_processed != 3 * stats.records_read || stats.records_skipped != 0 ||
+        stats.records_failed != 0)
+        return sabot_raise(error, SABOT_ERR_STATE,
+                           "%" PRIu64 " records were read, %" PRIu64 " processed (three for one), "
+                           "%" PRIu64 " skipped, %" PRIu64 " failed",
+                           stats.records_read, stats.records_processed, stats.records_skipped,
+                           stats.records_failed);
+    return SABOT_OK;
+}
+
 /* --- Life --------------------------------------------------------------------------------------
  */
 
@@ -309,6 +328,7 @@ void ledger_plan(struct ledger *ledger, struct sb_sim_plan *plan_out)
         .config = ledger->config,
         .user = ledger,
         .open = open_ledger,
+        .stopped = see_stopped,
         .record = see_record,
         .commit = see_commit,
         .end = see_end,

@@ -52,10 +52,12 @@ static const sabot_schema alarm_schema = SABOT_SCHEMA("alarm", 1, struct alarm, 
 
 struct account {
     int64_t sequence, balance;
+    int64_t watermark_ms; /* as the last entry saw it: it never goes back, whatever happens */
 };
 static const sabot_field account_fields[] = {
     SABOT_FIELD(struct account, sequence, "sequence", SABOT_INT64, SABOT_OPTIONAL),
     SABOT_FIELD(struct account, balance, "balance", SABOT_INT64, SABOT_OPTIONAL),
+    SABOT_FIELD(struct account, watermark_ms, "watermark_ms", SABOT_INT64, SABOT_OPTIONAL),
 };
 static const sabot_schema account_schema =
     SABOT_SCHEMA("account", 1, struct account, account_fields);
@@ -117,6 +119,10 @@ static sabot_status book(sabot_context *context, const void *record)
 
     if (account == NULL)
         return sabot_context_status(context);
+    if (account->sequence > 0 && sabot_watermark_ms(context) < account->watermark_ms)
+        return sabot_fail(context, SABOT_ERR_SCHEMA, "the watermark has gone back, from %lld",
+                          (long long)account->watermark_ms);
+    account->watermark_ms = sabot_watermark_ms(context);
     account->balance += entry.amount;
     entry.sequence = ++account->sequence;
     entry.balance = account->balance;

@@ -2,10 +2,11 @@
 /* sabot_sim.c - sabot-sim: the ledger in the simulator, seed by seed.
  *
  *     sabot-sim --seed A[..B] [--faults LIST] [--until SECONDS] [--verbose] [--jobs N]
- *               [--twice] [--reach]
+ *               [--twice] [--reach] [--plain]
  *
  * A seed that violates something ends the program with 1, after it has been tried again with one
- * fault after another switched off: the command that is printed replays the smallest that fails.
+ * fault after another switched off (but for --plain): the command that is printed replays the
+ * smallest that fails.
  * Each seed is run in a child process, many to a child, so that one that dies is known and tried
  * again as any other that fails. */
 #include <inttypes.h>
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/mutant.h"
 #include "ledger.h"
 
 enum { JOBS_MAX = 64 };
@@ -25,7 +27,7 @@ struct arguments {
     uint64_t first, last;
     uint32_t faults;
     int64_t until_us;
-    bool verbose, twice, reach;
+    bool verbose, twice, reach, plain;
     uint32_t jobs;
 };
 
@@ -39,6 +41,36 @@ struct shared {
     char text[SB_SIM_TEXT_MAX];
 };
 
+/* --- Planted bugs ------------------------------------------------------------------------------
+ */
+
+#ifdef SB_MUTANTS
+int sb_mutant;
+
+static void choose_mutant(void)
+{
+    static const char *const texts[] = {
+#define SB_MUTANT_ROW(name, text) #name ": " text,
+        SB_MUTANT_LIST(SB_MUTANT_ROW)
+#undef SB_MUTANT_ROW
+    };
+    const char *number = getenv("SABOT_MUTANT");
+
+    if (number == NULL) {
+        for (int i = 1; i < SB_MUTANTS_COUNT; i++)
+            (void)printf("%d %s\n", i, texts[i]);
+        exit(2);
+    }
+    sb_mutant = (int)strtol(number, NULL, 10);
+    if (sb_mutant < 0 || sb_mutant >= SB_MUTANTS_COUNT) {
+        (void)fprintf(stderr, "SABOT_MUTANT=%s: there are %d\n", number, SB_MUTANTS_COUNT - 1);
+        exit(2);
+    }
+}
+#else
+static void choose_mutant(void) {}
+#endif
+
 /* --- Arguments ---------------------------------------------------------------------------------
  */
 
@@ -47,7 +79,7 @@ static void usage(const char *what)
     (void)fprintf(stderr,
                   "sabot-sim: %s\n"
                   "usage: sabot-sim --seed A[..B] [--faults all|none|LIST] [--until SECONDS]\n"
-                  "                 [--verbose] [--jobs N] [--twice] [--reach]\n",
+                  "                 [--verbose] [--jobs N] [--twice] [--reach] [--plain]\n",
                   what);
     exit(2);
 }
@@ -80,6 +112,8 @@ static struct arguments parse(int argc, char **argv)
             arguments.twice = true;
         else if (strcmp(name, "--reach") == 0)
             arguments.reach = true;
+        else if (strcmp(name, "--plain") == 0)
+            arguments.plain = true;
         else if (strcmp(name, "--seed") == 0 && i++)
             parse_seeds(value, &arguments);
         else if (strcmp(name, "--until") == 0 && i++)
@@ -256,10 +290,13 @@ static uint32_t shrink(const struct arguments *arguments, uint64_t seed)
 
 static void print_failure(const struct arguments *arguments, const struct shared *failure)
 {
-    const uint32_t faults = shrink(arguments, failure->seed);
+    uint32_t faults = 0;
     bool first = true;
 
     (void)fprintf(stderr, "seed %" PRIu64 ": %s\n", failure->seed, failure->text);
+    if (arguments->plain)
+        return;
+    faults = shrink(arguments, failure->seed);
     (void)fprintf(stderr, "replay: sabot-sim --seed %" PRIu64 " --faults ", failure->seed);
     for (uint32_t i = 0; i < SB_SIM_FAULTS; i++) {
         if ((faults & (1U << i)) == 0)
@@ -306,10 +343,14 @@ static void print_reach(const struct sb_sim_reach *reach)
 
 int main(int argc, char **argv)
 {
-    const struct arguments arguments = parse(argc, argv);
-    struct shared *shared = share(arguments.jobs + 1);
+    struct arguments arguments;
+    struct shared *shared;
     const struct shared *failure;
     uint64_t done = 0;
+
+    choose_mutant();
+    arguments = parse(argc, argv);
+    shared = share(arguments.jobs + 1);
 
     run_jobs(&arguments, shared);
     failure = first_failure(shared, arguments.jobs);
