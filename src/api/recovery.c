@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "api/recovery_choice.h"
+#include "base/mutant.h"
 #include "ckpt/pace.h"
 
 enum {
@@ -95,6 +96,8 @@ static sabot_status find_counting(struct sb_recovery *recovery, bool reset, sabo
         SABOT_TRY(sb_ckpt_move_aside(&recovery->folder, error));
         SABOT_TRY(sb_ckpt_take_owner(&recovery->folder, recovery->owner, error));
     }
+    if (SB_MUTANT(RESTORE_NEWEST))
+        return sb_restore_find(restore, error);
     if (recovery->commit == NULL)
         return find_newest(restore, error);
     if (!found)
@@ -166,7 +169,7 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
     if (recovery->phase == SB_RECOVERY_FENCING) {
         SABOT_TRY(refuse(find(recovery, &choice, graph, flow->hash_seed, error), error));
         /* Where transactions commit, the first of this run has to prove that it may remove. */
-        if (recovery->commit == NULL)
+        if (recovery->commit == NULL || SB_MUTANT(TIDY_AFTER_FREEZE))
             sb_restore_tidy(restore);
         if (recovery->phase == SB_RECOVERY_FENCING)
             recovery->phase = SB_RECOVERY_FOUND;
@@ -184,7 +187,8 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
     SABOT_TRY(refuse(sb_restore_match(restore, graph, error), error));
     flow->positions = restore->positions;
     flow->position_count = restore->position_count;
-    flow->hash_seed = restore->manifest.hash_seed;
+    if (!SB_MUTANT(SEED_LOST))
+        flow->hash_seed = restore->manifest.hash_seed;
     return SABOT_OK;
 }
 

@@ -25,7 +25,6 @@
     ROW(TIDY_AFTER_FREEZE, "a restored worker removes what is newer, whoever wrote it")           \
     ROW(WRITE_ERROR_IGNORED, "a checkpoint that could not be written is committed all the same")  \
     ROW(SYNC_AGAIN, "a sync that has failed is called again, and believed")                       \
-    ROW(CHECKSUM_IGNORED, "nobody looks at the checksums of a checkpoint")                        \
     ROW(ABORTABLE_IGNORED, "what can only be aborted is committed")                               \
     ROW(ABORT_GOES_ON, "after an abort the batch is sent from where it stopped")                  \
     ROW(KEPT_DROPPED, "what a failed checkpoint had staged is dropped")                           \
@@ -45,7 +44,6 @@
     ROW(STAGE_NO_MEMORY, "a record that no memory was there for is not staged, and not missed")   \
     ROW(ZOMBIE_COMMITS, "the broker takes a commit of who was fenced")                            \
     ROW(EXPIRED_NOT_FENCED, "the broker says done to a commit of what it has aborted")            \
-    ROW(FENCE_LEAVES_OPEN, "a fence does not abort what is open")                                 \
     ROW(ABORTED_SHOWN, "readers see what was aborted")                                            \
     ROW(OPEN_SHOWN, "readers see what is not committed yet")                                      \
     ROW(CHUNK_NOT_COPIED, "a chunk is changed before the copier of a snapshot has been there")

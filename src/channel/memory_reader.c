@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mutant.h"
+
 #include "channel/memory_log.h"
 
 /* A partition, as its reader sees it. */
@@ -303,7 +305,8 @@ static sabot_status walk(struct sb_reader *reader,
         sabot_status status;
 
         enter(cursor);
-        if ((head_of(cursor)->flags & (SB_LOG_MARK | SB_LOG_ABORTED)) != 0) {
+        if ((head_of(cursor)->flags & (SB_LOG_MARK | SB_LOG_ABORTED)) != 0 &&
+            !(SB_MUTANT(ABORTED_SHOWN) && (head_of(cursor)->flags & SB_LOG_MARK) == 0)) {
             advance(cursor);
             continue;
         }

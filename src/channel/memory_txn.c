@@ -21,6 +21,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/mutant.h"
+
 #include "channel/memory_log.h"
 
 enum { ARRAY_START = 8 };
@@ -403,7 +405,7 @@ static bool expire(struct sb_log *log, struct sb_log_producer *producer, int64_t
     if (producer->number == 0 || now_us < producer->deadline_us)
         return false;
     end_transaction(log, producer, false);
-    producer->epoch++;
+    producer->epoch += SB_MUTANT(EXPIRED_NOT_FENCED) ? 0 : 1;
     return true;
 }
 
@@ -593,6 +595,8 @@ static sabot_status check_owner(struct sb_txn *txn, sabot_error *error)
                            txn->producer->id);
     if (txn->epoch == txn->producer->epoch)
         (void)expire(txn->log, txn->producer, sb_now_us(txn->log->env));
+    if (SB_MUTANT(ZOMBIE_COMMITS))
+        return SABOT_OK;
     return txn->epoch == txn->producer->epoch ? SABOT_OK : raise_fenced(txn, error);
 }
 

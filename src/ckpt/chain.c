@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
+
 void sb_chain_init(struct sb_chain *chain,
                    struct sb_flow *flow,
                    const struct sb_ckpt_folder *folder,
@@ -42,7 +44,8 @@ void sb_chain_begin(struct sb_chain *chain, int64_t id)
 {
     SB_ASSERT(chain->writer.folder == NULL);
     chain->full = sb_chain_base(chain) == 0;
-    chain->entry = (struct sb_ckpt_entry){.id = id, .nonce = sb_random(chain->env)};
+    chain->entry =
+        (struct sb_ckpt_entry){.id = id, .nonce = SB_MUTANT(SAME_NAME) ? 1 : sb_random(chain->env)};
     chain->write_us = 0;
     chain->bytes = 0;
     chain->failure = (sabot_error){.status = SABOT_OK};

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
 #include "ckpt/txn.h"
 #include "flow/stage.h"
 
@@ -212,7 +213,8 @@ sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
 {
     const struct sb_port *port = commit->port;
 
-    SABOT_TRY(fence(commit, error));
+    if (!SB_MUTANT(READ_BEFORE_FENCE) || commit->has_read)
+        SABOT_TRY(fence(commit, error));
     if (commit->offsets.list == NULL)
         SABOT_TRY(sb_offsets_list(&commit->offsets, commit->anchor, error));
     if (!commit->has_read) {
@@ -222,6 +224,8 @@ sabot_status sb_commit_fence(struct sb_commit *commit, sabot_error *error)
         commit->offsets.owns_metadata = true;
         sb_crash_point(commit->config.env, "txn.offsets_read");
     }
+    if (SB_MUTANT(READ_BEFORE_FENCE))
+        SABOT_TRY(fence(commit, error));
     return SABOT_OK;
 }
 
@@ -253,6 +257,8 @@ sabot_status sb_commit_describe(const struct sb_commit *commit,
 
 void sb_commit_keep(struct sb_commit *commit, struct sb_checkpoint *checkpoint)
 {
+    if (SB_MUTANT(KEPT_DROPPED))
+        drop_kept(commit);
     for (uint32_t worker = 0; worker < checkpoint->worker_count; worker++) {
         for (uint32_t node = 0; node < checkpoint->node_count; node++) {
             struct sb_part *part = sb_checkpoint_part(checkpoint, worker, node);
@@ -309,6 +315,8 @@ static sabot_status call(struct sb_commit *commit, sabot_error *error)
 
     switch (commit->machine.state) {
     case SB_TXN_BEGIN:
+        if (SB_MUTANT(ABORT_GOES_ON) && commit->machine.tries > 1)
+            return type->txn_begin(commit->txn, error);
         commit->producing = commit->kept;
         commit->produced = 0;
         return type->txn_begin(commit->txn, error);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
 #include "ckpt/pace.h"
 #include "ckpt/savepoint.h"
 
@@ -523,9 +524,12 @@ static struct sb_step write(struct sb_coordinator *coordinator)
     if (status == SABOT_OK)
         status = sb_chain_finish(&coordinator->chain, &coordinator->manifest, coordinator->texts,
                                  coordinator->text_count, &error);
-    if (status != SABOT_OK)
+    if (status != SABOT_OK && !SB_MUTANT(WRITE_ERROR_IGNORED))
         return fail(coordinator, &error);
     sb_prune_look(&coordinator->prune);
+    if (SB_MUTANT(REMOVE_BEFORE_COMMIT))
+        sb_prune(&coordinator->prune, &(const struct sb_ckpt_entry){coordinator->manifest.id,
+                                                                    coordinator->manifest.nonce});
     coordinator->state = SB_COORDINATOR_COMMITTING;
     return sb_step_again();
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mutant.h"
+
 enum { READ_BLOCK = 1024 * 1024, ENTRY_FORMAT_SIZE = 5 + 16 + 1 + 16 };
 
 static const char CHUNKS_NAME[] = "chunks";
@@ -246,7 +248,9 @@ static sabot_status write_file(const struct sb_env *env,
     for (size_t i = 0; i < part_count && status == SABOT_OK; i++)
         status = type->file_write(file, parts[i].data, parts[i].size, -1, error);
     sb_crash_point(env, label_written);
-    if (status == SABOT_OK)
+    if (status == SABOT_OK && !SB_MUTANT(NO_SYNC_OF_FILES))
+        status = type->file_sync(file, error);
+    if (SB_MUTANT(SYNC_AGAIN) && status != SABOT_OK)
         status = type->file_sync(file, error);
     type->file_close(env->self, file);
     return status;
@@ -349,7 +353,7 @@ static sabot_status seal_chunks(struct sb_ckpt_writer *writer,
     file->size = writer->chunks_size;
     file->checksum = sb_hasher_result(&writer->hasher);
     sb_crash_point(env, "ckpt.chunks_written");
-    status = env->type->file_sync(writer->chunks, error);
+    status = SB_MUTANT(NO_SYNC_OF_FILES) ? SABOT_OK : env->type->file_sync(writer->chunks, error);
     env->type->file_close(env->self, writer->chunks);
     writer->chunks = NULL;
     sb_crash_point(env, "ckpt.chunks_synced");
@@ -518,6 +522,8 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
     SABOT_TRY(link_older(writer, manifest, links, link_count, error));
     SABOT_TRY(seal_chunks(writer, manifest, error));
     SABOT_TRY(write_manifest(folder, manifest, error));
+    if (SB_MUTANT(NO_SYNC_OF_FOLDERS))
+        return SABOT_OK;
     SABOT_TRY(env->type->directory_sync(env->self, path.text, error));
     sb_crash_point(env, "ckpt.folder_synced");
     SABOT_TRY(env->type->directory_sync(env->self, folder->path, error));

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mutant.h"
+
 static const char MARK_PREFIX[] = "sabot1";
 
 void sb_offsets_init(struct sb_offsets *offsets,
@@ -161,6 +163,9 @@ sabot_status sb_offsets_set(struct sb_offsets *offsets,
         offsets->list[known++].metadata = offsets->mark;
     }
     offsets->count = known;
+    while (SB_MUTANT(PART_OF_OFFSETS) && offsets->count > 1 &&
+           offsets->list[offsets->count - 1].offset == 0)
+        offsets->count--;
     return SABOT_OK;
 }
 

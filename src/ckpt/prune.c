@@ -2,6 +2,8 @@
 /* prune.c - removing checkpoints; prune.h says when, and why that is safe. */
 #include "ckpt/prune.h"
 
+#include "base/mutant.h"
+
 sabot_status sb_prune_init(struct sb_prune *prune,
                            const struct sb_ckpt_folder *folder,
                            const struct sb_ckpt_entry *restored,
@@ -64,7 +66,7 @@ void sb_prune(struct sb_prune *prune, const struct sb_ckpt_entry *done)
     for (uint32_t i = 0; i < prune->seen_count; i++) {
         const struct sb_ckpt_entry *entry = &prune->seen[i];
 
-        if (same(entry, done))
+        if (same(entry, done) && !SB_MUTANT(REMOVE_NAMED))
             continue;
         if (is_of_our_line(prune, entry) && sb_ckpt_exists(prune->folder, entry) &&
             kept < prune->keep) {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mutant.h"
+
 void sb_restore_init(struct sb_restore *restore,
                      const struct sb_env *env,
                      const struct sb_ckpt_folder *folder)
@@ -424,7 +426,7 @@ static sabot_status restore_task(struct sb_restore *restore,
     if (node == NULL)
         return SABOT_OK; /* dropped: sb_restore_match() has looked */
     sb_flow_restore_time(flow, node->index, task->watermark_ms);
-    if (task->has_image)
+    if (task->has_image && !SB_MUTANT(SHARD_LOST))
         SABOT_TRY(restore_image(restore, flow, chunks, task, node->index, error));
     for (uint32_t at = 0; at < task->shard_count; at++) {
         sb_crash_point(restore->env, "restore.shard");

@@ -2,12 +2,16 @@
 /* txn.c - the transitions of a commit; txn.h draws them. */
 #include "ckpt/txn.h"
 
+#include "base/mutant.h"
+
 enum sb_txn_event sb_txn_event_of(sabot_status status, const sabot_error *error)
 {
     if (status == SABOT_OK)
         return SB_TXN_OK;
     if (status == SABOT_ERR_FENCED || error->fatal)
         return SB_TXN_FATAL;
+    if (SB_MUTANT(ABORTABLE_IGNORED) && !error->retriable)
+        return SB_TXN_OK;
     return error->retriable ? SB_TXN_RETRIABLE : SB_TXN_ABORTABLE;
 }
 
@@ -48,7 +52,12 @@ void sb_txn_done(struct sb_txn_machine *machine, enum sb_txn_event event)
     SB_ASSERT(state != SB_TXN_LOST);
     switch (event) {
     case SB_TXN_OK: machine->state = after_success(state); break;
-    case SB_TXN_RETRIABLE: break;
+    case SB_TXN_RETRIABLE:
+        if (SB_MUTANT(SEND_AGAIN) && state == SB_TXN_COMMIT)
+            machine->state = SB_TXN_BEGIN;
+        if (SB_MUTANT(TIMEOUT_IS_SUCCESS) && state == SB_TXN_COMMIT)
+            machine->state = SB_TXN_READY;
+        break;
     case SB_TXN_ABORTABLE: machine->state = may_abort(state) ? SB_TXN_ABORT : SB_TXN_LOST; break;
     case SB_TXN_FATAL: machine->state = SB_TXN_LOST; break;
     }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
 #include "flow/control.h"
 
 sabot_status sb_checkpoint_create(const struct sb_env *env,
@@ -123,6 +124,6 @@ void sb_checkpoint_report(struct sb_control *control)
 {
     struct sb_checkpoint *checkpoint = control->checkpoint;
 
-    if (atomic_fetch_sub(&checkpoint->missing, 1) == 1)
+    if (atomic_fetch_sub(&checkpoint->missing, 1) == 1 && !SB_MUTANT(WAKE_LOST))
         sb_wake(control->env, control->owner);
 }

@@ -5,6 +5,8 @@
  * can't be opened is known before anything is read), then the wiring. */
 #include "flow/flow.h"
 
+#include "base/mutant.h"
+
 static uint32_t node_count(const struct sb_flow *flow)
 {
     return flow->graph->node_count;
@@ -186,7 +188,8 @@ static sabot_status connect(struct sb_flow *flow, uint32_t at, uint32_t from, sa
         exchange->targets[i].ring = ring;
         exchange->targets[i].waker = to == from ? NULL : flow->wakers[to];
         input->ring = ring;
-        inbox_of(instance_of(flow, to, edge->to))->gate.unaligned = flow->config.unaligned;
+        inbox_of(instance_of(flow, to, edge->to))->gate.unaligned =
+            flow->config.unaligned || SB_MUTANT(NOT_ALIGNED);
         input->sender = to == from ? NULL : flow->wakers[from];
     }
     return SABOT_OK;
@@ -665,7 +668,8 @@ sabot_status sb_flow_restore(struct sb_flow *flow,
                              const struct sb_byte_source *source,
                              sabot_error *error)
 {
-    struct sb_instance *instance = instance_of(flow, shard % flow->config.workers, node);
+    struct sb_instance *instance =
+        instance_of(flow, (shard + SB_MUTANT(SHARD_ASTRAY)) % flow->config.workers, node);
 
     SB_ASSERT(instance->node->kind == SB_NODE_TASK);
     SB_ASSERT(flow->running == 0);
@@ -675,6 +679,8 @@ sabot_status sb_flow_restore(struct sb_flow *flow,
 void sb_flow_restore_time(struct sb_flow *flow, uint32_t node, int64_t watermark_ms)
 {
     SB_ASSERT(flow->running == 0);
+    if (SB_MUTANT(WATERMARK_LOST))
+        return;
     for (uint32_t worker = 0; worker < flow->config.workers; worker++)
         sb_task_restore_time(&instance_of(flow, worker, node)->task, watermark_ms);
 }

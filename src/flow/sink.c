@@ -2,6 +2,7 @@
 /* sink.c - encoding and writing; sink.h has the picture. */
 #include "flow/sink.h"
 
+#include "base/mutant.h"
 #include "data/key.h"
 #include "flow/stage.h"
 
@@ -80,7 +81,7 @@ static sabot_status stage(struct sb_sink *sink, const struct sb_record *record, 
     const size_t before = sink->stage.size;
     bool presses;
 
-    if (sb_stage_append(&sink->stage, record) != SABOT_OK)
+    if (sb_stage_append(&sink->stage, record) != SABOT_OK && !SB_MUTANT(STAGE_NO_MEMORY))
         return sabot_raise(error, SABOT_ERR_MEMORY,
                            "no memory to stage a record beside %zu bytes that wait for their "
                            "checkpoint",
@@ -198,6 +199,15 @@ static bool flush(struct sb_sink *sink)
     return true;
 }
 
+static void give_stage(struct sb_sink *sink, struct sb_part *part)
+{
+    sb_buffer_reset(&part->bytes);
+    part->bytes = sink->stage;
+    part->records = sink->staged;
+    sb_buffer_init(&sink->stage, sink->env);
+    sink->staged = 0;
+}
+
 /* What was staged or written up to the barrier is the sink's part of the checkpoint. False: what
  * was written is not safe yet. */
 static bool pass_barrier(struct sb_sink *sink)
@@ -221,11 +231,8 @@ static bool pass_barrier(struct sb_sink *sink)
         (void)sabot_raise(&part->error, status, "%s: %s", sink->node->name, error.text);
         fail(sink, status, error.text);
     }
-    sb_buffer_reset(&part->bytes);
-    part->bytes = sink->stage;
-    part->records = sink->staged;
-    sb_buffer_init(&sink->stage, sink->env);
-    sink->staged = 0;
+    if (!SB_MUTANT(STAGE_AFTER_BARRIER) || sink->barrier % 3 != 0)
+        give_stage(sink, part);
     sink->barrier = 0;
     sb_crash_point(sink->env, "sink.barrier");
     sb_checkpoint_report(sink->control);

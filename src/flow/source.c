@@ -2,6 +2,7 @@
 /* source.c - polling, decoding and sealing; source.h has the picture. */
 #include "flow/source.h"
 
+#include "base/mutant.h"
 #include "data/key.h"
 
 enum { LAG_BATCHES = 16 /* the lag is looked at once in so many batches, and when idle */ };
@@ -35,8 +36,10 @@ static void restore_position(struct sb_source *source,
         if (config->positions[i].node != source->node->index ||
             at->partition != position->partition)
             continue;
-        position->offset = at->offset;
+        position->offset = SB_MUTANT(POSITION_LOST) ? SB_OFFSET_BEGIN : at->offset;
         position->opaque = at->opaque;
+        if (SB_MUTANT(WATERMARK_LOST))
+            return;
         source->partitions[index].clock.told_ms = at->watermark_ms;
         (void)sb_watermark_advance(&source->watermark, index, at->watermark_ms);
         show_time(source, index);
@@ -612,7 +615,8 @@ static void report(struct sb_source *source, struct sb_checkpoint *checkpoint)
         *position = (struct sb_part_position){
             .partition = at.partition,
             .ended = source->partitions[i].ended,
-            .offset = at.offset,
+            .offset = at.offset + SB_MUTANT(POSITION_AHEAD) -
+                      (SB_MUTANT(POSITION_BEHIND) && at.offset > 0),
             .watermark_ms = source->watermark.inputs[i].time_ms,
             .opaque = at.opaque,
         };

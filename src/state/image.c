@@ -14,6 +14,7 @@
  * Threads: the store's. Memory: blocks, which the sink gives and bounds. */
 #include "state/image.h"
 
+#include "base/mutant.h"
 #include "state/vault.h"
 
 enum { LOOKS_PER_COPY = 64 }; /* chunks looked at that cost as much as one copied */
@@ -230,7 +231,7 @@ static void on_change(void *context, struct sb_cells *arena, uint32_t chunk)
         return;
     if (shard < imaging->shard || (shard == imaging->shard && chunk < imaging->chunk))
         return; /* the copier was here */
-    if (is_imaged(vault, arena, chunk))
+    if (is_imaged(vault, arena, chunk) && !SB_MUTANT(CHUNK_NOT_COPIED))
         (void)copy_chunk(vault, shard, chunk, true);
 }
 

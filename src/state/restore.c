@@ -5,6 +5,7 @@
  * SABOT_ERR_CORRUPT. States are matched by name, fields by name (layout.h).
  *
  * Threads: the store's. Memory: one block, a value and two keys, and a plan per state. */
+#include "base/mutant.h"
 #include "state/snapshot.h"
 #include "state/vault.h"
 
@@ -368,7 +369,7 @@ static sabot_status read_timer_row(struct reader *reader)
         return damaged(reader, "a timer of a state that has none");
     time_ms = (int64_t)sb_in_u64(&reader->in);
     SABOT_TRY(read_shard_key(reader));
-    if (reader->source->state == NULL)
+    if (reader->source->state == NULL || SB_MUTANT(TIMERS_LOST))
         return SABOT_OK;
     return sb_timer_set(&reader->vault->store, reader->source->state->index, text_of(&reader->key),
                         reader->key_hash, time_ms, reader->error);

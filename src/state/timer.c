@@ -20,6 +20,7 @@
  * the order of their states; otherwise undefined. Threads: the store's. Memory: a cell, a place in
  * the index, and one to two entries of 16 bytes for each timer. */
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "state/vault.h"
 #include "state/wheel.h"
 
@@ -357,6 +358,8 @@ sabot_status sb_timer_adopt(struct sb_vault *vault,
     const uint64_t hash = timer_hash(key_hash, timer->time_ms);
     struct sb_index *index = &state->tables[shard].keys;
 
+    if (SB_MUTANT(TIMERS_LOST))
+        return SABOT_OK;
     if (sb_hash_shard(key_hash) != shard || timer->serial >> SERIAL_BITS != 0)
         return sabot_raise(error, SABOT_ERR_CORRUPT,
                            "state %s of agent %s: a timer is in another shard than its key",
@@ -472,7 +475,8 @@ static sabot_status fire(struct sb_vault *vault,
     /* The time of a timer of processing time is none of event time. */
     SABOT_TRY(sb_store_begin(&vault->store,
                              state->spec.ttl_time == SB_TIME_EVENT ? time_ms : INT64_MIN, error));
-    SABOT_TRY(timer_end(vault, state, (struct sb_key){key, hash}, ref, error));
+    if (!SB_MUTANT(TIMER_STAYS))
+        SABOT_TRY(timer_end(vault, state, (struct sb_key){key, hash}, ref, error));
     return function(context, state->index, key, hash, time_ms, error);
 }
 
