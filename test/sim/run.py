@@ -43,6 +43,7 @@ UNREACHABLE = {
     "restore.moved_aside", "restore.before_adopting", "restore.adopted", "restore.copied", "restore.file_copied",
     "restore.folder_made", "restore.before_cut", "restore.tidying",
     "txn.in_begin",  # a client begins at once
+    "ckpt.state_written", "ckpt.state_synced",  # of states in RocksDB; those in memory are chunks
 }
 
 
