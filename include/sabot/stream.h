@@ -48,7 +48,7 @@ SABOT_API sabot_stream *sabot_stream_window(sabot_stream *stream,
                                             const sabot_window_spec *spec);
 
 /* Of windows: records that come too late for any go to this channel, whose records have the same
- * struct. Without it they are counted and dropped. */
+ * fields; a value that is missing stays missing. Without it they are counted and dropped. */
 SABOT_API void sabot_stream_late(sabot_stream *windows, sabot_channel *channel);
 
 /* What is made of the records of each window: one record each time it fires, with the fields key,

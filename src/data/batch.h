@@ -206,6 +206,13 @@ SABOT_MUST_CHECK sabot_status sb_builder_record(struct sb_builder *builder,
                                                 int64_t event_time_ms,
                                                 sabot_error *error);
 
+/* A row of another batch, whose schema has the same fields (their names may differ), into the row
+ * that was begun: a value that is missing there stays missing. */
+SABOT_MUST_CHECK sabot_status sb_builder_copy(struct sb_builder *builder,
+                                              const struct sb_batch *from,
+                                              uint32_t row,
+                                              sabot_error *error);
+
 /* Hand the rows over as a batch with one reference; the builder is empty then. SABOT_ERR_EMPTY: no
  * rows. */
 SABOT_MUST_CHECK sabot_status sb_builder_seal(struct sb_builder *builder,

@@ -361,6 +361,56 @@ sabot_status sb_builder_record(struct sb_builder *builder,
     return SABOT_OK;
 }
 
+/* --- A row of another batch as a row ---------------------------------------------------------- */
+
+static sabot_status copy_field(struct sb_builder *builder,
+                               const struct sb_batch *from,
+                               uint32_t field,
+                               uint32_t row)
+{
+    sabot_text text;
+
+    switch (from->columns[field].type) {
+    case SABOT_BOOL: sb_builder_bool(builder, field, sb_batch_bool(from, field, row)); break;
+    case SABOT_INT32: sb_builder_int32(builder, field, sb_batch_int32(from, field, row)); break;
+    case SABOT_INT64:
+    case SABOT_TIMESTAMP: sb_builder_int64(builder, field, sb_batch_int64(from, field, row)); break;
+    case SABOT_FLOAT64:
+        sb_builder_float64(builder, field, sb_batch_float64(from, field, row));
+        break;
+    case SABOT_UTF8:
+    case SABOT_BINARY:
+        text = sb_batch_text(from, field, row);
+        return sb_builder_text(builder, field, text.data, text.size);
+    case SABOT_CHARS: break;
+    }
+    return SABOT_OK;
+}
+
+sabot_status sb_builder_copy(struct sb_builder *builder,
+                             const struct sb_batch *from,
+                             uint32_t row,
+                             sabot_error *error)
+{
+    const struct sb_schema *schema = builder->pool->schema;
+
+    SB_ASSERT(schema->field_count == from->schema->field_count);
+    for (uint32_t i = 0; i < schema->field_count; i++) {
+        sabot_status status;
+
+        SB_ASSERT(schema->fields[i].type == from->columns[i].type);
+        if (!sb_column_has(&from->columns[i], row))
+            continue;
+        status = copy_field(builder, from, i, row);
+        if (status != SABOT_OK) {
+            sb_builder_drop(builder);
+            return sabot_raise(error, status, "record of %s: no room for %s", schema->name,
+                               schema->fields[i].path);
+        }
+    }
+    return SABOT_OK;
+}
+
 /* --- Sealing ---------------------------------------------------------------------------------- */
 
 static uint32_t count_bits(const uint8_t *bits, uint32_t rows)

@@ -276,6 +276,20 @@ static sabot_status raise_place(const struct sb_slice *slice, uint32_t at, sabot
                        (long long)sb_batch_offset(batch, slice->rows[at]), cause.text);
 }
 
+/* A row that came too late goes on as it came: what is missing in it stays missing. */
+static sabot_status hand_on_late(struct sb_operator *self,
+                                 const struct sb_batch *batch,
+                                 uint32_t row,
+                                 sabot_error *error)
+{
+    struct sb_outlet *outlet = &self->outlets[OUTLET_LATE];
+    struct sb_builder *builder;
+
+    SABOT_TRY(sb_outlet_begin(outlet, &builder, error));
+    SABOT_TRY(sb_builder_copy(builder, batch, row, error));
+    return sb_outlet_commit(outlet, builder, batch->event_times[row], error);
+}
+
 /* A row by itself. */
 static sabot_status add(struct sb_operator *self,
                         const struct sb_slice *slice,
@@ -298,11 +312,8 @@ static sabot_status add(struct sb_operator *self,
     if (self->plan->needs_record)
         sb_batch_record(batch, row, self->record);
     SABOT_TRY(sb_window_add(&self->engine, key, slice->hashes[at], &input, &is_late, error));
-    if (is_late && self->outlet_count > OUTLET_LATE) {
-        sb_batch_record(batch, row, self->record);
-        SABOT_TRY(sb_outlet_record(&self->outlets[OUTLET_LATE], self->record, input.event_time_ms,
-                                   error));
-    }
+    if (is_late && self->outlet_count > OUTLET_LATE)
+        SABOT_TRY(hand_on_late(self, batch, row, error));
     self->late += is_late;
     return SABOT_OK;
 }

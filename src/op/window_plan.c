@@ -652,19 +652,18 @@ static sabot_status bind_output(struct sb_window_plan *plan, sabot_error *error)
     return bind_folds(plan, error);
 }
 
-/* A late record goes out as it came in, through the struct of both. */
+/* A late record goes out as it came in, field by field: one that may be missing stays so. */
 static sabot_status check_late(const struct sb_window_plan *plan,
                                const struct sb_schema *late,
                                sabot_error *error)
 {
-    bool same = late == NULL || (late->record_size == plan->input->record_size &&
-                                 late->field_count == plan->input->field_count);
+    bool same = late == NULL || late->field_count == plan->input->field_count;
 
     for (uint32_t i = 0; late != NULL && same && i < late->field_count; i++) {
         const struct sb_schema_field *a = &late->fields[i];
         const struct sb_schema_field *b = &plan->input->fields[i];
 
-        same = strcmp(a->path, b->path) == 0 && a->type == b->type && a->offset == b->offset;
+        same = strcmp(a->path, b->path) == 0 && a->type == b->type && a->required == b->required;
     }
     if (!same)
         return refuse(plan, SABOT_ERR_SCHEMA, error,

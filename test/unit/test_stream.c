@@ -341,8 +341,10 @@ static void a_stream_goes_from_channel_to_channel(void **state)
         "{\"user\":\"ada\",\"window_start\":1000,\"window_end\":70000,\"clicks\":2,\"total\":7}",
         "{\"user\":\"ada\",\"window_start\":70000,\"window_end\":130000,\"clicks\":1,\"total\":5}",
         NULL};
-    static const char *const late[] = {"{\"user\":\"ada\",\"price\":9,\"weight\":0,\"time\":2000}",
-                                       NULL};
+    static const char *const late[] = {
+        "{\"user\":\"ada\",\"price\":9,\"weight\":0,\"time\":2000}",
+        "{\"user\":\"ada\",\"price\":8,\"time\":3000}", /* what is missing stays missing */
+        NULL};
     sabot_config *config = sabot_config_create(NULL);
     sabot_error error;
     sabot_run *run;
@@ -358,6 +360,7 @@ static void a_stream_goes_from_channel_to_channel(void **state)
     send(pipe, "{\"user\": \"ada\", \"price\": 3, \"time\": 1000}");
     send(pipe, "{\"user\": \"ada\", \"price\": 5, \"time\": 70000}");
     send(pipe, "{\"user\": \"ada\", \"price\": 9, \"weight\": 0, \"time\": 2000}");
+    send(pipe, "{\"user\": \"ada\", \"price\": 8, \"time\": 3000}");
     assert_int_equal(sabot_pipe_close(pipe, &error), SABOT_OK);
     do {
         status = sabot_run_step(run, NULL, &error);
