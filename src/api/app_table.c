@@ -7,6 +7,8 @@
  * Threads: the one that builds the app. Memory: the app's arena, but the schema of the state. */
 #include "api/app_parts.h"
 
+#include "state/row.h"
+
 /* Rows with texts, or larger than a cell may be, are packed (op/table.h). */
 static bool needs_packing(const struct sb_schema *schema)
 {
@@ -38,7 +40,9 @@ sabot_table *sabot_table_create(sabot_app *app, const char *name, sabot_channel 
         return NULL;
     table->schema = channel->schema;
     table->is_packed = is_packed;
-    table->checksum = sb_table_checksum(channel->schema);
+    table->checksum = sb_row_checksum(channel->schema);
+    if (is_packed)
+        agent->states[table->state.index].row_schema = channel->schema;
     table->delete_field = SB_NO_FIELD;
     agent->user = table;
     agent->table = table;

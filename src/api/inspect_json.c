@@ -15,6 +15,7 @@
 #include "base/parse.h"
 #include "data/batch.h"
 #include "state/peek.h"
+#include "state/row.h"
 
 enum { INTEGER_KEY_SIZE = 8 };
 
@@ -229,6 +230,52 @@ static sabot_status append_field(struct sb_buffer *out,
     return append_text(out, field->count > 1 ? "]" : "");
 }
 
+static sabot_status append_member(struct sb_buffer *out,
+                                  const struct sb_peek_field *field,
+                                  struct sb_row_rest *rest)
+{
+    uint64_t member[2]; /* the largest: a text */
+    sabot_text text;
+
+    if (field->count != 1 || field->size > sizeof member ||
+        !sb_row_take(rest, field->type, field->size, member))
+        return SABOT_ERR_CORRUPT;
+    if (field->type != SABOT_UTF8 && field->type != SABOT_BINARY)
+        return append_field(out, field, (const uint8_t *)member);
+    memcpy(&text, member, sizeof text);
+    SABOT_TRY(append_string(out, sabot_text_of(field->path)));
+    SABOT_TRY(append_text(out, ":"));
+    if (text.data == NULL)
+        return append_text(out, "null");
+    return field->type == SABOT_UTF8 ? append_string(out, text) : append_hex(out, text);
+}
+
+/* A packed record. SABOT_ERR_CORRUPT: its bytes make no sense. */
+static sabot_status append_row(struct sb_buffer *out, const struct sb_peek_row *row)
+{
+    struct sb_row_rest rest;
+    uint32_t checksum;
+
+    if (!sb_row_begin(&rest, row->value, &checksum))
+        return SABOT_ERR_CORRUPT;
+    for (uint32_t i = 0; i < row->state->field_count; i++) {
+        SABOT_TRY(append_text(out, i == 0 ? "{" : ","));
+        SABOT_TRY(append_member(out, &row->state->fields[i], &rest));
+    }
+    return rest.size == 0 ? append_text(out, "}") : SABOT_ERR_CORRUPT;
+}
+
+static sabot_status append_row_or_bytes(struct sb_buffer *out, const struct sb_peek_row *row)
+{
+    const size_t before = out->size;
+    const sabot_status status = append_row(out, row);
+
+    if (status != SABOT_ERR_CORRUPT)
+        return status;
+    out->size = before;
+    return append_hex(out, row->value);
+}
+
 sabot_status sb_inspect_value_json(struct sb_buffer *out, const struct sb_peek_row *row)
 {
     const uint8_t *at = (const uint8_t *)row->value.data;
@@ -237,6 +284,8 @@ sabot_status sb_inspect_value_json(struct sb_buffer *out, const struct sb_peek_r
         return sb_buffer_format(out, "%" PRId64, row->time_ms);
     if (row->state->schema == NULL)
         return append_guess(out, row->value);
+    if (row->state->has_rows)
+        return append_row_or_bytes(out, row);
     SABOT_TRY(append_text(out, "{"));
     for (uint32_t i = 0; i < row->state->field_count; i++) {
         if (i > 0)

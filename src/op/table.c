@@ -5,135 +5,8 @@
  * reading context's, and its texts lie in the store until the callback returns. */
 #include "op/table.h"
 
-#include "base/hash.h"
 #include "op/state.h"
-
-enum { CHECKSUM_SIZE = sizeof(uint32_t) };
-
-static bool is_text(const struct sb_schema_field *field)
-{
-    return field->type == SABOT_UTF8 || field->type == SABOT_BINARY;
-}
-
-uint32_t sb_table_checksum(const struct sb_schema *schema)
-{
-    uint64_t checksum = 0;
-
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const struct sb_schema_field *field = &schema->fields[i];
-
-        checksum = sb_hash(field->path, field->path_size, checksum + field->type);
-    }
-    return (uint32_t)checksum;
-}
-
-/* --- Packed rows ---------------------------------------------------------------------------------
- */
-
-static const uint8_t *member_of(const struct sb_schema_field *field, const void *record)
-{
-    return (const uint8_t *)record + field->offset;
-}
-
-static size_t packed_size(const struct sb_schema *schema, const void *record)
-{
-    size_t size = CHECKSUM_SIZE;
-
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const struct sb_schema_field *field = &schema->fields[i];
-        sabot_text text;
-
-        if (!is_text(field)) {
-            size += field->size;
-            continue;
-        }
-        memcpy(&text, member_of(field, record), sizeof text);
-        size += sizeof(uint32_t) + (text.data == NULL ? 0 : text.size);
-    }
-    return size;
-}
-
-static uint8_t *put(uint8_t *to, const void *bytes, size_t size)
-{
-    if (size > 0)
-        memcpy(to, bytes, size);
-    return to + size;
-}
-
-static void pack(const sabot_table *table, const void *record, uint8_t *to)
-{
-    const struct sb_schema *schema = table->schema;
-
-    to = put(to, &table->checksum, CHECKSUM_SIZE);
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const struct sb_schema_field *field = &schema->fields[i];
-        uint32_t size;
-        sabot_text text;
-
-        if (!is_text(field)) {
-            to = put(to, member_of(field, record), field->size);
-            continue;
-        }
-        memcpy(&text, member_of(field, record), sizeof text);
-        size = text.data == NULL ? SB_TABLE_NO_TEXT : (uint32_t)text.size;
-        to = put(to, &size, sizeof size);
-        if (text.data != NULL)
-            to = put(to, text.data, text.size);
-    }
-}
-
-/* The bytes of a row that are not read yet. */
-struct rest {
-    const uint8_t *at;
-    size_t size;
-};
-
-static bool get(struct rest *rest, void *to, size_t size)
-{
-    if (size > rest->size)
-        return false;
-    memcpy(to, rest->at, size);
-    rest->at += size;
-    rest->size -= size;
-    return true;
-}
-
-static bool get_text(struct rest *rest, uint8_t *member)
-{
-    sabot_text text = {NULL, 0};
-    uint32_t size;
-
-    if (!get(rest, &size, sizeof size))
-        return false;
-    if (size != SB_TABLE_NO_TEXT) {
-        if (size > rest->size)
-            return false;
-        text = (sabot_text){(const char *)rest->at, size};
-        rest->at += size;
-        rest->size -= size;
-    }
-    memcpy(member, &text, sizeof text);
-    return true;
-}
-
-/* Fill the struct; its texts point into the bytes. False: they are no row of this table. */
-static bool unpack(const sabot_table *table, sabot_text bytes, uint8_t *record)
-{
-    const struct sb_schema *schema = table->schema;
-    struct rest rest = {(const uint8_t *)bytes.data, bytes.size};
-    uint32_t checksum;
-
-    if (!get(&rest, &checksum, CHECKSUM_SIZE) || checksum != table->checksum)
-        return false;
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const struct sb_schema_field *field = &schema->fields[i];
-        uint8_t *member = record + field->offset;
-
-        if (!(is_text(field) ? get_text(&rest, member) : get(&rest, member, field->size)))
-            return false;
-    }
-    return rest.size == 0;
-}
+#include "state/row.h"
 
 /* --- Feeding -------------------------------------------------------------------------------------
  */
@@ -152,7 +25,7 @@ static sabot_status put_cell(sabot_context *context, const sabot_table *table, c
 
 static sabot_status put_packed(sabot_context *context, const sabot_table *table, const void *record)
 {
-    const size_t size = packed_size(table->schema, record);
+    const size_t size = sb_row_size(table->schema, record);
     uint8_t small[1024];
     uint8_t *bytes = size <= sizeof small ? small : sb_alloc(context->env, size);
     sabot_error error;
@@ -160,7 +33,7 @@ static sabot_status put_packed(sabot_context *context, const sabot_table *table,
 
     if (bytes == NULL)
         return sb_context_fail(context, SABOT_ERR_MEMORY, "no memory for a row of %zu bytes", size);
-    pack(table, record, bytes);
+    sb_row_pack(table->schema, table->checksum, record, bytes);
     status = sb_store_put(context->store, table->state.index, context->key, context->hash,
                           (sabot_text){(const char *)bytes, size}, &error);
     if (bytes != small)
@@ -173,7 +46,8 @@ static bool is_deleted(const sabot_context *context, const sabot_table *table, c
     bool flag = false;
 
     if (table->delete_field != SB_NO_FIELD)
-        memcpy(&flag, member_of(&table->schema->fields[table->delete_field], record), sizeof flag);
+        memcpy(&flag, (const uint8_t *)record + table->schema->fields[table->delete_field].offset,
+               sizeof flag);
     return context->deletes || flag;
 }
 
@@ -229,11 +103,11 @@ sabot_status sb_table_look_up(const sabot_table *table,
         *row_out = row.data;
         return SABOT_OK;
     }
-    if (!unpack(table, row, room))
-        return sabot_raise(error, SABOT_ERR_SCHEMA,
-                           "table %s: this row was kept by another field table than schema %s has "
-                           "now; fill the table anew from its channel",
-                           table->state.agent, table->schema->name);
+    if (!sb_row_unpack(table->schema, table->checksum, row, room))
+        return sabot_raise(error, SABOT_ERR_CORRUPT,
+                           "table %s: the bytes of a row make no sense; restore from the last "
+                           "checkpoint",
+                           table->state.agent);
     *row_out = room;
     return SABOT_OK;
 }

@@ -7,12 +7,8 @@
  * the row of a key. Agents that read it have it on loan (graph.h), so each read is one look into
  * the store by the thread that also feeds it.
  *
- * A row without texts is a cell: the struct itself. Others are packed, so that they are of any
- * size, and filled into a struct when they are read:
- *
- *   u32  checksum of the field table: names, types, order
- *   then each field in the order of the table: bool 1, int32 4, others 8 bytes, little-endian;
- *   a text: u32 size, and its bytes; SB_TABLE_NO_TEXT: it is missing
+ * A row without texts is a cell: the struct itself. Others are packed (state/row.h), so that they
+ * are of any size, and filled into a struct when they are read.
  *
  * Threads: the app's one while building, then read by all. Memory: the app's arena. */
 #ifndef SB_OP_TABLE_H
@@ -20,25 +16,20 @@
 
 #include "op/context.h"
 
-#define SB_TABLE_NO_TEXT UINT32_MAX
-
 struct sabot_table {
     struct sb_state_handle state; /* the row; its owner is the table's own agent */
     const struct sb_schema *schema;
     bool is_packed;
-    uint32_t checksum;    /* of the field table */
+    uint32_t checksum;    /* sb_row_checksum() */
     int32_t delete_field; /* true in it deletes the key; or SB_NO_FIELD */
 };
-
-/* Of names, types and order of the fields. */
-uint32_t sb_table_checksum(const struct sb_schema *schema);
 
 /* The function of the table's agent; its `user` is the table. */
 sabot_status sb_table_feed(sabot_context *context, const void *record);
 
 /* The row of a key, for whoever has the store: a cell, or filled into `room`, which is large and
  * aligned enough for the struct. It stays as long as what the store gives. *row_out NULL: there is
- * none. SABOT_ERR_SCHEMA: it was kept by another field table; errors of the store. */
+ * none. SABOT_ERR_CORRUPT: it is no row; errors of the store. */
 SABOT_MUST_CHECK sabot_status sb_table_look_up(const sabot_table *table,
                                                struct sb_store *store,
                                                sabot_text key,

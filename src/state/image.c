@@ -60,9 +60,12 @@ static void write_layout(const struct sb_vault *vault, struct sb_out *out)
         sb_out_u8(out,
                   (uint8_t)((state->keys_expire || state->entries_expire ? SB_SNAP_HAS_TIME : 0) |
                             (state->fixed_size > 0 ? SB_SNAP_HAS_STRUCT : 0) |
+                            (state->spec.row_schema != NULL ? SB_SNAP_HAS_ROWS : 0) |
                             (state->backed ? SB_IMAGE_BACKED : 0)));
         if (state->fixed_size > 0)
             write_fields(out, state->spec.schema);
+        if (state->spec.row_schema != NULL)
+            write_fields(out, state->spec.row_schema);
     }
 }
 

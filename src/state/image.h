@@ -8,9 +8,9 @@
  *     LAYOUT   bytes of a stream (stream.h) that says what cells are, over as many blocks as
  * needed: "SBIMAGE" NUL | format (u16) | hash seed (u64) | operator (u16) | bytes of the structs
  * that cells begin with (5 x u16) | states (u16), and of each: name | kind (u8) | flags (u8,
- * SB_SNAP_... and SB_IMAGE_BACKED) | with a struct: its name | version (u32) | bytes (u32) | fields
- * (u16), and of each: path | type (u8) | offset (u32) | bytes (u32) | elements (u32) LISTS    which
- * chunks there are: struct sb_image_list, and a bit for each number CHUNKS   a table of
+ * SB_SNAP_... and SB_IMAGE_BACKED) | with a struct or rows: its name | version (u32) | bytes (u32)
+ * | fields (u16), and of each: path | type (u8) | offset (u32) | bytes (u32) | elements (u32) LISTS
+ * which chunks there are: struct sb_image_list, and a bit for each number CHUNKS   a table of
  * SB_IMAGE_BLOCK_CHUNKS struct sb_image_chunk, then so many chunks
  *
  * An image that is based on another has the chunks that have changed since, and lists and layout in

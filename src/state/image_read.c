@@ -296,7 +296,9 @@ static void take_field(struct sb_image *image,
         sb_in_damaged(in, "no such field");
 }
 
-static const struct sb_schema *take_schema(struct sb_image *image, struct sb_in *in)
+static const struct sb_schema *take_schema(struct sb_image *image,
+                                           struct sb_in *in,
+                                           uint32_t size_max)
 {
     struct sb_schema *schema = sb_arena_alloc(&image->arena, sizeof *schema);
 
@@ -309,9 +311,8 @@ static const struct sb_schema *take_schema(struct sb_image *image, struct sb_in 
     schema->version = sb_in_u32(in);
     schema->record_size = sb_in_u32(in);
     schema->field_count = sb_in_u16(in);
-    if (in->status == SABOT_OK &&
-        (schema->record_size == 0 || schema->record_size > SB_STATE_FIXED_MAX ||
-         schema->field_count > SABOT_FIELDS_MAX))
+    if (in->status == SABOT_OK && (schema->record_size == 0 || schema->record_size > size_max ||
+                                   schema->field_count > SABOT_FIELDS_MAX))
         sb_in_damaged(in, "no such table of fields");
     if (in->status != SABOT_OK)
         return NULL;
@@ -337,14 +338,19 @@ static void take_state(struct sb_image *image, struct sb_in *in, struct sb_state
     flags = sb_in_u8(in);
     if (in->status == SABOT_OK &&
         (state->kind < SB_STATE_VALUE || state->kind > SB_STATE_TIMERS ||
-         (flags & ~(SB_SNAP_HAS_TIME | SB_SNAP_HAS_STRUCT | SB_IMAGE_BACKED)) != 0 ||
+         (flags & ~(SB_SNAP_HAS_TIME | SB_SNAP_HAS_STRUCT | SB_SNAP_HAS_ROWS | SB_IMAGE_BACKED)) !=
+             0 ||
+         ((flags & SB_SNAP_HAS_ROWS) != 0 &&
+          ((flags & SB_SNAP_HAS_STRUCT) != 0 || state->kind != SB_STATE_VALUE)) ||
          (state->kind == SB_STATE_TIMERS && (flags & ~SB_IMAGE_BACKED) != 0)))
         sb_in_damaged(in, "no such state");
     /* How long it lives is not part of it; that it may end makes room for a time. */
     state->ttl_ms = (flags & SB_SNAP_HAS_TIME) != 0 ? INT64_MAX : 0;
     state->in_memory = (flags & SB_IMAGE_BACKED) == 0;
     if (in->status == SABOT_OK && (flags & SB_SNAP_HAS_STRUCT) != 0)
-        state->schema = take_schema(image, in);
+        state->schema = take_schema(image, in, SB_STATE_FIXED_MAX);
+    if (in->status == SABOT_OK && (flags & SB_SNAP_HAS_ROWS) != 0)
+        state->row_schema = take_schema(image, in, UINT32_MAX);
 }
 
 static void take_head(struct sb_image *image, struct sb_in *in)

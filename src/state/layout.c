@@ -86,6 +86,7 @@ static sabot_status plan_field(struct planner *planner, const struct stored *sto
     const uint32_t from = layout->packed_size;
 
     layout->packed_size += stored->size;
+    layout->fields[layout->field_count++] = (struct sb_layout_field){stored->type, stored->size};
     if (index == SB_NO_FIELD) {
         planner->changed = true;
         return SABOT_OK;
@@ -175,7 +176,8 @@ sabot_status sb_layout_plan(struct sb_layout *layout,
 
     *layout = (struct sb_layout){.env = in->env, .schema = schema};
     layout->steps = sb_alloc_array(in->env, SABOT_FIELDS_MAX, sizeof *layout->steps);
-    if (layout->steps == NULL)
+    layout->fields = sb_alloc_array(in->env, SABOT_FIELDS_MAX, sizeof *layout->fields);
+    if (layout->steps == NULL || layout->fields == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "state %s: no memory to restore it", state);
     sb_in_text(in, name, sizeof name); /* the struct may have been renamed */
     planner.version = sb_in_u32(in);
@@ -185,8 +187,10 @@ sabot_status sb_layout_plan(struct sb_layout *layout,
 
 void sb_layout_reset(struct sb_layout *layout)
 {
-    if (layout->env != NULL)
+    if (layout->env != NULL) {
         sb_free_array(layout->env, layout->steps, SABOT_FIELDS_MAX, sizeof *layout->steps);
+        sb_free_array(layout->env, layout->fields, SABOT_FIELDS_MAX, sizeof *layout->fields);
+    }
     *layout = (struct sb_layout){.env = NULL};
 }
 
@@ -207,7 +211,7 @@ static void set_default(const struct sb_schema_field *field, uint8_t *to)
     case SABOT_TIMESTAMP: memcpy(to, &field->default_int, sizeof field->default_int); break;
     case SABOT_FLOAT64: memcpy(to, &field->default_float, sizeof field->default_float); break;
     case SABOT_UTF8:
-    case SABOT_BINARY:
+    case SABOT_BINARY: memcpy(to, &field->default_text, sizeof field->default_text); break;
     case SABOT_CHARS:
         if (field->default_text.size > 0 && field->default_text.size <= field->size)
             memcpy(to, field->default_text.data, field->default_text.size);

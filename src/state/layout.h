@@ -27,11 +27,19 @@ struct sb_layout_step {
     bool is_bool;       /* any byte but 0 is true */
 };
 
+/* A field as the snapshot has it. */
+struct sb_layout_field {
+    sabot_type type;
+    uint32_t size; /* of all elements */
+};
+
 struct sb_layout {
     const struct sb_env *env;
     uint32_t packed_size; /* bytes in the snapshot */
     uint32_t step_count;
     struct sb_layout_step *steps;
+    uint32_t field_count; /* of the snapshot's table */
+    struct sb_layout_field *fields;
     const struct sb_schema *schema; /* of the struct: for the defaults */
     bool has_defaults;              /* fields that the snapshot lacks */
     bool missing[SABOT_FIELDS_MAX];

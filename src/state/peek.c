@@ -30,7 +30,7 @@ static sabot_status read_name(struct sb_peek *peek, const char **name_out)
     return *name_out == NULL ? no_memory(peek) : SABOT_OK;
 }
 
-/* Bytes of an element; 0: not for state, or of any size. */
+/* Bytes of an element, of a text in a row: its view; 0: of any size, or no such type. */
 static uint32_t size_of_type(sabot_type type)
 {
     switch (type) {
@@ -40,20 +40,26 @@ static uint32_t size_of_type(sabot_type type)
     case SABOT_TIMESTAMP:
     case SABOT_FLOAT64: return 8;
     case SABOT_UTF8:
-    case SABOT_BINARY:
+    case SABOT_BINARY: return sizeof(sabot_text);
     case SABOT_CHARS: break;
     }
     return 0;
 }
 
-static sabot_status read_field(struct sb_peek *peek, struct sb_peek_field *field)
+static bool is_text(sabot_type type)
+{
+    return type == SABOT_UTF8 || type == SABOT_BINARY;
+}
+
+static sabot_status read_field(struct sb_peek *peek, bool in_row, struct sb_peek_field *field)
 {
     SABOT_TRY(read_name(peek, &field->path));
     field->type = (sabot_type)sb_in_u8(&peek->in);
     field->size = sb_in_u32(&peek->in);
     field->count = sb_in_u32(&peek->in);
     SABOT_TRY(peek->in.status);
-    if (field->type != SABOT_CHARS && size_of_type(field->type) == 0)
+    if ((field->type != SABOT_CHARS && size_of_type(field->type) == 0) ||
+        (is_text(field->type) && !in_row))
         return damaged(peek, "no such type of a field");
     if (field->count == 0 || field->size == 0 || field->size > SB_STATE_FIXED_MAX ||
         field->size % field->count != 0)
@@ -75,7 +81,7 @@ static sabot_status read_table(struct sb_peek *peek, struct sb_peek_state *state
     if (state->fields == NULL)
         return no_memory(peek);
     for (uint32_t i = 0; i < state->field_count; i++) {
-        SABOT_TRY(read_field(peek, &state->fields[i]));
+        SABOT_TRY(read_field(peek, state->has_rows, &state->fields[i]));
         state->packed_size += state->fields[i].size;
         if (state->packed_size > SB_STATE_FIXED_MAX)
             return damaged(peek, "the fields are too large");
@@ -93,10 +99,13 @@ static sabot_status read_state(struct sb_peek *peek, struct sb_peek_state *state
     SABOT_TRY(peek->in.status);
     if (state->kind < SB_STATE_VALUE || state->kind > SB_STATE_TIMERS)
         return damaged(peek, "no such kind of state");
-    if ((flags & ~(SB_SNAP_HAS_TIME | SB_SNAP_HAS_STRUCT)) != 0)
+    if ((flags & ~(SB_SNAP_HAS_TIME | SB_SNAP_HAS_STRUCT | SB_SNAP_HAS_ROWS)) != 0)
         return damaged(peek, "no such flags of a state");
     state->has_time = (flags & SB_SNAP_HAS_TIME) != 0;
-    return (flags & SB_SNAP_HAS_STRUCT) == 0 ? SABOT_OK : read_table(peek, state);
+    state->has_rows = (flags & SB_SNAP_HAS_ROWS) != 0;
+    if ((flags & (SB_SNAP_HAS_STRUCT | SB_SNAP_HAS_ROWS)) == 0)
+        return SABOT_OK;
+    return read_table(peek, state);
 }
 
 static sabot_status read_head(struct sb_peek *peek)
@@ -183,7 +192,7 @@ static sabot_status read_value(struct sb_peek *peek)
     const struct sb_peek_state *state = peek->row.state;
     uint32_t size = state->packed_size;
 
-    if (state->schema == NULL)
+    if (state->schema == NULL || state->has_rows)
         size = sb_in_u32(&peek->in);
     SABOT_TRY(peek->in.status);
     if (size > SB_STATE_VALUE_MAX)

@@ -23,9 +23,10 @@ struct sb_peek_state {
     const char *name;
     enum sb_state_kind kind;
     bool has_time;
-    const char *schema; /* the name of its table; NULL: bytes of any size */
+    bool has_rows;      /* its values are packed records (row.h) */
+    const char *schema; /* the name of its field table; NULL: bytes of any size */
     uint32_t version;
-    uint32_t packed_size;
+    uint32_t packed_size; /* of a struct */
     uint32_t field_count;
     struct sb_peek_field *fields;
 };
@@ -34,7 +35,7 @@ struct sb_peek_state {
 struct sb_peek_row {
     const struct sb_peek_state *state;
     sabot_text key;
-    sabot_text value; /* packed fields, or bytes; timers: none */
+    sabot_text value; /* packed fields, a row, or bytes; timers: none */
     bool begins_key;  /* the first row of this key */
     bool has_entry;   /* of a map */
     sabot_text entry;

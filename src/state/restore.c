@@ -5,7 +5,10 @@
  * SABOT_ERR_CORRUPT. States are matched by name, fields by name (layout.h).
  *
  * Threads: the store's. Memory: one block, a value and two keys, and a plan per state. */
+#include <stdio.h>
+
 #include "base/mutant.h"
+#include "state/row.h"
 #include "state/snapshot.h"
 #include "state/vault.h"
 
@@ -18,7 +21,9 @@ struct source {
     uint32_t packed_size; /* without a state: bytes of its struct */
     bool has_time;
     bool has_struct;
-    struct sb_layout layout; /* has_struct */
+    bool has_rows;
+    uint32_t row_checksum;   /* has_rows: of the app's table */
+    struct sb_layout layout; /* has_struct, has_rows */
 };
 
 struct reader {
@@ -32,6 +37,7 @@ struct reader {
     struct sb_buffer key;
     struct sb_buffer entry;
     struct sb_buffer packed;
+    struct sb_buffer record; /* of a row that is packed anew */
     struct sb_buffer value;
     uint64_t rows;
     sabot_error *error;
@@ -59,6 +65,13 @@ static struct sb_state *state_named(struct sb_vault *vault, const char *name)
     return NULL;
 }
 
+static const char *form_name(bool has_struct, bool has_rows)
+{
+    if (has_rows)
+        return "rows with texts";
+    return has_struct ? "a struct" : "bytes";
+}
+
 static sabot_status check_state(struct reader *reader,
                                 const struct source *source,
                                 const char *name,
@@ -80,11 +93,13 @@ static sabot_status check_state(struct reader *reader,
             "state %s of agent %s: another kind of state in the snapshot than in the "
             "app: give it another name",
             name, vault->config.owner);
-    if (source->has_struct != (state->fixed_size > 0))
+    if (source->has_struct != (state->fixed_size > 0) ||
+        source->has_rows != (state->spec.row_schema != NULL))
         return sabot_raise(reader->error, SABOT_ERR_SCHEMA,
                            "state %s of agent %s: it holds %s in the snapshot and %s in the app",
-                           name, vault->config.owner, source->has_struct ? "a struct" : "bytes",
-                           source->has_struct ? "bytes" : "a struct");
+                           name, vault->config.owner,
+                           form_name(source->has_struct, source->has_rows),
+                           form_name(state->fixed_size > 0, state->spec.row_schema != NULL));
     return SABOT_OK;
 }
 
@@ -115,6 +130,18 @@ static sabot_status skip_table(struct reader *reader, struct source *source)
     return SABOT_OK;
 }
 
+static sabot_status plan_fields(struct reader *reader, struct source *source)
+{
+    const struct sb_state_spec *spec = &source->state->spec;
+    char name[2 * SABOT_NAME_MAX + 16];
+
+    (void)snprintf(name, sizeof name, "%s of agent %s", spec->name, reader->vault->config.owner);
+    if (source->has_rows)
+        source->row_checksum = sb_row_checksum(spec->row_schema);
+    return sb_layout_plan(&source->layout, &reader->in,
+                          source->has_rows ? spec->row_schema : spec->schema, name, reader->error);
+}
+
 static sabot_status read_state(struct reader *reader, struct source *source)
 {
     char name[SABOT_NAME_MAX + 1];
@@ -125,11 +152,14 @@ static sabot_status read_state(struct reader *reader, struct source *source)
     kind = sb_in_u8(&reader->in);
     flags = sb_in_u8(&reader->in);
     SABOT_TRY(reader->in.status);
-    if ((flags & ~(SB_SNAP_HAS_TIME | SB_SNAP_HAS_STRUCT)) != 0)
+    if ((flags & ~(SB_SNAP_HAS_TIME | SB_SNAP_HAS_STRUCT | SB_SNAP_HAS_ROWS)) != 0 ||
+        (flags & (SB_SNAP_HAS_STRUCT | SB_SNAP_HAS_ROWS)) ==
+            (SB_SNAP_HAS_STRUCT | SB_SNAP_HAS_ROWS))
         return damaged(reader, "no such flags of a state");
     source->state = state_named(reader->vault, name);
     source->has_time = (flags & SB_SNAP_HAS_TIME) != 0;
     source->has_struct = (flags & SB_SNAP_HAS_STRUCT) != 0;
+    source->has_rows = (flags & SB_SNAP_HAS_ROWS) != 0;
     source->kind = (enum sb_state_kind)kind;
     if (kind < SB_STATE_VALUE || kind > SB_STATE_TIMERS)
         return damaged(reader, "no such kind of state");
@@ -137,12 +167,11 @@ static sabot_status read_state(struct reader *reader, struct source *source)
     for (const struct source *other = reader->sources; other < source; other++)
         if (source->state != NULL && other->state == source->state)
             return damaged(reader, "a state comes twice");
-    if (!source->has_struct)
+    if (!source->has_struct && !source->has_rows)
         return SABOT_OK;
     if (source->state == NULL)
         return skip_table(reader, source);
-    return sb_layout_plan(&source->layout, &reader->in, source->state->spec.schema, name,
-                          reader->error);
+    return plan_fields(reader, source);
 }
 
 static sabot_status read_head(struct reader *reader)
@@ -203,6 +232,57 @@ static sabot_status read_key(struct reader *reader, struct sb_buffer *buffer)
     return read_bytes(reader, buffer, size);
 }
 
+static sabot_status no_memory(const struct reader *reader)
+{
+    return sabot_raise(reader->error, SABOT_ERR_MEMORY, "no memory to restore a snapshot");
+}
+
+/* The fields of a row one behind the other, texts as sabot_text: as those of a struct are. */
+static bool flatten_row(struct sb_row_rest *rest, const struct sb_layout *layout, uint8_t *flat)
+{
+    for (uint32_t i = 0; i < layout->field_count; i++) {
+        const struct sb_layout_field *field = &layout->fields[i];
+
+        if (!sb_row_take(rest, field->type, field->size, flat))
+            return false;
+        flat += field->size;
+    }
+    return rest->size == 0;
+}
+
+/* The row in `value`, by the app's table: through a struct, when the snapshot has another one. */
+static sabot_status migrate_row(struct reader *reader)
+{
+    const struct source *source = reader->source;
+    const struct sb_schema *schema = source->state->spec.row_schema;
+    struct sb_row_rest rest;
+    uint32_t checksum;
+    size_t size;
+
+    if (!sb_row_begin(&rest, text_of(&reader->value), &checksum))
+        return damaged(reader, "a row is too short");
+    if (checksum == source->row_checksum)
+        return SABOT_OK;
+    reader->packed.size = 0;
+    reader->record.size = 0;
+    if (sb_buffer_reserve(&reader->packed, source->layout.packed_size) != SABOT_OK ||
+        sb_buffer_reserve(&reader->record, schema->record_size) != SABOT_OK)
+        return no_memory(reader);
+    if (!flatten_row(&rest, &source->layout, reader->packed.data))
+        return damaged(reader, "a row has not the fields of its table");
+    memset(reader->record.data, 0, schema->record_size);
+    sb_layout_unpack(&source->layout, reader->packed.data, reader->record.data);
+    size = sb_row_size(schema, reader->record.data);
+    reader->packed.size = 0;
+    if (sb_buffer_reserve(&reader->packed, size) != SABOT_OK)
+        return no_memory(reader);
+    sb_row_pack(schema, source->row_checksum, reader->record.data, reader->packed.data);
+    reader->value.size = 0; /* the texts of the struct lay in it until now */
+    return sb_buffer_append(&reader->value, reader->packed.data, size) == SABOT_OK
+               ? SABOT_OK
+               : no_memory(reader);
+}
+
 static sabot_status read_value(struct reader *reader)
 {
     const struct source *source = reader->source;
@@ -214,7 +294,8 @@ static sabot_status read_value(struct reader *reader)
         SABOT_TRY(reader->in.status);
         if (size > SB_STATE_VALUE_MAX)
             return damaged(reader, "a value is too large");
-        return read_bytes(reader, &reader->value, size);
+        SABOT_TRY(read_bytes(reader, &reader->value, size));
+        return source->has_rows ? migrate_row(reader) : SABOT_OK;
     }
     SABOT_TRY(read_bytes(reader, &reader->packed, source->layout.packed_size));
     reader->value.size = 0;
@@ -407,6 +488,7 @@ static void reader_reset(struct reader *reader)
     sb_buffer_reset(&reader->key);
     sb_buffer_reset(&reader->entry);
     sb_buffer_reset(&reader->packed);
+    sb_buffer_reset(&reader->record);
     sb_buffer_reset(&reader->value);
     sb_in_reset(&reader->in);
 }
@@ -423,6 +505,7 @@ sabot_status sb_store_restore(struct sb_store *store,
     sb_buffer_init(&reader.key, vault->config.env);
     sb_buffer_init(&reader.entry, vault->config.env);
     sb_buffer_init(&reader.packed, vault->config.env);
+    sb_buffer_init(&reader.record, vault->config.env);
     sb_buffer_init(&reader.value, vault->config.env);
     status = read_head(&reader);
     if (status == SABOT_OK)

@@ -315,9 +315,12 @@ static void write_head(const struct sb_vault *vault, uint32_t shard, struct sb_o
         sb_out_text(out, state->spec.name);
         sb_out_u8(out, (uint8_t)state->spec.kind);
         sb_out_u8(out, (uint8_t)((has_time ? SB_SNAP_HAS_TIME : 0) |
-                                 (state->fixed_size > 0 ? SB_SNAP_HAS_STRUCT : 0)));
+                                 (state->fixed_size > 0 ? SB_SNAP_HAS_STRUCT : 0) |
+                                 (state->spec.row_schema != NULL ? SB_SNAP_HAS_ROWS : 0)));
         if (state->fixed_size > 0)
             sb_layout_describe(out, state->spec.schema);
+        if (state->spec.row_schema != NULL)
+            sb_layout_describe(out, state->spec.row_schema);
     }
 }
 

@@ -26,6 +26,7 @@ static sabot_status state_init(struct sb_vault *vault,
 
     SB_ASSERT(spec->kind >= SB_STATE_VALUE && spec->kind <= SB_STATE_TIMERS);
     SB_ASSERT(spec->schema == NULL || spec->schema->record_size <= SB_STATE_FIXED_MAX);
+    SB_ASSERT(spec->row_schema == NULL || (spec->schema == NULL && spec->kind == SB_STATE_VALUE));
     SB_ASSERT(spec->kind != SB_STATE_TIMERS || (spec->schema == NULL && !expires));
     state->spec = *spec;
     state->index = (uint32_t)(state - vault->states);

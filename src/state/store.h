@@ -63,6 +63,9 @@ struct sb_state_spec {
     /* The fixed-size struct of a value, element or map's value. NULL: bytes of any size, by get and
      * put. Timers have none. */
     const struct sb_schema *schema;
+    /* Bytes of any size that are records packed by this table (row.h): a restore follows its
+     * changes. NULL: none of Sabot's business. */
+    const struct sb_schema *row_schema;
     /* Time to live: an entry is gone when the clock has come `ttl_ms` past its last refresh. 0:
      * never. Per key; of a map: per entry. In event time a refresh is the record's time, if that is
      * later, and the clock is the greater of the record's time and the watermark: so what a record

@@ -10,8 +10,10 @@
 
 #include <sabot/inspect.h>
 
+#include "api/inspect.h"
 #include "base/hash.h"
 #include "ckpt/folder.h"
+#include "state/peek.h"
 #include "state/store.h"
 
 enum { PATH_SIZE = 512 };
@@ -491,6 +493,37 @@ static void every_key_is_found_by_itself_and_none_else(void **state)
         SABOT_ERR_ARGUMENT);
 }
 
+/* What a row of a table with texts, kept by itself, looks like as JSON. */
+static void rows_of_tables_are_told_field_by_field(void **state)
+{
+    static char bytes[] = "####\x02\0\0\0a\"\xff\xff\xff\xff\x01\x07\0\0\0\x02\0\0\0\x00\xfe";
+    struct sb_peek_field fields[] = {{"name", SABOT_UTF8, 16, 1},
+                                     {"city", SABOT_UTF8, 16, 1},
+                                     {"gone", SABOT_BOOL, 1, 1},
+                                     {"rank", SABOT_INT32, 4, 1},
+                                     {"raw", SABOT_BINARY, 16, 1}};
+    const struct sb_peek_state table = {.name = "row",
+                                        .kind = SB_STATE_VALUE,
+                                        .has_rows = true,
+                                        .schema = "customer",
+                                        .field_count = 5,
+                                        .fields = fields};
+    struct sb_peek_row row = {.state = &table, .value = {bytes, sizeof bytes - 1}};
+    const struct fixture *fixture = *state;
+    struct sb_buffer out = {.env = fixture->env};
+    static const char json[] =
+        "{\"name\":\"a\\\"\",\"city\":null,\"gone\":true,\"rank\":7,\"raw\":\"0x00fe\"}";
+
+    assert_int_equal(sb_inspect_value_json(&out, &row), SABOT_OK);
+    assert_int_equal(out.size, sizeof json - 1);
+    assert_memory_equal(out.data, json, out.size);
+    row.value.size--; /* cut: as it is */
+    out.size = 0;
+    assert_int_equal(sb_inspect_value_json(&out, &row), SABOT_OK);
+    assert_memory_equal(out.data, "\"0x23232323", 11);
+    sb_buffer_reset(&out);
+}
+
 static void rows_end_when_their_reader_has_enough(void **state)
 {
     struct fixture *fixture = *state;
@@ -578,6 +611,7 @@ int main(void)
         TEST(what_is_no_checkpoint_is_passed_over),
         TEST(states_are_counted_over_all_shards),
         TEST(every_key_is_found_by_itself_and_none_else),
+        TEST(rows_of_tables_are_told_field_by_field),
         TEST(rows_end_when_their_reader_has_enough),
         TEST(the_newest_whole_checkpoint_is_loaded_or_the_one_asked_for),
         TEST(a_damaged_one_or_none_is_not_loaded),

@@ -268,7 +268,8 @@ static void a_field_of_another_type_is_refused(void **state)
     save_old_cell(fixture);
     open_store(fixture, 1, &odd_table, SB_STATE_VALUE, "cells");
     assert_int_equal(restore(fixture), SABOT_ERR_SCHEMA);
-    assert_non_null(strstr(fixture->error.text, "state cells, field count: it is int64"));
+    assert_non_null(
+        strstr(fixture->error.text, "state cells of agent agent, field count: it is int64"));
 }
 
 static void an_older_app_refuses_what_a_newer_one_wrote(void **state)
