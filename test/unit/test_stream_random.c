@@ -8,7 +8,9 @@
  * the lateness of the channel, and whether quiet partitions are idle. Records come into a partition
  * a few at a time, out of order, some far too late; between them both clocks pass, partitions fall
  * silent, and speak again. At a random place the run is cut: a checkpoint is gathered, the flow is
- * thrown away, and another with another number of workers and another backend goes on from it.
+ * thrown away, and another with another number of workers and another backend goes on from it. What
+ * it goes on from is state in its logical form, as in a savepoint; or images, as of a checkpoint:
+ * of all, or of what has changed since one that was made while the stream went on.
  *
  * All is stepped in one thread until nothing moves, so it is known which watermark each record
  * meets: two lines of plain code say what it must be, and the reference of windows what must come
@@ -33,6 +35,8 @@ enum {
     WORKERS_MAX = 4,
     KEYS = 5,
     LATE_MAX = 4096,
+    IMAGES_MAX = 2, /* all, and what has changed since */
+    WINDOW_NODE = 1,
     IDLE_AFTER_MS = 1000,
     CACHE_BYTES = 64 * 1024, /* of cells in front of the database */
     DATABASE_BYTES = 8 * 1024 * 1024,
@@ -99,6 +103,12 @@ static struct level raise(int64_t now_ms, const struct level *inputs, uint32_t c
     return (struct level){lowest > now_ms ? lowest : now_ms, active == 0};
 }
 
+/* Blocks of all workers' images, as they would lie in a file. */
+struct blocks {
+    uint8_t *bytes;
+    size_t size;
+};
+
 struct run {
     uint64_t seed;
     uint64_t random;
@@ -132,6 +142,9 @@ struct run {
     struct sb_graph graph;
     struct sb_flow_config config;
     struct sb_flow *flow;
+    struct sb_checkpoint *marked; /* one that is made beside the stream */
+    struct blocks images[IMAGES_MAX];
+    uint32_t image_count;
     struct window_results results;
     int64_t late[LATE_MAX];
     size_t late_count;
@@ -500,6 +513,8 @@ static void close_run(struct run *run)
     run->os->type->waker_destroy(run->os->self, run->waker);
     sb_schema_destroy(run->input);
     sb_schema_destroy(run->output);
+    for (uint32_t i = 0; i < run->image_count; i++)
+        free(run->images[i].bytes);
     window_results_reset(&run->results);
     window_reference_destroy(run->reference);
     sb_os_env_destroy(run->os);
@@ -618,7 +633,10 @@ static void some_wall_time(struct run *run)
     settle(run);
 }
 
-/* The shards of all workers of the window, from memory. */
+/* --- Cuts ----------------------------------------------------------------------------------------
+ */
+
+/* A shard of the window, from memory. */
 struct tape {
     const uint8_t *bytes;
     uint64_t left;
@@ -641,39 +659,122 @@ static sabot_status read_tape(void *context,
     return SABOT_OK;
 }
 
-static void restore(struct run *run, const struct sb_checkpoint *checkpoint)
+static void restore_copy(struct run *run, const struct sb_checkpoint *copy)
 {
-    int64_t watermark_ms = INT64_MAX;
+    for (uint32_t worker = 0; worker < copy->worker_count; worker++) {
+        const struct sb_part *part = sb_checkpoint_part(copy, worker, WINDOW_NODE);
 
-    for (uint32_t worker = 0; worker < checkpoint->worker_count; worker++) {
-        const struct sb_part *part = sb_checkpoint_part(checkpoint->copy, worker, 1);
-
-        if (sb_checkpoint_part(checkpoint, worker, 1)->watermark_ms < watermark_ms)
-            watermark_ms = sb_checkpoint_part(checkpoint, worker, 1)->watermark_ms;
         for (uint32_t i = 0; i < part->count; i++) {
             struct tape tape = {part->bytes.data + part->shards[i].start, part->shards[i].size};
             const struct sb_byte_source source = {.read = read_tape, .context = &tape};
 
-            must(run, sb_flow_restore(run->flow, 1, part->shards[i].shard, &source, &run->error));
+            must(run, sb_flow_restore(run->flow, WINDOW_NODE, part->shards[i].shard, &source,
+                                      &run->error));
         }
     }
-    sb_flow_restore_time(run->flow, 1, watermark_ms);
 }
 
-/* A checkpoint, and another flow that goes on from it. */
-static void cut(struct run *run, bool in_rocksdb, uint32_t workers)
+static sabot_status read_blocks(void *context,
+                                uint64_t at,
+                                void *buffer,
+                                size_t size,
+                                sabot_error *error)
 {
-    struct sb_flow_position positions[PARTITIONS_MAX];
+    const struct blocks *blocks = context;
+
+    if (at > blocks->size || size > blocks->size - at)
+        return sabot_raise(error, SABOT_ERR_CORRUPT, "the blocks end");
+    memcpy(buffer, blocks->bytes + at, size);
+    return SABOT_OK;
+}
+
+static void restore_images(struct run *run)
+{
+    struct sb_image_file files[IMAGES_MAX];
+    struct sb_image *image;
+
+    for (uint32_t i = 0; i < run->image_count; i++)
+        files[i] = (struct sb_image_file){
+            .name = "blocks", run->images[i].size, read_blocks, &run->images[i]};
+    must(run, sb_image_open(&run->env, files, run->image_count, WINDOW_NODE, &image, &run->error));
+    for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
+        if (sb_image_has_shard(image, shard))
+            must(run, sb_flow_restore_image(run->flow, WINDOW_NODE, shard, image, &run->error));
+    }
+    sb_image_close(image);
+}
+
+static void restore_time(struct run *run, const struct sb_checkpoint *checkpoint)
+{
+    int64_t watermark_ms = INT64_MAX;
+
+    for (uint32_t worker = 0; worker < checkpoint->worker_count; worker++) {
+        const struct sb_part *part = sb_checkpoint_part(checkpoint, worker, WINDOW_NODE);
+
+        if (part->watermark_ms < watermark_ms)
+            watermark_ms = part->watermark_ms;
+    }
+    sb_flow_restore_time(run->flow, WINDOW_NODE, watermark_ms);
+}
+
+static struct sb_checkpoint *begin_checkpoint(struct run *run, bool by_images)
+{
     struct sb_checkpoint *checkpoint;
 
-    must(run, sb_checkpoint_create(&run->env, 1, 4, run->config.workers, &checkpoint, &run->error));
-    /* State in its logical form, as in a savepoint: it fits both backends. */
-    must(run, sb_checkpoint_add_copy(checkpoint, SB_COPY_ALL, SB_COPY_ALL, &run->error));
-    atomic_store(&checkpoint->abandoned, true);
+    must(run, sb_checkpoint_create(&run->env, 1 + run->image_count, 4, run->config.workers,
+                                   &checkpoint, &run->error));
+    checkpoint->base = run->image_count;
+    if (!by_images) {
+        must(run, sb_checkpoint_add_copy(checkpoint, SB_COPY_ALL, SB_COPY_ALL, &run->error));
+        atomic_store(&checkpoint->abandoned, true);
+    }
     sb_flow_checkpoint(run->flow, checkpoint);
+    return checkpoint;
+}
+
+/* All that it gathers is there, and so are the blocks of its images. */
+static void end_checkpoint(struct run *run, const struct sb_checkpoint *checkpoint, bool by_images)
+{
+    struct blocks *blocks = &run->images[run->image_count];
+
     settle(run);
     assert_int_equal(atomic_load(&checkpoint->missing), 0);
     run->flow->control.checkpoint = NULL;
+    for (uint32_t worker = 0; by_images && worker < run->config.workers; worker++) {
+        struct sb_carrier *carrier = sb_flow_carrier(run->flow, worker, WINDOW_NODE);
+        struct sb_carried carried;
+
+        must(run, sb_checkpoint_part(checkpoint, worker, WINDOW_NODE)->error.status);
+        while (sb_carrier_next(carrier, &carried)) {
+            blocks->bytes = realloc(blocks->bytes, blocks->size + carried.size);
+            assert_non_null(blocks->bytes);
+            memcpy(blocks->bytes + blocks->size, carried.block, carried.size);
+            blocks->size += carried.size;
+            sb_carrier_back(carrier, carried.block);
+        }
+    }
+    run->image_count += by_images;
+}
+
+/* A checkpoint that is made while the stream goes on. */
+static void begin_mark(struct run *run)
+{
+    run->marked = begin_checkpoint(run, true);
+}
+
+static void end_mark(struct run *run)
+{
+    if (run->marked == NULL)
+        return;
+    end_checkpoint(run, run->marked, true);
+    sb_checkpoint_destroy(run->marked);
+    run->marked = NULL;
+}
+
+static void take_positions(struct run *run,
+                           const struct sb_checkpoint *checkpoint,
+                           struct sb_flow_position *positions)
+{
     run->config.position_count = 0;
     for (uint32_t worker = 0; worker < run->config.workers; worker++) {
         const struct sb_part *part = sb_checkpoint_part(checkpoint, worker, 0);
@@ -683,9 +784,25 @@ static void cut(struct run *run, bool in_rocksdb, uint32_t workers)
                 (struct sb_flow_position){.node = 0, .at = part->positions[i]};
     }
     run->config.positions = positions;
+}
+
+/* A checkpoint, and another flow that goes on from it. */
+static void cut(struct run *run, bool by_images, bool in_rocksdb, uint32_t workers)
+{
+    struct sb_flow_position positions[PARTITIONS_MAX];
+    struct sb_checkpoint *checkpoint;
+
+    end_mark(run);
+    checkpoint = begin_checkpoint(run, by_images);
+    end_checkpoint(run, checkpoint, by_images);
+    take_positions(run, checkpoint, positions);
     end(run);
     start(run, in_rocksdb, workers);
-    restore(run, checkpoint);
+    if (by_images)
+        restore_images(run);
+    else
+        restore_copy(run, checkpoint->copy);
+    restore_time(run, checkpoint);
     sb_checkpoint_destroy(checkpoint);
     /* All partitions are active again; workers know what their partitions had come to. */
     for (uint32_t i = 0; i < run->partition_count; i++) {
@@ -828,27 +945,35 @@ static void check_all(struct run *run)
     }
 }
 
-static void one_case(uint64_t seed, bool in_rocksdb)
+static void one_case(uint64_t seed, bool with_rocksdb)
 {
     static const uint32_t workers[] = {1, 2, 4};
     static struct run run;
+    bool in_rocksdb;
     bool then_in_rocksdb;
+    bool by_images;
     uint64_t steps;
+    uint64_t mark_at;
     uint64_t cut_at;
 
     memset(&run, 0, sizeof run);
     run.seed = run.random = seed;
     draw_window(&run);
     draw_stream(&run);
-    then_in_rocksdb = chance(&run, 50) && in_rocksdb;
+    in_rocksdb = with_rocksdb && chance(&run, 70);
+    then_in_rocksdb = with_rocksdb && (!in_rocksdb || chance(&run, 50));
     steps = 5 + below(&run, STEPS_MAX);
     cut_at = below(&run, steps);
+    by_images = !in_rocksdb && chance(&run, 50); /* of a database there are none */
+    mark_at = below(&run, steps);
     run.reference = window_reference_create(&run.spec, run.chosen);
     open_run(&run, in_rocksdb);
     settle(&run);
     for (uint64_t i = 0; i < steps; i++) {
         const uint64_t what = below(&run, 100);
 
+        if (by_images && i == mark_at && i < cut_at)
+            begin_mark(&run);
         if (what < 75)
             some_records(&run);
         else if (what < 88)
@@ -856,7 +981,7 @@ static void one_case(uint64_t seed, bool in_rocksdb)
         else
             some_wall_time(&run);
         if (i == cut_at)
-            cut(&run, then_in_rocksdb, workers[below(&run, 3)]);
+            cut(&run, by_images, then_in_rocksdb, workers[below(&run, 3)]);
     }
     /* The channel ends, and with it time. */
     sb_channel_memory.writer_close(run.writer);
