@@ -38,6 +38,7 @@ struct sb_schema {
     const struct sb_env *env;
     const char *name;
     uint32_t version;
+    const char *when_other; /* of state: no other version is restored; this is what to do then */
     uint32_t record_size;
     uint32_t field_count;
     struct sb_schema_field *fields;

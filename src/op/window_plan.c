@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 static sabot_status SABOT_PRINTF(4, 5) refuse(const struct sb_window_plan *plan,
                                               sabot_status status,
                                               sabot_error *error,
@@ -390,6 +392,11 @@ static void place(struct sb_window_plan *plan)
 /* --- Field tables --------------------------------------------------------------------------------
  */
 
+/* What to do about a snapshot of other tables. */
+static const char WHEN_OTHER[] =
+    "the window had other aggregates, other panes, or kept something else when the snapshot was "
+    "made: give the window another name, and forget the old one's state with --drop-state";
+
 /* A table in the making; `path` begins each of its paths. */
 struct table {
     struct sb_window_plan *plan;
@@ -496,6 +503,44 @@ static void add_head_fields(struct table *table, uint32_t base)
     add_field(table, "", "awaits", SABOT_INT32, awaits, sizeof(int32_t), 1);
 }
 
+static void add_text(struct sb_hasher *hasher, const char *text)
+{
+    sb_hasher_add(hasher, text, strlen(text) + 1);
+}
+
+static void add_number(struct sb_hasher *hasher, int64_t number)
+{
+    sb_hasher_add(hasher, &number, sizeof number);
+}
+
+/* The version of its tables: of all that says what the numbers in them mean. Sizes, gaps and
+ * triggers may change between runs where a unit knows its bounds; panes are what they were. */
+static uint32_t version_of(const struct sb_window_plan *plan)
+{
+    struct sb_hasher hasher;
+
+    sb_hasher_init(&hasher);
+    add_number(&hasher, plan->mode);
+    add_number(&hasher, plan->keeps_records);
+    if (plan->mode == SB_WINDOW_OF_PANES) {
+        add_number(&hasher, plan->grid.size_ms);
+        add_number(&hasher, plan->grid.slide_ms);
+        add_number(&hasher, plan->grid.offset_ms);
+    }
+    for (uint32_t i = 0; i < plan->fold_count; i++) {
+        const struct sb_fold *fold = &plan->folds[i];
+
+        add_text(&hasher, fold->name);
+        add_number(&hasher, fold->function);
+        add_number(&hasher, fold->type);
+        if (fold->field != SB_NO_FIELD)
+            add_text(&hasher, plan->input->fields[fold->field].path);
+        if (fold->custom_schema != NULL)
+            add_number(&hasher, fold->custom_schema->version);
+    }
+    return (uint32_t)(sb_hasher_result(&hasher) >> 33) + 1;
+}
+
 static sabot_status compile_table(struct table *table,
                                   const char *name,
                                   uint32_t size,
@@ -503,13 +548,15 @@ static sabot_status compile_table(struct table *table,
                                   sabot_error *error)
 {
     const struct sb_window_plan *plan = table->plan;
-    const sabot_schema schema = {name, 1, size, table->fields, table->count};
+    const sabot_schema schema = {name, version_of(plan), size, table->fields, table->count};
 
     if (table->failed)
         return refuse(plan, SABOT_ERR_LIMIT, error,
                       "its aggregates need more than %d fields of state, or there is no memory",
                       SABOT_FIELDS_MAX);
-    return sb_schema_create(plan->env, &schema, SB_SCHEMA_STATE, schema_out, error);
+    SABOT_TRY(sb_schema_create(plan->env, &schema, SB_SCHEMA_STATE, schema_out, error));
+    (*schema_out)->when_other = WHEN_OTHER;
+    return SABOT_OK;
 }
 
 static sabot_status make_schemas(struct sb_window_plan *plan, sabot_error *error)

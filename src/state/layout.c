@@ -147,10 +147,18 @@ static sabot_status plan_fields(struct planner *planner)
     return planner->in->status;
 }
 
+static sabot_status refuse_other(const struct planner *planner)
+{
+    return sabot_raise(planner->error, SABOT_ERR_SCHEMA, "state %s: %s", planner->state,
+                       planner->layout->schema->when_other);
+}
+
 static sabot_status check_version(const struct planner *planner)
 {
     const struct sb_schema *schema = planner->layout->schema;
 
+    if (schema->when_other != NULL && planner->changed)
+        return refuse_other(planner);
     if (planner->version > schema->version)
         return sabot_raise(
             planner->error, SABOT_ERR_SCHEMA,
@@ -181,6 +189,8 @@ sabot_status sb_layout_plan(struct sb_layout *layout,
         return sabot_raise(error, SABOT_ERR_MEMORY, "state %s: no memory to restore it", state);
     sb_in_text(in, name, sizeof name); /* the struct may have been renamed */
     planner.version = sb_in_u32(in);
+    if (in->status == SABOT_OK && schema->when_other != NULL && planner.version != schema->version)
+        return refuse_other(&planner);
     SABOT_TRY(plan_fields(&planner));
     return check_version(&planner);
 }

@@ -10,6 +10,7 @@
  *     chars, and arrays                   may have grown; a smaller one is refused
  *     another type                        is refused
  *     any of these, and the same version  is refused: the version of the table must be raised
+ *     a table of ours (when_other)        is refused unless it is of the same version
  *
  * Threads: the caller's. Memory: a plan allocates its steps. */
 #ifndef SB_STATE_LAYOUT_H
