@@ -26,7 +26,14 @@
 #include "state/rows.h"
 #include "state/store.h"
 
-enum { BATCH = 1024, AHEAD_INDEX = 16, AHEAD_CELL = 8, OPERATIONS = 1 << 22 };
+enum {
+    BATCH = 1024,
+    AHEAD_INDEX = 16,
+    AHEAD_CELL = 8,
+    OPERATIONS = 1 << 22,
+    KIND_OPERATIONS = 1 << 20, /* of each call of the other kinds */
+    PASSES = 2,
+};
 
 struct value {
     int64_t count;
@@ -197,6 +204,24 @@ static double run_bare(const struct bare *bare, const uint32_t *numbers)
     return OPERATIONS / seconds_since(start) / 1e6;
 }
 
+static int64_t read_sum;
+
+static double read_bare(const struct bare *bare, const uint32_t *numbers)
+{
+    const int64_t start = cpu_us();
+    struct batch batch;
+
+    for (uint32_t at = 0; at + BATCH <= OPERATIONS; at += BATCH) {
+        fill_batch(&batch, numbers + at);
+        for (uint32_t i = 0; i < BATCH; i++) {
+            if (i + AHEAD_INDEX < BATCH)
+                __builtin_prefetch(&bare->slots[batch.hashes[i + AHEAD_INDEX] & bare->mask]);
+            read_sum += bare_edit(bare, batch.keys[i], batch.hashes[i])->count;
+        }
+    }
+    return OPERATIONS / seconds_since(start) / 1e6;
+}
+
 /* --- Sabot --------------------------------------------------------------------------------------
  */
 
@@ -298,8 +323,6 @@ static void edit(struct rig *rig, uint32_t i)
     value->count++;
     value->sum += i;
 }
-
-static int64_t read_sum;
 
 static void look(struct rig *rig, uint32_t i)
 {
@@ -497,14 +520,15 @@ static void time_edits(struct rig *rig, const uint32_t *numbers, const char *wha
 /* Calls of the other kinds, in millions per second. */
 static void measure_kinds(struct rig *rig, const uint32_t *numbers, const char *keys)
 {
-    const uint32_t scans = OPERATIONS / 8;
+    const uint32_t count = KIND_OPERATIONS;
+    const uint32_t scans = count / 4;
 
-    printf("  %s: put %6.2f M/s, get %6.2f;", keys, run(rig, numbers, OPERATIONS, blob_put),
-           run(rig, numbers, OPERATIONS, blob_get));
-    printf(" map (16 entries a key): put %6.2f, get %6.2f,", run(rig, numbers, OPERATIONS, map_put),
-           run(rig, numbers, OPERATIONS, map_get));
+    printf("  %s: put %6.2f M/s, get %6.2f;", keys, run(rig, numbers, count, blob_put),
+           run(rig, numbers, count, blob_get));
+    printf(" map (16 entries a key): put %6.2f, get %6.2f,", run(rig, numbers, count, map_put),
+           run(rig, numbers, count, map_get));
     printf(" walks %6.2f;", run(rig, numbers, scans, map_scan));
-    printf(" list: append %6.2f,", run(rig, numbers, OPERATIONS, list_append));
+    printf(" list: append %6.2f,", run(rig, numbers, count, list_append));
     if (strcmp(keys, "uniform") == 0 && rig->many) /* else a list has most of all elements */
         printf(" walks %6.2f", run(rig, numbers, scans, list_scan));
     printf("\n");
@@ -529,8 +553,7 @@ static void compare_memory(uint64_t keys)
     time_edits(&rig, uniform, "edit, uniform");
     time_edits(&rig, zipf, "edit, Zipf 0.99");
     (void)run_bare(&bare, uniform);
-    (void)run_bare(&bare, zipf);
-    for (int pass = 0; pass < 3; pass++) {
+    for (int pass = 0; pass < PASSES; pass++) {
         const double bare_uniform = run_bare(&bare, uniform);
         const double edit_uniform = run(&rig, uniform, OPERATIONS, edit);
         const double bare_zipf = run_bare(&bare, zipf);
@@ -538,9 +561,9 @@ static void compare_memory(uint64_t keys)
 
         printf(
             "  edit: %6.1f M/s, bare %6.1f, ratio %.2f; Zipf 0.99: %6.1f, bare %6.1f, ratio %.2f; "
-            "read: %6.1f M/s\n",
+            "read: %6.1f, bare %6.1f\n",
             edit_uniform, bare_uniform, edit_uniform / bare_uniform, edit_zipf, bare_zipf,
-            edit_zipf / bare_zipf, run(&rig, uniform, OPERATIONS, look));
+            edit_zipf / bare_zipf, run(&rig, uniform, OPERATIONS, look), read_bare(&bare, uniform));
     }
     if (keys <= 1000000) {
         measure_kinds(&rig, uniform, "uniform");
@@ -694,7 +717,7 @@ static void compare_rocksdb(uint64_t keys, uint64_t memory)
         uint32_t *numbers = make_keys(keys, is_zipf == 1);
 
         (void)run(&rig, numbers, ROCKS_OPERATIONS, edit);
-        for (int pass = 0; pass < 3; pass++) {
+        for (int pass = 0; pass < PASSES; pass++) {
             const uint32_t *next = numbers + (size_t)(pass + 1) * (ROCKS_OPERATIONS / 2);
             const double bare_rate = run_bare_rocksdb(bare, next, ROCKS_OPERATIONS);
             const double rate = run(&rig, next, ROCKS_OPERATIONS, edit);
