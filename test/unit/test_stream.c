@@ -7,6 +7,7 @@
 
 #include "api/run.h"
 #include "api/why.h"
+#include "channel/memory.h"
 
 struct click {
     sabot_text user;
@@ -518,6 +519,68 @@ static void why_names_the_partition_that_holds_a_watermark(void **state)
     sabot_config_destroy(config);
 }
 
+static bool never_connected(const struct sb_channel *channel)
+{
+    (void)channel;
+    return false;
+}
+
+/* Of the pipeline of the run. */
+static struct sb_port *clicks_port(sabot_run *run)
+{
+    struct sb_graph *graph = &run->plan.pipelines[0].graph;
+
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        if (graph->nodes[i].kind == SB_NODE_SOURCE)
+            return &graph->nodes[i].port;
+    }
+    fail_msg("there is no source");
+    return NULL;
+}
+
+static void why_tells_a_broker_that_is_away_and_a_reader_that_is_held_back(void **state)
+{
+    sabot_config *config = sabot_config_create(NULL);
+    struct sb_channel_type away;
+    struct sb_control *control;
+    struct sb_port *port;
+    sabot_error error;
+    sabot_run *run;
+    sabot_pipe *pipe;
+
+    (void)state;
+    assert_int_equal(sabot_run_create(&entry, config, &run, &error), SABOT_OK);
+    assert_int_equal(sabot_run_pipe(run, "clicks", true, &pipe, &error), SABOT_OK);
+    settle(run);
+    control = &run->plan.pipelines[0].flow->control;
+    port = clicks_port(run);
+    send(pipe, "{\"user\": \"ada\", \"time\": 7}");
+    settle(run);
+    expect_why(run, "of=watermark", NULL, "\"watermark_ms\":7,\"lag\":0,");
+    /* More is staged than may be, and no commit comes. */
+    control->staged_max = 1;
+    atomic_store(&control->staged, 2);
+    send(pipe, "{\"user\": \"ada\", \"time\": 9}");
+    settle(run);
+    expect_why(run, "of=watermark", NULL, "\"holds\":true,\"reason\":\"held-back\"}");
+    expect_why(run, "of=window", "step=visits",
+               "held by clicks, partition 0: its reader is held back: a step behind it is slower");
+    /* Nobody knows what it would read, once its broker is back. */
+    away = *port->type;
+    away.connected = never_connected;
+    port->type = &away;
+    expect_why(run, "of=watermark", NULL, "\"holds\":true,\"reason\":\"away\"}");
+    expect_why(run, "of=window", "step=visits",
+               "held by clicks, partition 0: its broker is away\\u000a");
+    port->type = &sb_channel_memory;
+    atomic_store(&control->staged, 0);
+    assert_int_equal(sabot_pipe_close(pipe, &error), SABOT_OK);
+    while (sabot_run_step(run, NULL, &error) == SABOT_AGAIN) {}
+    expect_why(run, "of=window", NULL, "all its inputs have ended");
+    sabot_run_destroy(run);
+    sabot_config_destroy(config);
+}
+
 static void without_memory_a_run_is_not_made_and_nothing_leaks(void **state)
 {
     sabot_config *config = sabot_config_create(NULL);
@@ -552,6 +615,7 @@ int main(void)
         cmocka_unit_test(a_function_of_the_app_says_when_a_window_is_over),
         cmocka_unit_test(a_plan_tells_its_times_before_it_runs),
         cmocka_unit_test(why_names_the_partition_that_holds_a_watermark),
+        cmocka_unit_test(why_tells_a_broker_that_is_away_and_a_reader_that_is_held_back),
         cmocka_unit_test(without_memory_a_run_is_not_made_and_nothing_leaks),
     };
 
