@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -158,6 +159,15 @@ def go_on(worker):
         worker.send_signal(signal.SIGCONT)
 
 
+def stacks_of(worker):
+    """Where its threads are, as far as a debugger is at hand."""
+    if shutil.which("gdb") is None:
+        return "no gdb, no stacks"
+    command = ["gdb", "-p", str(worker.pid), "-batch", "-ex", "thread apply all bt"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.stdout
+
+
 class Ledger:
     """One pipeline and its workers."""
 
@@ -200,8 +210,15 @@ class Ledger:
         return worker
 
     def finish(self, worker, codes=(0,), what="the worker"):
-        """Wait for its end; what it says is kept for a report."""
-        _, err = worker.communicate(timeout=PATIENCE_S)
+        """Wait for its end; what it says is kept for a report, and where its threads are if it does not end."""
+        try:
+            _, err = worker.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            stacks = stacks_of(worker)
+            worker.kill()
+            _, err = worker.communicate()
+            self.runs.append(f"--- {what}: killed\n{err.decode(errors='replace')}\n{stacks}")
+            raise Wrong(f"{what} has not ended after {PATIENCE_S} s") from None
         done = Done(worker.returncode, b"", err)
         self.runs.append(f"--- {what}: ended with {done.code}\n{done.err}")
         if done.code not in codes:
@@ -229,19 +246,29 @@ class Ledger:
     def entries(self):
         """What a reader of committed records sees up to the end of the topic; no transaction stays open before it."""
         deadline = time.monotonic() + PATIENCE_S
-        # A broker that does not answer says nothing about its topic.
-        while not (ends := self.ends("read_committed")) or ends != self.ends("read_uncommitted"):
+        found, ends = self.read()
+        # A worker ends when its transaction is decided; the broker makes it visible a moment later.
+        while found is None or ends != self.ends("read_uncommitted"):
             if time.monotonic() > deadline:
-                raise Wrong(f"topic {self.name}: a transaction stays open")
-        command = ["kcat", "-C", "-q", "-e", "-b", self.bank.broker.address, "-t", self.name, "-o", "beginning",
+                raise Wrong(f"topic {self.name}: a transaction stays open, or the broker does not answer")
+            found, ends = self.read()
+        return found
+
+    def read(self):
+        """What is committed, and the offset each partition was read up to; (None, None) if that is not known."""
+        command = ["kcat", "-C", "-e", "-b", self.bank.broker.address, "-t", self.name, "-o", "beginning",
                    "-X", "isolation.level=read_committed", "-X", "fetch.wait.max.ms=10", "-f", "%p %o %s\n"]
-        done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
+        reached = re.findall(rb"^% Reached end of topic \S+ \[(\d+)\] at offset (\d+)", done.stderr, re.MULTILINE)
+        ends = {int(partition): int(offset) for partition, offset in reached}
+        if done.returncode != 0 or sorted(ends) != list(range(self.partitions)):
+            return None, None
         found = []
         for line in done.stdout.splitlines():
             partition, offset, value = line.split(b" ", 2)
             found.append((int(partition), int(offset), json.loads(value)))
         found.sort(key=lambda each: each[:2])
-        return found
+        return found, [ends[partition] for partition in range(self.partitions)]
 
     def check(self):
         """Everything is booked once. Returns the number of transactions that are told apart."""
@@ -256,12 +283,44 @@ class Ledger:
                 raise Wrong("nothing is booked any more")
 
     def ends(self, isolation="read_committed"):
-        """Where the partitions end; nowhere as long as there is no topic."""
+        """Where the partitions end; [] as long as there is no topic, or the broker does not answer for all of it: that
+        says nothing about the topic."""
         command = ["kcat", "-Q", "-b", self.bank.broker.address, "-X", f"isolation.level={isolation}"]
         for partition in range(self.partitions):
             command += ["-t", f"{self.name}:{partition}:-1"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-        return [int(line.split()[-1]) for line in sorted(done.stdout.splitlines())] if done.returncode == 0 else []
+        # One that can't be told is "offset -1: why", and kcat's exit code 0.
+        told = re.findall(r"^\S+ \[(\d+)\] offset (\d+)$", done.stdout, re.MULTILINE)
+        ends = {int(partition): int(offset) for partition, offset in told}
+        if done.returncode != 0 or sorted(ends) != list(range(self.partitions)):
+            return []
+        return [ends[partition] for partition in range(self.partitions)]
+
+    def keep(self):
+        """Keep what a failed ledger leaves behind: its state, its topic with what was never committed, and where that
+        stands. Returns a text for the report."""
+        folder = KEPT / f"{self.name}-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("*.sock"))
+        lines = [f"--- kept in {folder}", f"last stable offsets {self.ends()}, ends {self.ends('read_uncommitted')}"]
+        for isolation in ("read_committed", "read_uncommitted"):
+            command = ["kcat", "-C", "-e", "-b", self.bank.broker.address, "-t", self.name, "-o", "beginning",
+                       "-X", f"isolation.level={isolation}", "-f", "%p %o %s\n"]
+            with open(folder / f"topic.{isolation}", "wb") as topic:
+                done = subprocess.run(command, stdout=topic, stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False)
+            count = (folder / f"topic.{isolation}").read_bytes().count(b"\n")
+            lines.append(f"{isolation}: {count} records\n{done.stderr.decode(errors='replace')}")
+        questions = [("describe", "--transactional-id", self.group)]
+        questions += [("describe-producers", "--topic", self.name, "--partition", str(partition))
+                      for partition in range(self.partitions)]
+        for question in questions:
+            try:
+                lines.append(self.bank.tool("org.apache.kafka.tools.TransactionsCommand", *question))
+            except Wrong as error:  # an empty transaction log, a broker that is away
+                lines.append(str(error))
+        (folder / "report").write_text("\n".join(self.runs + lines))
+        (folder / "broker.log").write_text(self.bank.broker.log())
+        return "\n".join(lines)
 
     def end(self):
         for worker in self.workers:
@@ -272,3 +331,4 @@ class Ledger:
 
 
 PATIENCE_S = 120
+KEPT = pathlib.Path(os.environ.get("SABOT_BUILD_DIR") or pathlib.Path(SOURCE) / "build") / "ledgers"

@@ -57,6 +57,13 @@ def wait_s(seconds):
     select.select([], [], [], seconds)
 
 
+def report(ledgers):
+    """What the workers of failed ledgers said, and what they leave behind."""
+    for ledger in ledgers:
+        ledger.end()
+    return "\n".join(text for ledger in ledgers for text in [*ledger.runs, ledger.keep()])
+
+
 class Schedule:
     """A name, what happens, and the chance it draws from."""
 
@@ -84,7 +91,7 @@ class Schedule:
                 return f"schedule {name}: it is over too soon\n" + "\n".join(ledger.runs)
             raise
         except (Wrong, subprocess.SubprocessError) as error:
-            return f"schedule {self.name}, SABOT_LEDGER_SEED={SEED}: {error}\n" + "\n".join(ledger.runs)
+            return f"schedule {self.name}, SABOT_LEDGER_SEED={SEED}: {error}\n" + report([ledger])
         finally:
             ledger.end()
         return None
@@ -180,8 +187,7 @@ class Exactly(unittest.TestCase):
                 ledger.check()
             print(f"{name}: {count} schedules, {anew} workers went on from their checkpoint", file=sys.stderr)
         except (Wrong, subprocess.SubprocessError) as error:
-            self.fail(f"{name}, SABOT_LEDGER_SEED={SEED}: {error}\n" + "\n".join(
-                text for ledger in ledgers for text in ledger.runs))
+            self.fail(f"{name}, SABOT_LEDGER_SEED={SEED}: {error}\n" + report(ledgers))
         finally:
             for ledger in ledgers:
                 ledger.end()
@@ -217,8 +223,7 @@ class Exactly(unittest.TestCase):
                 print(f"{ledger.name}: {'anew' if anew else 'went on'}", file=sys.stderr)
                 ledger.check()
         except (Wrong, subprocess.SubprocessError) as error:
-            self.fail(f"SABOT_LEDGER_SEED={SEED}: {error}\n" + "\n".join(
-                text for ledger in ledgers for text in ledger.runs))
+            self.fail(f"SABOT_LEDGER_SEED={SEED}: {error}\n" + report(ledgers))
         finally:
             for ledger in ledgers:
                 ledger.end()
