@@ -2,7 +2,8 @@
 /* state.c - keyed state through the public calls on a context, beside a bare open-addressing table
  * and, where it is built in, beside bare calls of RocksDB; all in one run.
  *
- *     build/bench/state [keys max in memory, default 10000000 [parts: memory,timers,rocksdb]]
+ *     build/bench/state [keys max in memory, default 10000000 [parts: memory,timers,rocksdb; or
+ * grow]]
  *
  * Keys are 8 bytes, values 32. Both tables get the same keys in batches of 1024, hash them with the
  * same hash and fetch ahead alike, as an agent's batches do. */
@@ -575,6 +576,18 @@ static void compare_memory(uint64_t keys)
     free(zipf);
 }
 
+/* Only how long a new key takes while a table grows to so many. */
+static void measure_growth(uint64_t keys)
+{
+    static struct took took;
+    struct rig rig;
+
+    rig_open(&rig, NULL, 0);
+    fill(&rig, keys, &took);
+    print_took("a new key", &took);
+    rig_close(&rig);
+}
+
 static void measure_timers(uint64_t keys)
 {
     uint32_t *uniform = make_keys(keys, false);
@@ -751,13 +764,15 @@ int main(int argc, char **argv)
         if (strstr(parts, "timers") != NULL)
             measure_timers(keys);
     }
+    if (strstr(parts, "grow") != NULL)
+        measure_growth(max);
 #ifdef SB_HAVE_ROCKSDB
     if (strstr(parts, "rocksdb") != NULL) {
         compare_rocksdb(1000000, (uint64_t)256 << 20);
         compare_rocksdb(1000000, (uint64_t)32 << 20);
     }
 #endif
-    if (read_sum == 0)
+    if (read_sum == 0 && strstr(parts, "grow") == NULL)
         printf("nothing was read\n");
     sb_schema_destroy(schema);
     sb_os_env_destroy(env);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -56,8 +55,6 @@ static uint64_t os_random(void *self)
 
 /* --- Memory ----------------------------------------------------------------------------------- */
 
-enum { HUGE_PAGE = 2 * 1024 * 1024 };
-
 static bool allocation_fails(struct sb_os *os)
 {
     const uint64_t number =
@@ -69,16 +66,17 @@ static bool allocation_fails(struct sb_os *os)
 
 static void *os_allocate(void *self, size_t size, size_t alignment)
 {
+    const struct sb_os *os = self;
     void *memory = NULL;
 
     if (allocation_fails(self))
         return NULL;
+    /* Memory that is aligned to a huge page is meant for one: state is read at random, and with
+     * small pages most reads would miss the page tables' cache. */
+    if (size == SB_OS_HUGE_PAGE && alignment == SB_OS_HUGE_PAGE)
+        return sb_os_huge_take(os->huge);
     if (posix_memalign(&memory, alignment, size == 0 ? 1 : size) != 0)
         return NULL;
-    /* Memory that is aligned to a huge page is meant for one: state is read at random, and with
-     * small pages most reads would miss the page tables' cache. A wish: it may fail. */
-    if (alignment >= HUGE_PAGE)
-        (void)madvise(memory, size, MADV_HUGEPAGE);
     return memory;
 }
 
@@ -301,7 +299,11 @@ sabot_status sb_os_env_create(struct sb_env **env_out, sabot_error *error)
     os->log_erases = erases_lines(STDERR_FILENO);
     os->spinners_max = processors > 1 ? (uint32_t)processors / 2 : 0;
 
-    sabot_status status = plan_crash(os, &os->crashes[0], "SABOT_CRASH_AT", SIGKILL, error);
+    os->huge = sb_os_huge_create();
+
+    sabot_status status = os->huge == NULL
+                              ? sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a lock")
+                              : plan_crash(os, &os->crashes[0], "SABOT_CRASH_AT", SIGKILL, error);
 
     if (status == SABOT_OK)
         status = plan_crash(os, &os->crashes[1], "SABOT_STOP_AT", SIGSTOP, error);
@@ -322,5 +324,6 @@ void sb_os_env_destroy(struct sb_env *env)
     os = env->self;
     for (size_t i = 0; i < SB_OS_CRASHES; i++)
         sb_string_free(env, os->crashes[i].label);
+    sb_os_huge_destroy(os->huge);
     free(os);
 }

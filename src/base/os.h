@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* os.h - the parts of the POSIX environment to each other; nobody else includes it.
  *
- * os.c holds clock, memory, random, log and crash points; os_thread.c steppers and wakers;
- * os_file.c files; os_socket.c sockets. `self` of every function of the environment is a struct
- * sb_os. */
+ * os.c holds clock, memory, random, log and crash points; os_huge.c a stock of huge pages;
+ * os_thread.c steppers and wakers; os_file.c files; os_socket.c sockets. `self` of every function
+ * of the environment is a struct sb_os. */
 #ifndef SB_BASE_OS_H
 #define SB_BASE_OS_H
 
@@ -11,7 +11,10 @@
 
 #include "base/env.h"
 
-enum { SB_OS_CRASHES = 2 };
+enum {
+    SB_OS_CRASHES = 2,
+    SB_OS_HUGE_PAGE = 2 * 1024 * 1024,
+};
 
 /* What a test has planned for the process. */
 struct sb_os_crash {
@@ -21,17 +24,26 @@ struct sb_os_crash {
     _Atomic uint64_t calls;
 };
 
+struct sb_os_huge; /* os_huge.c */
+
 struct sb_os {
     struct sb_env env;
     _Atomic uint64_t allocations; /* ever asked for */
     _Atomic uint64_t fail_from;   /* number of the first allocation that fails; 0: none */
     struct sb_os_crash crashes[SB_OS_CRASHES];
+    struct sb_os_huge *huge;
     bool log_erases;           /* stderr is a terminal, where a live line may stand */
     uint32_t spinners_max;     /* threads that may spin at once: never all processors */
     _Atomic uint32_t spinners; /* that do now */
 };
 
 extern const struct sb_socket_type sb_os_sockets; /* os_socket.c */
+
+/* NULL: no memory. */
+struct sb_os_huge *sb_os_huge_create(void);
+void sb_os_huge_destroy(struct sb_os_huge *huge); /* NULL: nothing */
+/* SB_OS_HUGE_PAGE bytes, aligned so, of any content; free() releases them. NULL: no memory. */
+void *sb_os_huge_take(struct sb_os_huge *huge);
 
 int64_t sb_os_now_us(void *self);
 

@@ -276,6 +276,32 @@ static void a_stepper_has_a_name_a_stack_and_no_signals(void **state)
     assert_int_equal(sigismember(&mask, SIGTERM), 0); /* ours is as it was */
 }
 
+/* Some of them are made by the thread that keeps a stock; nobody can tell. */
+static void memory_of_a_huge_page_is_aligned_and_its_owners_alone(void **state)
+{
+    enum { PAGES = 24, SIZE = 2 * 1024 * 1024 };
+    struct sb_env *env = ((struct fixture *)*state)->env;
+    uint8_t *pages[PAGES];
+
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < PAGES; i++) {
+            pages[i] = env->type->allocate(env->self, SIZE, SIZE);
+            assert_non_null(pages[i]);
+            assert_int_equal((uintptr_t)pages[i] % SIZE, 0);
+            pages[i][0] = (uint8_t)i;
+            pages[i][SIZE - 1] = (uint8_t)i;
+        }
+        for (int i = 0; i < PAGES; i++) {
+            assert_int_equal(pages[i][0], i);
+            assert_int_equal(pages[i][SIZE - 1], i);
+            env->type->release(env->self, pages[i], SIZE);
+        }
+    }
+    sb_os_env_fail_allocation(env, 1);
+    assert_null(env->type->allocate(env->self, SIZE, SIZE));
+    sb_os_env_fail_allocation(env, 0);
+}
+
 static void threads_and_wakers_without_memory_say_so(void **state)
 {
     struct sb_env *env = ((struct fixture *)*state)->env;
@@ -813,6 +839,7 @@ int main(void)
         TEST(a_stream_is_read_by_pieces_with_a_timeout),
         TEST(short_reads_of_a_nonblocking_pipe_are_continued),
         TEST(short_writes_to_a_nonblocking_pipe_are_continued),
+        TEST(memory_of_a_huge_page_is_aligned_and_its_owners_alone),
         TEST(a_standard_stream_that_is_closed_is_an_error),
         TEST(opening_without_memory_leaves_nothing),
         TEST(the_log_writes_single_clean_lines),
