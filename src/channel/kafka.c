@@ -147,6 +147,15 @@ static sabot_status find_topic(struct sb_channel *channel, sabot_error *error)
     return status;
 }
 
+/* May the answer for a partition that the metadata have named be another one soon? */
+static bool passes(const struct sb_channel *channel, rd_kafka_resp_err_t code)
+{
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return !channel->ready; /* its leader has not heard of it yet */
+    /* Said by librdkafka, after a broker that is starting has answered it with half a topic. */
+    return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || sb_kafka_is_transient(code);
+}
+
 /* Replace the elements that stand for `which` (begin or end), by one request per broker. */
 static sabot_status resolve_some(struct sb_channel *channel,
                                  rd_kafka_topic_partition_list_t *list,
@@ -173,9 +182,8 @@ static sabot_status resolve_some(struct sb_channel *channel,
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR && one->offset >= 0)
             rd_kafka_topic_partition_list_find(list, one->topic, one->partition)->offset =
                 one->offset;
-        else if (code == RD_KAFKA_RESP_ERR_NO_ERROR || sb_kafka_is_transient(code) ||
-                 (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && !channel->ready))
-            status = SABOT_AGAIN; /* unknown: metadata know it, its leader has not heard yet */
+        else if (code == RD_KAFKA_RESP_ERR_NO_ERROR || passes(channel, code))
+            status = SABOT_AGAIN;
         else
             status = sabot_raise(
                 error, sb_kafka_status(code),
