@@ -152,7 +152,7 @@ static bool passes(const struct sb_channel *channel, rd_kafka_resp_err_t code)
 {
     if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
         return !channel->ready; /* its leader has not heard of it yet */
-    /* Said by librdkafka, after a broker that is starting has answered it with half a topic. */
+    /* Said by librdkafka, right after a broker has stood still and the controller has fenced it. */
     return code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || sb_kafka_is_transient(code);
 }
 

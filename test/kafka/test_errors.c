@@ -51,7 +51,7 @@ static void errors_that_pass_are_waited_out_by_prepare(void **state)
     struct sb_channel *channel;
 
     rd_kafka_mock_topic_set_error(mock.cluster, rig->topic, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
-    /* The last one is librdkafka's own, when it has asked a broker that was about to start. */
+    /* The last one is librdkafka's own: it says so right after a broker was fenced for a while. */
     rd_kafka_mock_push_request_errors(
         mock.cluster, LIST_OFFSETS, 3, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION);
