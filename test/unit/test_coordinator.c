@@ -129,6 +129,8 @@ static void hold_up(void *self, const char *label)
     if (run == NULL)
         return;
     flow = run->plan.pipelines[0].flow;
+    if (flow == NULL) /* labels of the start */
+        return;
     control = &flow->control;
     if (strcmp(label, "source.polled") == 0 && has_read(flow)) {
         while (atomic_load(&control->barrier) == 0)
