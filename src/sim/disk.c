@@ -77,13 +77,15 @@ static sabot_status touch(struct sb_sim_disk *disk,
 {
     const char *why = NULL;
 
-    if (sb_draw_one_in(disk->draw, disk->faults.io))
+    if (sb_draw_one_in(disk->draw, disk->faults.io)) {
         why = "Input/output error";
-    else if (needs_room && sb_draw_one_in(disk->draw, disk->faults.space))
+        disk->done.io++;
+    } else if (needs_room && sb_draw_one_in(disk->draw, disk->faults.space)) {
         why = "No space left on device";
+        disk->done.space++;
+    }
     if (why == NULL)
         return SABOT_OK;
-    disk->faults_done++;
     return sabot_raise(error, SABOT_ERR_IO, "%s: %s", path, why);
 }
 
@@ -374,7 +376,7 @@ sabot_status sb_sim_file_sync(struct sb_file *file, sabot_error *error)
     struct sb_sim_node *node = &disk->nodes[file->node];
 
     if (sb_draw_one_in(disk->draw, disk->faults.sync)) {
-        disk->faults_done++;
+        disk->done.sync++;
         node->lost = true;
         if (error != NULL)
             error->fatal = true;

@@ -47,7 +47,7 @@ struct sb_sim_name {
     uint32_t past_count;
 };
 
-/* How often a call fails: once in so many, 0: never. */
+/* A number for each way to fail. */
 struct sb_sim_disk_faults {
     uint32_t io;    /* any call */
     uint32_t space; /* a call that needs room */
@@ -64,14 +64,14 @@ struct sb_sim_rot {
 struct sb_sim_disk {
     const struct sb_env *under;
     struct sb_draw *draw;
-    struct sb_sim_disk_faults faults;
+    struct sb_sim_disk_faults faults; /* a call fails once in so many; 0: never */
+    struct sb_sim_disk_faults done;   /* how many have failed */
     struct sb_sim_node *nodes; /* 1 is the root; 0 is none */
     uint32_t node_count;
     struct sb_sim_name *names;
     uint32_t name_count;
     struct sb_file *files; /* open, of all processes */
     struct sb_sim_rot rot;
-    uint64_t faults_done;
 };
 
 SABOT_MUST_CHECK sabot_status sb_sim_disk_init(struct sb_sim_disk *disk,

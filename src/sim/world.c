@@ -618,7 +618,9 @@ static void count(const struct sb_sim *sim)
 
     for (uint32_t i = 0; i < SB_SIM_FAULTS; i++)
         reach->faults[i] += sim->happened[i];
-    reach->faults[SB_SIM_EIO] += sim->disk.faults_done;
+    reach->faults[SB_SIM_EIO] += sim->disk.done.io;
+    reach->faults[SB_SIM_ENOSPC] += sim->disk.done.space;
+    reach->faults[SB_SIM_FSYNC] += sim->disk.done.sync;
     reach->seeds++;
     reach->starts += sim->starts;
     reach->records += sim->broker.records;
