@@ -34,7 +34,6 @@
     ROW(POSITION_BEHIND, "a source reports a record too few as read")                             \
     ROW(POSITION_LOST, "sources begin anew after a restore")                                      \
     ROW(SHARD_LOST, "the image of a task is not restored")                                        \
-    ROW(SHARD_ASTRAY, "shards are restored on another worker than their keys go to")              \
     ROW(SEED_LOST, "the hash seed of a restored state is drawn anew")                             \
     ROW(WATERMARK_LOST, "watermarks are not restored")                                            \
     ROW(TIMERS_LOST, "restored timers are not in the queue")                                      \

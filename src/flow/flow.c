@@ -668,8 +668,7 @@ sabot_status sb_flow_restore(struct sb_flow *flow,
                              const struct sb_byte_source *source,
                              sabot_error *error)
 {
-    struct sb_instance *instance =
-        instance_of(flow, (shard + SB_MUTANT(SHARD_ASTRAY)) % flow->config.workers, node);
+    struct sb_instance *instance = instance_of(flow, shard % flow->config.workers, node);
 
     SB_ASSERT(instance->node->kind == SB_NODE_TASK);
     SB_ASSERT(flow->running == 0);
