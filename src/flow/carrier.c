@@ -64,7 +64,12 @@ uint32_t sb_carrier_out(const struct sb_carrier *carrier)
     return carrier->made - carrier->spare_count - sb_ring_count(&carrier->empty);
 }
 
-void *sb_carrier_take(struct sb_carrier *carrier, uint32_t limit)
+bool sb_carrier_is_awaited(const struct sb_carrier *carrier)
+{
+    return sb_carrier_out(carrier) > carrier->filled;
+}
+
+static void *take(struct sb_carrier *carrier, uint32_t limit)
 {
     const bool counts = carrier->made >= SB_CARRIER_KEPT;
     void *block;
@@ -82,10 +87,21 @@ void *sb_carrier_take(struct sb_carrier *carrier, uint32_t limit)
     return block;
 }
 
+void *sb_carrier_take(struct sb_carrier *carrier, uint32_t limit)
+{
+    void *block = take(carrier, limit);
+
+    if (block != NULL)
+        carrier->filled++;
+    return block;
+}
+
 void sb_carrier_give(struct sb_carrier *carrier, void *block, uint32_t size)
 {
     const struct sb_carried carried = {block, size};
 
+    SB_ASSERT(carrier->filled > 0);
+    carrier->filled--;
     if (size == 0) {
         carrier->spares[carrier->spare_count++] = block;
         return;

@@ -42,7 +42,8 @@ struct sb_carrier {
     struct sb_ring empty;
     void **spares; /* blocks that came to nothing */
     uint32_t spare_count;
-    uint32_t made; /* blocks there are */
+    uint32_t made;   /* blocks there are */
+    uint32_t filled; /* of these, taken and not given yet */
 };
 
 SABOT_MUST_CHECK sabot_status sb_carrier_init(struct sb_carrier *carrier,
@@ -58,6 +59,8 @@ void *sb_carrier_take(struct sb_carrier *carrier, uint32_t limit);
 void sb_carrier_give(struct sb_carrier *carrier, void *block, uint32_t size);
 /* Blocks that are not back yet. */
 uint32_t sb_carrier_out(const struct sb_carrier *carrier);
+/* The writer has some of them, and will wake the task when it gives one back. */
+bool sb_carrier_is_awaited(const struct sb_carrier *carrier);
 /* Free what is back, but for a few. */
 void sb_carrier_trim(struct sb_carrier *carrier);
 

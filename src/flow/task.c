@@ -328,9 +328,11 @@ static void end_image(struct sb_task *task)
     sb_checkpoint_report(task->control);
 }
 
-/* A piece of the image. False: there is nothing to do, or no block to do it with. */
+/* A piece of the image. False: there is nothing to do, or no block to do it with, and one will come
+ * back. When none will, there is no memory for one: the image is given up. */
 static bool step_image(struct sb_task *task)
 {
+    const bool awaits = sb_carrier_is_awaited(&task->carrier);
     enum sb_image_progress progress = SB_IMAGE_DONE;
 
     if (task->image == NULL) {
@@ -340,6 +342,8 @@ static bool step_image(struct sb_task *task)
     }
     if (!atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
         progress = sb_store_image_step(task->store, IMAGE_CHUNKS);
+    if (progress == SB_IMAGE_WAITS && !awaits)
+        progress = SB_IMAGE_DONE;
     if (progress == SB_IMAGE_DONE)
         end_image(task);
     return progress != SB_IMAGE_WAITS;
