@@ -128,6 +128,16 @@ class Kills(RecoveryTest):
                     self.crash(label, hit, threads)
                     self.finish(4 - threads)
 
+    def test_where_states_in_rocksdb_are_written(self):
+        rocksdb = ["-O", "state=rocksdb"]
+        for label in ("ckpt.state_written", "ckpt.state_synced"):
+            for hit, threads in ((1, 1), (2, 3)):
+                with self.subTest(label=label, hit=hit, threads=threads):
+                    self.begin()
+                    self.crash(label, hit, threads, *rocksdb)
+                    self.assert_code(self.run_on("-c", 4 - threads, *rocksdb), 0)
+                    self.assert_exactly_once(self.written)
+
     def test_at_every_step_of_a_removal(self):
         for label in REMOVAL:
             for hit, threads in ((1, 1), (2, 3), (3, 1)):

@@ -1023,7 +1023,7 @@ static void a_million_random_operations_agree_with_the_model(void **state)
 
     (void)state;
     for (int i = 0; i < 10; i++) {
-        state_rig_run(rig, 100000);
+        state_rig_run(rig, test_cases(100000));
         state_rig_check(rig);
     }
     assert_true(rig->fired > 1000);
@@ -1036,7 +1036,7 @@ static void a_snapshot_restores_on_either_backend_and_is_equal_there(void **stat
 
     (void)state;
     for (int i = 0; i < 6; i++) {
-        state_rig_run(rig, 20000);
+        state_rig_run(rig, test_cases(20000));
         state_rig_move(rig, i % 2 == 0 ? second_backend : first_backend);
         state_rig_check(rig);
     }

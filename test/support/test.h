@@ -16,4 +16,17 @@
 
 #include <cmocka.h>
 
+/* How many random cases a test takes: with SABOT_LONG ten times as many as usual; a tenth under
+ * ThreadSanitizer, which is slow and looks at threads, not at values. */
+static inline uint32_t test_cases(uint32_t usual)
+{
+    if (getenv("SABOT_LONG") != NULL)
+        return usual * 10;
+#ifdef __SANITIZE_THREAD__
+    return usual < 20 ? 2 : usual / 10;
+#else
+    return usual;
+#endif
+}
+
 #endif

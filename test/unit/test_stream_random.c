@@ -996,14 +996,12 @@ static void one_case(uint64_t seed, bool with_rocksdb)
 static uint64_t first_seed(uint64_t *count)
 {
     const char *only = getenv("SABOT_STREAM_SEED");
-    const char *is_long = getenv("SABOT_LONG");
 
     if (only != NULL) {
         *count = 1;
         return strtoull(only, NULL, 10);
     }
-    if (is_long != NULL && strcmp(is_long, "1") == 0)
-        *count *= 10;
+    *count = test_cases((uint32_t)*count);
     return 1;
 }
 
