@@ -99,6 +99,7 @@ void *sb_carrier_take(struct sb_carrier *carrier, uint32_t limit)
 void sb_carrier_give(struct sb_carrier *carrier, void *block, uint32_t size)
 {
     const struct sb_carried carried = {block, size};
+    bool pushed;
 
     SB_ASSERT(carrier->filled > 0);
     carrier->filled--;
@@ -106,8 +107,8 @@ void sb_carrier_give(struct sb_carrier *carrier, void *block, uint32_t size)
         carrier->spares[carrier->spare_count++] = block;
         return;
     }
-    if (!sb_ring_push(&carrier->full, &carried, 1))
-        SB_ASSERT(!"a ring has room for every block there is");
+    pushed = sb_ring_push(&carrier->full, &carried, 1);
+    SB_ASSERT(pushed); /* a ring has room for every block there is */
     if (carrier->writer != NULL)
         sb_wake(carrier->env, carrier->writer);
 }
@@ -136,7 +137,8 @@ bool sb_carrier_next(struct sb_carrier *carrier, struct sb_carried *carried_out)
 
 void sb_carrier_back(struct sb_carrier *carrier, void *block)
 {
-    if (!sb_ring_push(&carrier->empty, &block, 1))
-        SB_ASSERT(!"a ring has room for every block there is");
+    const bool pushed = sb_ring_push(&carrier->empty, &block, 1);
+
+    SB_ASSERT(pushed); /* as above */
     sb_wake(carrier->env, carrier->task);
 }

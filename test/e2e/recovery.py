@@ -177,7 +177,7 @@ class Failures(RecoveryTest):
         self.read_until(process.stderr, "failed, nothing is lost")
         (self.folder / "away").rename(state)
         newest = self.checkpoints()[-1]
-        self.wait_until(process, lambda: self.checkpoints()[-1] != newest)
+        self.wait_until(process, lambda: self.checkpoints()[-1:] not in ([], [newest]))
         self.wait_until(process, (self.checkpoints()[-1] / "manifest").exists)
         process.kill()
         process.wait()
