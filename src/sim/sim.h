@@ -39,7 +39,7 @@
 #include "sim/disk.h"
 
 enum {
-    SB_SIM_PROCESSES_MAX = 16,
+    SB_SIM_PROCESSES_MAX = 64,
     SB_SIM_STEPPERS_MAX = 256, /* of one process */
     SB_SIM_LABELS_MAX = 512,
     SB_SIM_TEXT_MAX = 1024,
