@@ -7,37 +7,7 @@
 
 #include "ckpt/restore.h"
 #include "state/peek.h"
-
-struct copy {
-    struct sb_buffer bytes;
-    size_t at;
-};
-
-static sabot_status write_copy(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    struct copy *copy = context;
-
-    if (sb_buffer_append(&copy->bytes, bytes, size) != SABOT_OK)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to look at a snapshot");
-    return SABOT_OK;
-}
-
-static sabot_status read_copy(void *context,
-                              void *buffer,
-                              size_t size,
-                              size_t *size_out,
-                              sabot_error *error)
-{
-    struct copy *copy = context;
-    const size_t left = copy->bytes.size - copy->at;
-
-    (void)error;
-    *size_out = size < left ? size : left;
-    if (*size_out > 0)
-        memcpy(buffer, copy->bytes.data + copy->at, *size_out);
-    copy->at += *size_out;
-    return SABOT_OK;
-}
+#include "state/stream.h"
 
 static sabot_status look_at(const struct sb_env *env,
                             struct sb_image *image,
@@ -46,13 +16,14 @@ static sabot_status look_at(const struct sb_env *env,
                             void *context,
                             sabot_error *error)
 {
-    struct copy copy = {.at = 0};
-    const struct sb_byte_sink sink = {write_copy, &copy};
-    const struct sb_byte_source source = {read_copy, &copy};
+    struct sb_buffer bytes;
+    struct sb_buffer_reader reader = {.buffer = &bytes};
+    const struct sb_byte_sink sink = {sb_buffer_take, &bytes};
+    const struct sb_byte_source source = {sb_buffer_give, &reader};
     struct sb_peek peek;
     sabot_status status;
 
-    sb_buffer_init(&copy.bytes, env);
+    sb_buffer_init(&bytes, env);
     status = sb_image_write(image, shard, &sink, error);
     if (status == SABOT_OK) {
         status = sb_peek_begin(&peek, env, &source, error);
@@ -60,7 +31,7 @@ static sabot_status look_at(const struct sb_env *env,
             status = use(context, &peek, error);
         sb_peek_reset(&peek);
     }
-    sb_buffer_reset(&copy.bytes);
+    sb_buffer_reset(&bytes);
     return status;
 }
 

@@ -69,13 +69,6 @@ static void write_layout(const struct sb_vault *vault, struct sb_out *out)
     }
 }
 
-static sabot_status append(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    if (sb_buffer_append(context, bytes, size) != SABOT_OK)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for the layout of a store");
-    return SABOT_OK;
-}
-
 /* --- Blocks -------------------------------------------------------------------------------------
  */
 
@@ -253,7 +246,7 @@ static void on_runs(void *context, struct sb_cells *arena)
 sabot_status sb_imaging_init(struct sb_vault *vault)
 {
     struct sb_imaging *imaging = &vault->imaging;
-    const struct sb_byte_sink sink = {append, &imaging->layout};
+    const struct sb_byte_sink sink = {sb_buffer_take, &imaging->layout};
     struct sb_out out;
 
     imaging->watch = (struct sb_cells_watch){on_change, on_runs, vault};

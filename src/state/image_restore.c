@@ -290,35 +290,6 @@ static sabot_status place_shard(struct sb_vault *vault,
 /* --- Cell by cell -------------------------------------------------------------------------------
  */
 
-static sabot_status append(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    if (sb_buffer_append(context, bytes, size) != SABOT_OK)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to restore a snapshot");
-    return SABOT_OK;
-}
-
-struct copy {
-    struct sb_buffer bytes;
-    size_t at;
-};
-
-static sabot_status read_copy(void *context,
-                              void *buffer,
-                              size_t size,
-                              size_t *size_out,
-                              sabot_error *error)
-{
-    struct copy *copy = context;
-    const size_t left = copy->bytes.size - copy->at;
-
-    (void)error;
-    *size_out = size < left ? size : left;
-    if (*size_out > 0)
-        memcpy(buffer, copy->bytes.data + copy->at, *size_out);
-    copy->at += *size_out;
-    return SABOT_OK;
-}
-
 sabot_status sb_image_write(struct sb_image *image,
                             uint32_t shard,
                             const struct sb_byte_sink *sink,
@@ -348,16 +319,17 @@ static sabot_status convert(struct sb_store *store,
                             uint32_t shard,
                             sabot_error *error)
 {
-    struct copy copy = {.at = 0};
-    const struct sb_byte_sink sink = {append, &copy.bytes};
-    const struct sb_byte_source source = {read_copy, &copy};
+    struct sb_buffer bytes;
+    struct sb_buffer_reader reader = {.buffer = &bytes};
+    const struct sb_byte_sink sink = {sb_buffer_take, &bytes};
+    const struct sb_byte_source source = {sb_buffer_give, &reader};
     sabot_status status;
 
-    sb_buffer_init(&copy.bytes, image->env);
+    sb_buffer_init(&bytes, image->env);
     status = sb_image_write(image, shard, &sink, error);
     if (status == SABOT_OK)
         status = sb_store_restore(store, &source, error);
-    sb_buffer_reset(&copy.bytes);
+    sb_buffer_reset(&bytes);
     return status;
 }
 

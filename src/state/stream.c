@@ -250,3 +250,30 @@ void sb_in_end(struct sb_in *in)
     if (in->status == SABOT_OK && !in->ended)
         sb_in_damaged(in, "there is more than was expected");
 }
+
+/* --- Streams in memory --------------------------------------------------------------------------
+ */
+
+sabot_status sb_buffer_take(void *context, const void *bytes, size_t size, sabot_error *error)
+{
+    if (sb_buffer_append(context, bytes, size) != SABOT_OK)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for the bytes of a snapshot");
+    return SABOT_OK;
+}
+
+sabot_status sb_buffer_give(void *context,
+                            void *bytes,
+                            size_t size,
+                            size_t *size_out,
+                            sabot_error *error)
+{
+    struct sb_buffer_reader *reader = context;
+    const size_t left = reader->buffer->size - reader->at;
+
+    (void)error;
+    *size_out = size < left ? size : left;
+    if (*size_out > 0)
+        memcpy(bytes, reader->buffer->data + reader->at, *size_out);
+    reader->at += *size_out;
+    return SABOT_OK;
+}

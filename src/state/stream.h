@@ -74,4 +74,22 @@ void sb_in_end(struct sb_in *in);
 /* The stream says what it can't: sticks as SABOT_ERR_CORRUPT. */
 void sb_in_damaged(struct sb_in *in, const char *what);
 
+/* --- Streams in memory ---------------------------------------------------------------------------
+ */
+
+/* The write of a sink whose context is a struct sb_buffer: appends. SABOT_ERR_MEMORY. */
+SABOT_MUST_CHECK sabot_status sb_buffer_take(void *context,
+                                             const void *bytes,
+                                             size_t size,
+                                             sabot_error *error);
+
+/* A buffer that is read from its beginning. */
+struct sb_buffer_reader {
+    const struct sb_buffer *buffer;
+    size_t at; /* read so far */
+};
+/* The read of a source whose context is a struct sb_buffer_reader. */
+SABOT_MUST_CHECK sabot_status
+sb_buffer_give(void *context, void *bytes, size_t size, size_t *size_out, sabot_error *error);
+
 #endif
