@@ -38,17 +38,60 @@ void sb_layout_pack(struct sb_out *out, const struct sb_schema *schema, const vo
 /* --- Planning -----------------------------------------------------------------------------------
  */
 
-/* A field as the snapshot has it. */
-struct stored {
-    char path[SABOT_FIELD_PATH_MAX + 1];
-    sabot_type type;
-    uint32_t size;
-    uint32_t count;
-};
+/* Bytes of an element, of a text in a row: its view; 0: of any size, or no such type. */
+static uint32_t size_of_type(sabot_type type)
+{
+    switch (type) {
+    case SABOT_BOOL: return 1;
+    case SABOT_INT32: return 4;
+    case SABOT_INT64:
+    case SABOT_TIMESTAMP:
+    case SABOT_FLOAT64: return 8;
+    case SABOT_UTF8:
+    case SABOT_BINARY: return sizeof(sabot_text);
+    case SABOT_CHARS: break;
+    }
+    return 0;
+}
+
+static bool is_text(sabot_type type)
+{
+    return type == SABOT_UTF8 || type == SABOT_BINARY;
+}
+
+uint32_t sb_layout_read_count(struct sb_in *in)
+{
+    const uint32_t count = sb_in_u16(in);
+
+    if (in->status == SABOT_OK && (count == 0 || count > SABOT_FIELDS_MAX))
+        sb_in_damaged(in, "no such count of fields");
+    return in->status == SABOT_OK ? count : 0;
+}
+
+void sb_layout_read_field(struct sb_in *in, bool in_row, struct sb_layout_stored *field_out)
+{
+    struct sb_layout_stored *field = field_out;
+
+    sb_in_text(in, field->path, sizeof field->path);
+    field->type = (sabot_type)sb_in_u8(in);
+    field->size = sb_in_u32(in);
+    field->count = sb_in_u32(in);
+    if (in->status != SABOT_OK)
+        return;
+    if ((field->type != SABOT_CHARS && size_of_type(field->type) == 0) ||
+        (is_text(field->type) && !in_row))
+        sb_in_damaged(in, "no such type of a field");
+    else if (field->count == 0 || field->size == 0 || field->size > SB_STATE_FIXED_MAX ||
+             field->size % field->count != 0)
+        sb_in_damaged(in, "no such size of a field");
+    else if (field->type != SABOT_CHARS && field->size / field->count != size_of_type(field->type))
+        sb_in_damaged(in, "a field has not the size of its type");
+}
 
 struct planner {
     struct sb_layout *layout;
     struct sb_in *in;
+    bool in_row;
     const char *state;
     uint32_t version; /* of the stored table */
     bool changed;     /* the tables differ */
@@ -56,7 +99,7 @@ struct planner {
 };
 
 static sabot_status check_field(const struct planner *planner,
-                                const struct stored *stored,
+                                const struct sb_layout_stored *stored,
                                 const struct sb_schema_field *field)
 {
     const uint32_t old_size = stored->size / stored->count;
@@ -78,7 +121,7 @@ static sabot_status check_field(const struct planner *planner,
     return SABOT_OK;
 }
 
-static sabot_status plan_field(struct planner *planner, const struct stored *stored)
+static sabot_status plan_field(struct planner *planner, const struct sb_layout_stored *stored)
 {
     struct sb_layout *layout = planner->layout;
     const int32_t index = sb_schema_find(layout->schema, stored->path);
@@ -109,33 +152,17 @@ static sabot_status plan_field(struct planner *planner, const struct stored *sto
     return SABOT_OK;
 }
 
-static void read_field(struct sb_in *in, struct stored *stored)
-{
-    sb_in_text(in, stored->path, sizeof stored->path);
-    stored->type = (sabot_type)sb_in_u8(in);
-    stored->size = sb_in_u32(in);
-    stored->count = sb_in_u32(in);
-    if (in->status != SABOT_OK)
-        return;
-    if (stored->count == 0 || stored->size == 0 || stored->size > SB_STATE_FIXED_MAX ||
-        stored->size % stored->count != 0)
-        sb_in_damaged(in, "no such size of a field");
-}
-
 static sabot_status plan_fields(struct planner *planner)
 {
     struct sb_layout *layout = planner->layout;
-    const uint32_t count = sb_in_u16(planner->in);
+    const uint32_t count = sb_layout_read_count(planner->in);
 
-    SABOT_TRY(planner->in->status);
-    if (count > SABOT_FIELDS_MAX)
-        sb_in_damaged(planner->in, "too many fields");
     for (uint32_t i = 0; i < layout->schema->field_count; i++)
         layout->missing[i] = true;
     for (uint32_t i = 0; i < count && planner->in->status == SABOT_OK; i++) {
-        struct stored stored;
+        struct sb_layout_stored stored;
 
-        read_field(planner->in, &stored);
+        sb_layout_read_field(planner->in, planner->in_row, &stored);
         SABOT_TRY(planner->in->status);
         SABOT_TRY(plan_field(planner, &stored));
         if (layout->packed_size > SB_STATE_FIXED_MAX)
@@ -175,11 +202,13 @@ static sabot_status check_version(const struct planner *planner)
 
 sabot_status sb_layout_plan(struct sb_layout *layout,
                             struct sb_in *in,
+                            bool in_row,
                             const struct sb_schema *schema,
                             const char *state,
                             sabot_error *error)
 {
-    struct planner planner = {.layout = layout, .in = in, .state = state, .error = error};
+    struct planner planner = {
+        .layout = layout, .in = in, .in_row = in_row, .state = state, .error = error};
     char name[SABOT_FIELD_PATH_MAX + 1];
 
     *layout = (struct sb_layout){.env = in->env, .schema = schema};

@@ -52,10 +52,22 @@ void sb_layout_describe(struct sb_out *out, const struct sb_schema *schema);
 /* Write a struct. */
 void sb_layout_pack(struct sb_out *out, const struct sb_schema *schema, const void *record);
 
+/* A field of a table as it is read, in a struct or, with texts, in a row (row.h). */
+struct sb_layout_stored {
+    char path[SABOT_FIELD_PATH_MAX + 1];
+    sabot_type type;
+    uint32_t size; /* of all elements */
+    uint32_t count;
+};
+/* How many fields follow; and each of them, checked. What is no field sticks to `in`. */
+uint32_t sb_layout_read_count(struct sb_in *in);
+void sb_layout_read_field(struct sb_in *in, bool in_row, struct sb_layout_stored *field_out);
+
 /* Read a table and plan how what it describes becomes the struct of `schema`. Errors name `state`.
  */
 SABOT_MUST_CHECK sabot_status sb_layout_plan(struct sb_layout *layout,
                                              struct sb_in *in,
+                                             bool in_row,
                                              const struct sb_schema *schema,
                                              const char *state,
                                              sabot_error *error);

@@ -30,53 +30,25 @@ static sabot_status read_name(struct sb_peek *peek, const char **name_out)
     return *name_out == NULL ? no_memory(peek) : SABOT_OK;
 }
 
-/* Bytes of an element, of a text in a row: its view; 0: of any size, or no such type. */
-static uint32_t size_of_type(sabot_type type)
-{
-    switch (type) {
-    case SABOT_BOOL: return 1;
-    case SABOT_INT32: return 4;
-    case SABOT_INT64:
-    case SABOT_TIMESTAMP:
-    case SABOT_FLOAT64: return 8;
-    case SABOT_UTF8:
-    case SABOT_BINARY: return sizeof(sabot_text);
-    case SABOT_CHARS: break;
-    }
-    return 0;
-}
-
-static bool is_text(sabot_type type)
-{
-    return type == SABOT_UTF8 || type == SABOT_BINARY;
-}
-
 static sabot_status read_field(struct sb_peek *peek, bool in_row, struct sb_peek_field *field)
 {
-    SABOT_TRY(read_name(peek, &field->path));
-    field->type = (sabot_type)sb_in_u8(&peek->in);
-    field->size = sb_in_u32(&peek->in);
-    field->count = sb_in_u32(&peek->in);
+    struct sb_layout_stored stored;
+
+    sb_layout_read_field(&peek->in, in_row, &stored);
     SABOT_TRY(peek->in.status);
-    if ((field->type != SABOT_CHARS && size_of_type(field->type) == 0) ||
-        (is_text(field->type) && !in_row))
-        return damaged(peek, "no such type of a field");
-    if (field->count == 0 || field->size == 0 || field->size > SB_STATE_FIXED_MAX ||
-        field->size % field->count != 0)
-        return damaged(peek, "no such size of a field");
-    if (field->type != SABOT_CHARS && field->size / field->count != size_of_type(field->type))
-        return damaged(peek, "a field has not the size of its type");
-    return SABOT_OK;
+    field->path = sb_arena_copy(&peek->arena, stored.path, strlen(stored.path));
+    field->type = stored.type;
+    field->size = stored.size;
+    field->count = stored.count;
+    return field->path == NULL ? no_memory(peek) : SABOT_OK;
 }
 
 static sabot_status read_table(struct sb_peek *peek, struct sb_peek_state *state)
 {
     SABOT_TRY(read_name(peek, &state->schema));
     state->version = sb_in_u32(&peek->in);
-    state->field_count = sb_in_u16(&peek->in);
+    state->field_count = sb_layout_read_count(&peek->in);
     SABOT_TRY(peek->in.status);
-    if (state->field_count == 0 || state->field_count > SABOT_FIELDS_MAX)
-        return damaged(peek, "no such count of fields");
     state->fields = sb_arena_alloc(&peek->arena, state->field_count * sizeof *state->fields);
     if (state->fields == NULL)
         return no_memory(peek);

@@ -106,28 +106,19 @@ static sabot_status check_state(struct reader *reader,
 /* The table of a struct that nobody wants: how large is it? */
 static sabot_status skip_table(struct reader *reader, struct source *source)
 {
-    char text[SABOT_FIELD_PATH_MAX + 1];
+    struct sb_layout_stored field;
     uint32_t fields;
 
-    sb_in_text(&reader->in, text, sizeof text);
-    (void)sb_in_u32(&reader->in); /* the version */
-    fields = sb_in_u16(&reader->in);
-    SABOT_TRY(reader->in.status);
-    if (fields > SABOT_FIELDS_MAX)
-        return damaged(reader, "no such count of fields");
-    for (uint32_t i = 0; i < fields; i++) {
-        uint32_t size;
-
-        sb_in_text(&reader->in, text, sizeof text);
-        (void)sb_in_u8(&reader->in); /* the type */
-        size = sb_in_u32(&reader->in);
-        (void)sb_in_u32(&reader->in); /* the elements */
-        SABOT_TRY(reader->in.status);
-        if (size > SB_STATE_FIXED_MAX || source->packed_size + size > SB_STATE_FIXED_MAX)
-            return damaged(reader, "the fields are too large");
-        source->packed_size += size;
+    sb_in_text(&reader->in, field.path, sizeof field.path); /* the name */
+    (void)sb_in_u32(&reader->in);                           /* the version */
+    fields = sb_layout_read_count(&reader->in);
+    for (uint32_t i = 0; i < fields && reader->in.status == SABOT_OK; i++) {
+        sb_layout_read_field(&reader->in, source->has_rows, &field);
+        source->packed_size += field.size;
+        if (reader->in.status == SABOT_OK && source->packed_size > SB_STATE_FIXED_MAX)
+            sb_in_damaged(&reader->in, "the fields are too large");
     }
-    return SABOT_OK;
+    return reader->in.status;
 }
 
 static sabot_status plan_fields(struct reader *reader, struct source *source)
@@ -138,7 +129,7 @@ static sabot_status plan_fields(struct reader *reader, struct source *source)
     (void)snprintf(name, sizeof name, "%s of agent %s", spec->name, reader->vault->config.owner);
     if (source->has_rows)
         source->row_checksum = sb_row_checksum(spec->row_schema);
-    return sb_layout_plan(&source->layout, &reader->in,
+    return sb_layout_plan(&source->layout, &reader->in, source->has_rows,
                           source->has_rows ? spec->row_schema : spec->schema, name, reader->error);
 }
 

@@ -120,6 +120,11 @@ def facts():
     yield "cases in the C tests", cases
     yield "fuzz targets", len(list(root.glob("test/fuzz/fuzz_*.c")))
     yield "inputs in their corpora", sum(1 for path in root.glob("test/fuzz/corpus/*/*") if path.is_file())
+    campaigns = [line.split() for line in (root / "test" / "fuzz" / "campaigns.txt").read_text().splitlines()
+                 if line and line[0] != "#"]
+    yield "targets with a campaign of ten minutes that found nothing", len({line[0] for line in campaigns})
+    yield "minutes of CPU in such campaigns", sum(int(line[1]) for line in campaigns) // 60
+    yield "inputs tried in them", sum(int(line[2]) for line in campaigns)
 
 
 def page():
