@@ -122,8 +122,9 @@ struct fixture {
     struct sb_manifest manifest; /* of the last checkpoint that was staged */
     struct sb_manifest_source source;
     struct sb_part_position positions[PARTITIONS];
-    uint32_t staged; /* records, numbered from 0 */
-    int64_t offset;  /* of the last checkpoint that was committed, in every partition; 0: none */
+    uint32_t staged;    /* records, numbered from 0 */
+    uint64_t no_memory; /* the n-th allocation of keeping fails, and all that follow; 0: none */
+    int64_t offset;     /* of the last checkpoint that was committed, in every partition; 0: none */
     sabot_error error;
 };
 
@@ -236,6 +237,7 @@ static void stage(struct fixture *f, int64_t id, uint32_t records)
 
         assert_int_equal(sb_stage_append(bytes, &record), SABOT_OK);
     }
+    sb_os_env_fail_allocation(f->env, f->no_memory);
     sb_commit_keep(f->commit, checkpoint);
     sb_checkpoint_destroy(checkpoint);
     for (int32_t i = 0; i < PARTITIONS; i++)
@@ -668,6 +670,219 @@ static void test_channels_of_two_clusters_are_refused_with_what_is_offered(void 
     sb_commit_destroy(commit);
 }
 
+/* --- Sinks of one producer -------------------------------------------------------------------- */
+
+enum { TASK = 2, SMALL = 3, MORE_NODES = 4 };
+
+static const struct sb_channel *produced_to; /* the channel that the last producer was opened for */
+
+static sabot_status note_txn_open(struct sb_channel *channel,
+                                  const char *id,
+                                  int64_t timeout_ms,
+                                  struct sb_waker *waker,
+                                  struct sb_txn **txn_out,
+                                  sabot_error *error)
+{
+    produced_to = channel;
+    return sb_channel_memory.txn_open(channel, id, timeout_ms, waker, txn_out, error);
+}
+
+static const struct sb_channel *small; /* its records are the smallest */
+
+static uint64_t record_max_of(const struct sb_channel *channel)
+{
+    return channel == small ? 1000 : 2000;
+}
+
+static void test_the_producer_is_made_for_the_sink_of_the_smallest_records(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel_type stages_not = f->type;
+    struct sb_node nodes[MORE_NODES] = {
+        [SOURCE] = f->nodes[SOURCE],
+        [SINK] = f->nodes[SINK],
+        [TASK] = {.index = TASK, .kind = SB_NODE_TASK, .name = "agent"},
+        [SMALL] = {.index = SMALL, .kind = SB_NODE_SINK, .name = "few"},
+    };
+    const struct sb_graph graph = {.env = f->env, .nodes = nodes, .node_count = MORE_NODES};
+    const struct sb_commit_config config = {
+        .env = f->env, .graph = &graph, .group = GROUP, .timeout_ms = 60000, .waker = f->waker};
+    struct sb_channel *few = open_channel(f, "out", false);
+    struct sb_commit *commit;
+
+    f->type.txn_open = note_txn_open;
+    f->type.record_max = record_max_of;
+    f->type.cluster = cluster_of;
+    far_away = NULL;
+    small = few;
+    nodes[SMALL].port = (struct sb_port){.type = &f->type, .channel = few, .stages = true};
+    assert_int_equal(sb_commit_create(&config, &commit, &f->error), SABOT_OK);
+    assert_ptr_equal(produced_to, few);
+    sb_commit_destroy(commit);
+    /* One that doesn't stage, or says nothing of its records, is not asked. */
+    stages_not.record_max = NULL;
+    nodes[SMALL].port = (struct sb_port){.type = &stages_not, .channel = few};
+    assert_int_equal(sb_commit_create(&config, &commit, &f->error), SABOT_OK);
+    assert_ptr_equal(produced_to, f->nodes[SINK].port.channel);
+    sb_commit_destroy(commit);
+    f->type.record_max = NULL;
+    assert_int_equal(sb_commit_create(&config, &commit, &f->error), SABOT_OK);
+    assert_ptr_equal(produced_to, f->nodes[SINK].port.channel);
+    sb_commit_destroy(commit);
+    sb_channel_memory.close(few);
+}
+
+/* --- Without a checkpoint --------------------------------------------------------------------- */
+
+static sabot_status describe(struct fixture *f)
+{
+    const sabot_status status = sb_commit_describe(f->commit, &f->manifest, &f->error);
+
+    if (status != SABOT_OK)
+        assert_int_equal(status, f->error.status);
+    return status;
+}
+
+static void test_a_start_from_the_offsets_takes_them_for_positions(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_commit_mark mark;
+    bool found;
+
+    set_offset(f, 0, 17, NULL);
+    set_offset(f, 2, 19, "by hand");
+    assert_int_equal(recover(f, &found, &mark), SABOT_ERR_STATE);
+    sb_manifest_init(&f->manifest, f->env);
+    assert_int_equal(describe(f), SABOT_OK);
+    assert_int_equal(f->manifest.source_count, 1);
+    assert_string_equal(f->manifest.sources[0].channel, "transactions");
+    assert_int_equal(f->manifest.sources[0].partition_count, PARTITIONS);
+    assert_int_equal(f->manifest.sources[0].position_count, 2);
+    for (int i = 0; i < 2; i++) {
+        const struct sb_part_position *position = &f->manifest.sources[0].positions[i];
+
+        assert_int_equal(position->partition, 2 * i);
+        assert_int_equal(position->offset, 17 + 2 * i);
+        assert_true(position->watermark_ms == INT64_MIN);
+        assert_false(position->ended);
+    }
+    sb_manifest_reset(&f->manifest);
+}
+
+static void assert_no_offsets(struct fixture *f)
+{
+    sb_manifest_init(&f->manifest, f->env);
+    assert_int_equal(describe(f), SABOT_ERR_STATE);
+    assert_non_null(strstr(f->error.text,
+                           "--from-offsets: group " GROUP " has no committed offset of any input"));
+    sb_manifest_reset(&f->manifest);
+}
+
+static void test_a_start_from_offsets_that_are_not_there_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel_type other = f->type;
+    struct sb_commit_mark mark;
+    bool found;
+
+    recover_well(f, &found, &mark);
+    assert_false(found);
+    assert_no_offsets(f);
+    /* And an anchor is no offset of an input. */
+    other.committed = NULL;
+    f->nodes[SOURCE].port.type = &other;
+    start_anew(f);
+    commit_two(f);
+    start_anew(f);
+    recover_well(f, &found, &mark);
+    assert_true(found);
+    assert_no_offsets(f);
+    f->nodes[SOURCE].port.type = &f->type;
+}
+
+/* --- No memory -------------------------------------------------------------------------------- */
+
+static void test_memory_that_runs_out_at_a_start_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    const struct sb_commit_config config = {
+        .env = f->env, .graph = &f->graph, .group = GROUP, .timeout_ms = 60000, .waker = f->waker};
+    struct sb_commit_mark mark;
+    sabot_status status = SABOT_ERR_MEMORY;
+    bool found;
+    uint64_t n;
+
+    commit_two(f);
+    sb_commit_destroy(f->commit);
+    for (n = 1; status != SABOT_OK; n++) {
+        sb_os_env_fail_allocation(f->env, n);
+        status = sb_commit_create(&config, &f->commit, &f->error);
+        if (status == SABOT_OK)
+            status = recover(f, &found, &mark);
+        if (status == SABOT_OK) {
+            sb_manifest_init(&f->manifest, f->env);
+            status = describe(f);
+            sb_manifest_reset(&f->manifest);
+        }
+        sb_os_env_fail_allocation(f->env, 0);
+        if (status != SABOT_OK) {
+            assert_int_equal(status, SABOT_ERR_MEMORY);
+            assert_non_null(strstr(f->error.text, "no memory"));
+            sb_commit_destroy(f->commit);
+        }
+    }
+    print_message("%d allocations\n", (int)n - 2);
+    assert_true(n > 8);
+    assert_int_equal(mark.id, 2);
+}
+
+/* What is not committed is made again by the next incarnation, and comes once. */
+static void test_memory_that_runs_out_in_a_commit_loses_and_doubles_nothing(void **state)
+{
+    sabot_status status = SABOT_ERR_MEMORY;
+    uint64_t n;
+
+    (void)state;
+    for (n = 1; status != SABOT_OK; n++) {
+        struct sb_commit_mark mark;
+        struct fixture *f;
+        void *one = NULL;
+        bool found;
+
+        if (setup(&one) != 0 || one == NULL) {
+            fail();
+            return;
+        }
+        f = one;
+        commit_two(f);
+        f->no_memory = n;
+        stage(f, 3, 10);
+        /* An abort on the way: to write again must go well as well. */
+        moods.at = "commit";
+        moods.next = FAULT_ABORTABLE;
+        status = step(f);
+        sb_os_env_fail_allocation(f->env, 0);
+        f->no_memory = 0;
+        if (status != SABOT_OK) {
+            assert_non_null(strstr(f->error.text, "memory"));
+            moods.next = FAULT_NONE;
+            start_anew(f);
+            recover_well(f, &found, &mark);
+            assert_int_equal(mark.id, 2);
+            assert_output(f, 20);
+            f->staged = 20;
+            stage(f, 3, 10);
+            assert_int_equal(step(f), SABOT_OK);
+        }
+        assert_output(f, 30);
+        carried = moods.random;
+        assert_int_equal(teardown(&one), 0);
+        assert_true(n < 200);
+    }
+    print_message("%d allocations\n", (int)n - 2);
+    assert_true(n > 4);
+}
+
 /* --- Schedules -------------------------------------------------------------------------------- */
 
 /* A few checkpoints, with faults at random; whoever is lost is followed by the next. */
@@ -745,6 +960,11 @@ int main(void)
         TEST(test_a_partition_whose_offset_is_gone_is_refused),
         TEST(test_a_pipeline_without_offsets_marks_its_output_instead),
         TEST(test_channels_of_two_clusters_are_refused_with_what_is_offered),
+        TEST(test_the_producer_is_made_for_the_sink_of_the_smallest_records),
+        TEST(test_a_start_from_the_offsets_takes_them_for_positions),
+        TEST(test_a_start_from_offsets_that_are_not_there_is_refused),
+        TEST(test_memory_that_runs_out_at_a_start_leaves_nothing),
+        cmocka_unit_test(test_memory_that_runs_out_in_a_commit_loses_and_doubles_nothing),
         cmocka_unit_test(test_schedules_of_faults_lose_and_double_nothing),
     };
 

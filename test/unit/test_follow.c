@@ -192,6 +192,85 @@ static void a_pipeline_without_offsets_has_none_to_follow(void **state)
     sb_follow_destroy(follow);
 }
 
+/* Its cluster is away: nobody waits for it. */
+static bool is_away(const struct sb_channel *channel)
+{
+    (void)channel;
+    return false;
+}
+
+static void a_commit_to_a_cluster_that_is_away_holds_nobody_up(void **state)
+{
+    struct fixture *f = *state;
+
+    f->type.connected = is_away;
+    mood.status = SABOT_AGAIN;
+    mood.times = 2;
+    offer(f, 1);
+    assert_false(sb_follow_step(f->follow));
+    assert_int_equal(followed(f), 0);
+    assert_false(sb_follow_step(f->follow));
+    assert_int_equal(followed(f), 1);
+}
+
+static const char *no_cluster(const struct sb_channel *channel)
+{
+    (void)channel;
+    return NULL;
+}
+
+/* Next to the one: an agent, an output, and inputs that keep no offsets. */
+static void only_inputs_with_offsets_are_followed(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel_type without_commit = f->type;
+    struct sb_channel_type without_cluster = f->type;
+    struct sb_node nodes[5] = {f->node, f->node, f->node, f->node, f->node};
+    const struct sb_graph graph = {.env = f->env, .nodes = nodes, .node_count = 5};
+    struct sb_follow *follow = f->follow;
+
+    nodes[0].kind = SB_NODE_TASK;
+    nodes[1].kind = SB_NODE_SINK;
+    without_commit.commit = NULL;
+    nodes[2].port.type = &without_commit;
+    without_cluster.cluster = no_cluster;
+    nodes[3].port.type = &without_cluster;
+    assert_int_equal(sb_follow_create(&graph, GROUP, &f->follow, &f->error), SABOT_OK);
+    offer(f, 1);
+    assert_int_equal(mood.made, 1);
+    assert_int_equal(followed(f), 1);
+    sb_follow_destroy(f->follow);
+    f->follow = follow;
+}
+
+static void memory_that_runs_out_is_an_error_or_made_up_for_by_the_next_offer(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_follow *follow;
+    sabot_status status = SABOT_ERR_MEMORY;
+    uint64_t n;
+
+    for (n = 1; status != SABOT_OK; n++) {
+        sb_os_env_fail_allocation(f->env, n);
+        status = sb_follow_create(&f->graph, GROUP, &follow, &f->error);
+        sb_os_env_fail_allocation(f->env, 0);
+        if (status != SABOT_OK) {
+            assert_null(follow);
+            assert_int_equal(status, SABOT_ERR_MEMORY);
+            assert_string_equal(f->error.text, GROUP ": no memory for offsets");
+        }
+    }
+    assert_int_equal(n, 5);
+    sb_follow_destroy(follow);
+    sb_os_env_fail_allocation(f->env, 1);
+    offer(f, 1);
+    assert_false(sb_follow_step(f->follow));
+    sb_os_env_fail_allocation(f->env, 0);
+    assert_int_equal(mood.made, 0);
+    offer(f, 2);
+    assert_int_equal(followed(f), 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -201,6 +280,9 @@ int main(void)
         TEST(while_a_commit_is_under_way_only_the_newest_waits),
         TEST(a_commit_that_fails_is_made_up_for_by_the_next),
         TEST(a_pipeline_without_offsets_has_none_to_follow),
+        TEST(a_commit_to_a_cluster_that_is_away_holds_nobody_up),
+        TEST(only_inputs_with_offsets_are_followed),
+        TEST(memory_that_runs_out_is_an_error_or_made_up_for_by_the_next_offer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
