@@ -170,6 +170,28 @@ typedef struct sabot_run_stats {
 
 SABOT_API void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out);
 
+/* What became of the records of one partition of an input, in one agent that reads it (a step of a
+ * stream, a table). When the run has ended well,
+ *
+ *     read = processed + filtered + late + skipped + failed
+ *
+ * and before that what is missing is on its way. `sabot_run_stats` adds up all agents. */
+typedef struct sabot_account {
+    const char *channel;
+    int32_t partition;
+    const char *agent;
+    uint64_t read;
+    uint64_t processed; /* handled with SABOT_OK */
+    uint64_t filtered;  /* they delete a key of a table, which is no record to this agent */
+    uint64_t late;      /* came too late for all of its windows */
+    uint64_t skipped;   /* refused by the decoder, or of the future, and left out */
+    uint64_t failed;    /* ended the run */
+} sabot_account;
+
+/* By index, false past the end; before the run has started there are none. Texts are valid until
+ * the run ends. */
+SABOT_API bool sabot_run_account(sabot_run *run, size_t index, sabot_account *account_out);
+
 /* One line per thing the run does, as `worker` prints first: pipelines, channels with their URL and
  * partitions, agents, guarantee per output and why. False past the end. The text is valid until the
  * run ends. */

@@ -274,6 +274,59 @@ void sabot_run_get_stats(sabot_run *run, sabot_run_stats *stats_out)
         stats_out->delay_p50_us < 0 ? -1 : (int64_t)sb_counter_get(&delays.max);
 }
 
+/* The edge by which the agent gets the partition's records. */
+static void take_account(const struct sb_flow *flow,
+                         const struct sb_flow_partition *partition,
+                         const struct sb_edge *edge,
+                         sabot_account *account_out)
+{
+    const struct sb_flow_tally tally = sb_flow_tally(flow, edge->to, partition->partition);
+
+    *account_out = (sabot_account){
+        .channel = partition->node->name,
+        .partition = partition->partition,
+        .agent = flow->graph->nodes[edge->to].name,
+        .read = partition->read,
+        .processed = tally.processed,
+        .filtered = edge->takes_deletes ? 0 : partition->deletes,
+        .late = tally.late,
+        .skipped = partition->skipped,
+        .failed = partition->failed + tally.failed,
+    };
+}
+
+/* The accounts of a flow, one after the other; *index becomes less by those that were passed. */
+static bool find_account(const struct sb_flow *flow, size_t *index, sabot_account *account_out)
+{
+    const struct sb_graph *graph = flow->graph;
+    struct sb_flow_partition partition;
+
+    for (uint32_t at = 0; sb_flow_partition_at(flow, at, &partition); at++) {
+        for (uint32_t i = 0; i < graph->edge_count; i++) {
+            const struct sb_edge *edge = &graph->edges[i];
+
+            if (edge->from != partition.node->index ||
+                graph->nodes[edge->to].kind != SB_NODE_TASK || (*index)-- > 0)
+                continue;
+            take_account(flow, &partition, edge, account_out);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sabot_run_account(sabot_run *run, size_t index, sabot_account *account_out)
+{
+    *account_out = (sabot_account){.read = 0};
+    for (uint32_t i = 0; is_started(run) && i < run->plan.pipeline_count; i++) {
+        const struct sb_flow *flow = run->plan.pipelines[i].flow;
+
+        if (flow != NULL && find_account(flow, &index, account_out))
+            return true;
+    }
+    return false;
+}
+
 bool sabot_run_output(sabot_run *run, size_t index, const char **channel_out, uint64_t *records_out)
 {
     *channel_out = NULL;

@@ -279,6 +279,20 @@ static sabot_status init_source(struct sb_flow *flow,
     return sb_source_init(&instance->source, &config, error);
 }
 
+/* Of the source that feeds a task; 0: agents do. */
+static uint32_t partitions_of(const struct sb_flow *flow, uint32_t node)
+{
+    const struct sb_graph *graph = flow->graph;
+
+    for (uint32_t i = 0; i < graph->edge_count; i++) {
+        const struct sb_node *from = &graph->nodes[graph->edges[i].from];
+
+        if (graph->edges[i].to == node && from->kind == SB_NODE_SOURCE)
+            return (uint32_t)from->port.type->partition_count(from->port.channel);
+    }
+    return 0;
+}
+
 static sabot_status init_task(struct sb_flow *flow,
                               struct sb_instance *instance,
                               uint32_t worker,
@@ -291,6 +305,7 @@ static sabot_status init_task(struct sb_flow *flow,
         .metrics = &flow->metrics[worker],
         .waker = flow->wakers[worker],
         .input_count = input_count(flow, instance->node->index, worker),
+        .partition_count = partitions_of(flow, instance->node->index),
         .worker = worker,
         .worker_count = flow->config.workers,
         .hash_seed = flow->config.hash_seed,
@@ -762,10 +777,31 @@ bool sb_flow_partition_at(const struct sb_flow *flow,
             .lag = atomic_load_explicit(&view->lag, memory_order_relaxed),
             .quiet_us = atomic_load_explicit(&view->quiet_us, memory_order_relaxed),
             .is_held = atomic_load_explicit(&source->is_held, memory_order_relaxed),
+            .read = sb_counter_get(&view->read),
+            .skipped = sb_counter_get(&view->skipped),
+            .failed = sb_counter_get(&view->failed),
+            .deletes = sb_counter_get(&view->deletes),
         };
         return true;
     }
     return false;
+}
+
+struct sb_flow_tally sb_flow_tally(const struct sb_flow *flow, uint32_t node, int32_t partition)
+{
+    struct sb_flow_tally total = {.processed = 0};
+
+    for (uint32_t worker = 0; worker < flow->config.workers; worker++) {
+        const struct sb_task *task = &instance_of(flow, worker, node)->task;
+        const struct sb_tally *tally;
+
+        SB_ASSERT(task->node->kind == SB_NODE_TASK && (uint32_t)partition < task->tally_count);
+        tally = &task->tallies[partition];
+        total.processed += sb_counter_get(&tally->processed);
+        total.late += sb_counter_get(&tally->late);
+        total.failed += sb_counter_get(&tally->failed);
+    }
+    return total;
 }
 
 uint64_t sb_flow_written(const struct sb_flow *flow, uint32_t node)

@@ -129,12 +129,24 @@ struct sb_flow_partition {
     int64_t lag;          /* records not read yet, or SB_LAG_UNKNOWN, SB_LAG_NOT_YET */
     int64_t quiet_us;     /* since when it has nothing, monotonic clock; 0: it has, or not known */
     bool is_held;         /* its reader can't read on: what follows is slower, or a commit */
+    uint64_t read;        /* records, by this run; of these: */
+    uint64_t skipped;
+    uint64_t failed;
+    uint64_t deletes; /* they delete a key, and only tables get them */
 };
 
 /* By index, over all inputs; false past the end. Any thread. */
 bool sb_flow_partition_at(const struct sb_flow *flow,
                           uint32_t index,
                           struct sb_flow_partition *partition_out);
+
+/* What became of the records of a partition in a task that its source feeds. */
+struct sb_flow_tally {
+    uint64_t processed;
+    uint64_t late;
+    uint64_t failed;
+};
+struct sb_flow_tally sb_flow_tally(const struct sb_flow *flow, uint32_t node, int32_t partition);
 
 /* Records written to a sink (the graph's node) by all workers. */
 uint64_t sb_flow_written(const struct sb_flow *flow, uint32_t node);

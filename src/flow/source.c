@@ -225,6 +225,7 @@ static void count_skip(struct sb_source *source, const char *text)
     source->skipped++;
     partition->origin.skipped++;
     sb_counter_add(&source->metrics->records_skipped, 1);
+    sb_counter_add(&partition->view.skipped, 1);
     log_skip(source, text);
 }
 
@@ -428,6 +429,7 @@ static bool seal(struct sb_source *source, uint32_t index)
 {
     struct sb_source_partition *partition = &source->partitions[index];
     const struct sb_batch_origin *origin = &partition->origin;
+    const uint64_t records = sb_builder_rows(&partition->builder) + origin->skipped;
     struct sb_batch *batch;
 
     if (!partition->begun && origin->skipped == 0)
@@ -435,10 +437,11 @@ static bool seal(struct sb_source *source, uint32_t index)
     partition->begun = false;
     sb_clock_stir(&partition->clock);
     sb_counter_add(&source->metrics->bytes_read, origin->bytes);
-    sb_counter_add(&source->metrics->records_read,
-                   sb_builder_rows(&partition->builder) + origin->skipped);
+    sb_counter_add(&source->metrics->records_read, records);
+    sb_counter_add(&partition->view.read, records);
     if (sb_builder_seal(&partition->builder, origin, &batch) != SABOT_OK)
         return origin->skipped > 0; /* nothing but refused records */
+    sb_counter_add(&partition->view.deletes, batch->delete_count);
     (void)sb_watermark_advance(&source->watermark, index,
                                sb_clock_watermark(&partition->clock, batch));
     send_awake(source);
@@ -481,11 +484,14 @@ static void raise_and_fail(struct sb_source *source, sabot_status status, const 
     /* Refused by the decoder, or by the channel as too large: a record that was read, and failed.
      */
     const bool is_record = source->refused_offset >= 0 || status == SABOT_ERR_LIMIT;
+    struct sb_source_view *view = &source->partitions[source->polled].view;
     char place[SB_PLACE_MAX];
     sabot_error placed;
 
     sb_counter_add(&source->metrics->records_read, is_record);
     sb_counter_add(&source->metrics->records_failed, is_record);
+    sb_counter_add(&view->read, is_record);
+    sb_counter_add(&view->failed, is_record);
     if (source->refused_offset >= 0) {
         place_of(source, source->refused_offset, place, sizeof place);
         (void)sabot_raise(&placed, status, "channel %s: %s: %s", source->node->name, place,

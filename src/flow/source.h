@@ -54,6 +54,10 @@ struct sb_source_view {
     _Atomic int64_t watermark_ms;
     _Atomic int64_t lag;      /* as the channel says it */
     _Atomic int64_t quiet_us; /* since when it is quiet, monotonic clock; 0: it isn't */
+    struct sb_counter read;   /* records; of these: */
+    struct sb_counter skipped;
+    struct sb_counter failed;
+    struct sb_counter deletes; /* they delete a key, and only tables get them */
 };
 
 struct sb_source_partition {

@@ -51,6 +51,10 @@ sabot_status sb_task_init(struct sb_task *task,
     };
     if (sb_inbox_init(&task->inbox, config->env, config->input_count) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its inputs", node->name);
+    task->tally_count = config->partition_count;
+    task->tallies = sb_alloc_array(task->env, task->tally_count, sizeof *task->tallies);
+    if (task->tallies == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its counters", node->name);
     task->own_unit = (struct sb_unit){.first = task, .live = 1};
     task->unit = &task->own_unit;
     SABOT_TRY(init_outputs(task, error));
@@ -73,6 +77,7 @@ void sb_task_reset(struct sb_task *task)
     if (task->env == NULL)
         return;
     sb_slice_drop(task->slice);
+    sb_free_array(task->env, task->tallies, task->tally_count, sizeof *task->tallies);
     if (task->image != NULL)
         (void)!sb_store_image_end(task->store, NULL);
     sb_carrier_reset(&task->carrier);
@@ -147,16 +152,24 @@ static void send_mark(struct sb_task *task, enum sb_message_kind kind, int64_t v
         sb_output_mark(&task->outputs[i], kind, value);
 }
 
-/* Each row is processed, or late. */
-static void count_rows(struct sb_task *task, uint64_t rows)
+/* Each row is processed, or late; and one may have failed. */
+static void count_rows(struct sb_task *task, uint64_t rows, bool failed)
 {
     const struct sb_operator_type *type = task->node->type;
     const uint64_t late = type->take_late == NULL ? 0 : type->take_late(task->instance);
+    const int32_t partition = task->slice->batch->origin.partition;
+    struct sb_tally *tally;
 
     SB_ASSERT(late <= rows);
     sb_counter_add(&task->metrics->records_processed, rows - late);
-    if (late > 0)
-        sb_counter_add(&task->metrics->records_late, late);
+    sb_counter_add(&task->metrics->records_late, late);
+    sb_counter_add(&task->metrics->records_failed, failed);
+    if (partition < 0 || (uint32_t)partition >= task->tally_count)
+        return;
+    tally = &task->tallies[partition];
+    sb_counter_add(&tally->processed, rows - late);
+    sb_counter_add(&tally->late, late);
+    sb_counter_add(&tally->failed, failed);
 }
 
 /* Rows of the slice in hand, as far as the outputs have room. */
@@ -168,7 +181,7 @@ static void handle_rows(struct sb_task *task)
 
     if (task->state == SB_TASK_OPEN) {
         status = task->node->type->rows(task->instance, task->slice, &task->cursor, &error);
-        count_rows(task, task->cursor - before);
+        count_rows(task, task->cursor - before, status != SABOT_OK && status != SABOT_AGAIN);
     } else {
         task->cursor = task->slice->count;
     }
@@ -176,10 +189,8 @@ static void handle_rows(struct sb_task *task)
         collect(task, false);
         return;
     }
-    if (status != SABOT_OK) {
-        sb_counter_add(&task->metrics->records_failed, 1);
+    if (status != SABOT_OK)
         fail(task, &error);
-    }
     sb_slice_drop(task->slice);
     task->slice = NULL;
     collect(task, true);

@@ -30,6 +30,13 @@ struct sb_unit {
     uint32_t waiting;      /* have the barrier */
 };
 
+/* What became of the records of one partition, in a task that a source feeds. One writer. */
+struct sb_tally {
+    struct sb_counter processed;
+    struct sb_counter late;
+    struct sb_counter failed;
+};
+
 struct sb_task {
     const struct sb_env *env;
     const struct sb_node *node;
@@ -41,6 +48,8 @@ struct sb_task {
     struct sb_outlet *outlets; /* one an output, filled by the operator */
     struct sb_output *outputs; /* one an output, on the way to the edges */
     uint32_t output_count;
+    struct sb_tally *tallies; /* by partition of its source; NULL: agents feed it */
+    uint32_t tally_count;
     struct sb_slice *slice;         /* being handled; NULL: none */
     uint32_t cursor;                /* its next row */
     bool firing;                    /* the operator handles a watermark */
@@ -64,8 +73,9 @@ struct sb_task_config {
     const struct sb_node *node;
     struct sb_control *control;
     struct sb_flow_metrics *metrics;
-    struct sb_waker *waker; /* of the worker */
-    uint32_t input_count;   /* the caller sets the rings of the inbox */
+    struct sb_waker *waker;   /* of the worker */
+    uint32_t input_count;     /* the caller sets the rings of the inbox */
+    uint32_t partition_count; /* of its source; 0: agents feed it */
     uint32_t worker;
     uint32_t worker_count;
     uint64_t hash_seed;

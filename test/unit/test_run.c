@@ -438,6 +438,31 @@ static void the_counters_of_a_run_add_up(void **state)
     sabot_run_destroy(run);
 }
 
+static void each_record_of_a_partition_is_accounted_for(void **state)
+{
+    struct words *words = *state;
+    sabot_account account;
+    sabot_run *run;
+
+    words_write(words, 700);
+    words_bind_files(words);
+    words_setting.chain = true;
+    words_set(words, "threads", "3");
+    run = make(words);
+    assert_false(sabot_run_account(run, 0, &account));
+    assert_int_equal(step_to_the_end(run, &words->error), SABOT_END);
+    assert_true(sabot_run_account(run, 0, &account));
+    assert_string_equal(account.channel, "words");
+    assert_string_equal(account.agent, "count");
+    assert_int_equal(account.partition, 0);
+    assert_int_equal(account.read, 700);
+    assert_int_equal(account.processed + account.filtered + account.late + account.skipped +
+                         account.failed,
+                     700);
+    assert_false(sabot_run_account(run, 1, &account)); /* the other agent reads no channel */
+    sabot_run_destroy(run);
+}
+
 /* --- Memory --------------------------------------------------------------------------------------
  */
 
@@ -505,6 +530,7 @@ int main(void)
         WORDS_TEST(a_run_describes_what_it_does),
         WORDS_TEST(outputs_are_counted_by_channel),
         WORDS_TEST(the_counters_of_a_run_add_up),
+        WORDS_TEST(each_record_of_a_partition_is_accounted_for),
         WORDS_TEST(without_memory_a_run_fails_and_leaks_nothing),
     };
 
