@@ -294,24 +294,21 @@ static sabot_status look_below(sabot_inspection *inspection,
 /* --- The handle ----------------------------------------------------------------------------------
  */
 
-sabot_status sabot_inspection_open(const char *state_dir,
-                                   sabot_inspection **inspection_out,
-                                   sabot_error *error)
+sabot_status sb_inspection_open(const struct sb_env *env,
+                                const char *state_dir,
+                                sabot_inspection **inspection_out,
+                                sabot_error *error)
 {
     sabot_inspection *inspection;
     sabot_status status;
-    struct sb_env *env;
 
     *inspection_out = NULL;
     if (strlen(state_dir) + 2UL * SB_MANIFEST_NAME_MAX + 128 > SB_CKPT_PATH_MAX)
         return sabot_raise(error, SABOT_ERR_LIMIT, "%.200s...: the path is too long", state_dir);
-    SABOT_TRY(sb_os_env_create(&env, error));
     inspection = sb_alloc(env, sizeof *inspection);
-    if (inspection == NULL) {
-        sb_os_env_destroy(env);
+    if (inspection == NULL)
         return no_memory(error);
-    }
-    inspection->env = env;
+    *inspection = (sabot_inspection){.env = env};
     sb_arena_init(&inspection->arena, env);
     sb_arena_init(&inspection->states_arena, env);
     status = look_below(inspection, state_dir, error);
@@ -322,17 +319,34 @@ sabot_status sabot_inspection_open(const char *state_dir,
     return status;
 }
 
+sabot_status sabot_inspection_open(const char *state_dir,
+                                   sabot_inspection **inspection_out,
+                                   sabot_error *error)
+{
+    sabot_status status;
+    struct sb_env *env;
+
+    *inspection_out = NULL;
+    SABOT_TRY(sb_os_env_create(&env, error));
+    status = sb_inspection_open(env, state_dir, inspection_out, error);
+    if (status == SABOT_OK)
+        (*inspection_out)->own_env = env;
+    else
+        sb_os_env_destroy(env);
+    return status;
+}
+
 void sabot_inspection_close(sabot_inspection *inspection)
 {
-    struct sb_env *env;
+    struct sb_env *own_env;
 
     if (inspection == NULL)
         return;
-    env = inspection->env;
+    own_env = inspection->own_env;
     sb_inspection_unload(inspection);
     sb_arena_reset(&inspection->arena);
-    sb_free(env, inspection, sizeof *inspection);
-    sb_os_env_destroy(env);
+    sb_free(inspection->env, inspection, sizeof *inspection);
+    sb_os_env_destroy(own_env);
 }
 
 bool sabot_inspection_checkpoint(const sabot_inspection *inspection,

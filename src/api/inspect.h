@@ -31,7 +31,8 @@ struct sb_loaded_state {
 };
 
 struct sabot_inspection {
-    struct sb_env *env;
+    const struct sb_env *env;
+    struct sb_env *own_env; /* the same, made for it; or NULL */
     struct sb_arena arena;
     struct sb_inspected *checkpoints; /* by app, pipeline; newest first */
     uint32_t count;
@@ -39,6 +40,12 @@ struct sabot_inspection {
     struct sb_loaded *loaded;
     struct sb_loaded_state *states;
 };
+
+/* As sabot_inspection_open(), of files in a world of the caller's. */
+SABOT_MUST_CHECK sabot_status sb_inspection_open(const struct sb_env *env,
+                                                 const char *state_dir,
+                                                 sabot_inspection **inspection_out,
+                                                 sabot_error *error);
 
 /* Forget what is loaded. */
 void sb_inspection_unload(sabot_inspection *inspection);
