@@ -323,17 +323,20 @@ sabot_status sabot_inspection_open(const char *state_dir,
                                    sabot_inspection **inspection_out,
                                    sabot_error *error)
 {
+    sabot_inspection *inspection;
     sabot_status status;
     struct sb_env *env;
 
     *inspection_out = NULL;
     SABOT_TRY(sb_os_env_create(&env, error));
-    status = sb_inspection_open(env, state_dir, inspection_out, error);
-    if (status == SABOT_OK)
-        (*inspection_out)->own_env = env;
-    else
+    status = sb_inspection_open(env, state_dir, &inspection, error);
+    if (inspection == NULL) {
         sb_os_env_destroy(env);
-    return status;
+        return status;
+    }
+    inspection->own_env = env;
+    *inspection_out = inspection;
+    return SABOT_OK;
 }
 
 void sabot_inspection_close(sabot_inspection *inspection)

@@ -135,7 +135,10 @@ struct sb_sim_plan {
                                             sabot_error *error);
     /* A transaction was committed, and all of its records were shown. NULL: nothing. */
     SABOT_MUST_CHECK sabot_status (*commit)(void *user, sabot_error *error);
-    /* All is at rest. */
+    /* All input was committed as read: has all come of it that is to come? Time goes on until then.
+     * NULL: yes. */
+    SABOT_MUST_CHECK sabot_status (*settled)(void *user, sabot_error *error);
+    /* All is at rest, and the last process has ended. */
     SABOT_MUST_CHECK sabot_status (*end)(void *user, struct sb_sim *sim, sabot_error *error);
 };
 
@@ -148,6 +151,16 @@ SABOT_MUST_CHECK sabot_status sb_sim_topic(struct sb_sim *sim,
                                            sb_sim_next next,
                                            uint32_t index,
                                            sabot_error *error);
+
+/* The first records of an input are there before anything runs. */
+SABOT_MUST_CHECK sabot_status sb_sim_topic_begin(struct sb_sim *sim,
+                                                 const char *name,
+                                                 uint32_t count);
+/* The app reads an output as well: it is at rest when all of it was committed as read. */
+void sb_sim_topic_is_read(struct sb_sim *sim, const char *name);
+
+/* What was committed with the offset of its first partition. False: none was. */
+bool sb_sim_topic_metadata(struct sb_sim *sim, const char *name, char *text_out, size_t size);
 
 struct sb_sim_options {
     uint64_t seed;

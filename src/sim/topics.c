@@ -179,6 +179,34 @@ static void feed_burst(struct sb_sim *sim, struct sb_sim_topic_entry *topic)
     topic->due_us = sim->now_us + sb_draw_wide(&sim->input_draw, PAUSE_US);
 }
 
+static struct sb_sim_topic_entry *find_topic(struct sb_sim_broker *broker, const char *name)
+{
+    uint32_t at = 0;
+
+    while (at < broker->topic_count && strcmp(broker->topics[at].name, name) != 0)
+        at++;
+    SB_ASSERT(at < broker->topic_count);
+    return &broker->topics[at];
+}
+
+sabot_status sb_sim_topic_begin(struct sb_sim *sim, const char *name, uint32_t count)
+{
+    struct sb_sim_topic_entry *topic = find_topic(&sim->broker, name);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct sb_sim_input input = {.partition = SB_PARTITION_ANY};
+
+        SABOT_TRY(topic->next(sim->plan->user, topic->index, &input));
+        write_input(sim, topic->writer, &input);
+    }
+    return SABOT_OK;
+}
+
+void sb_sim_topic_is_read(struct sb_sim *sim, const char *name)
+{
+    find_topic(&sim->broker, name)->is_read = true;
+}
+
 int64_t sb_sim_feed(struct sb_sim_broker *broker)
 {
     int64_t next_us = INT64_MAX;
@@ -204,6 +232,22 @@ static sabot_status refuse_record(void *context, const struct sb_record *record)
     (void)record;
     *(bool *)context = true;
     return SABOT_END;
+}
+
+bool sb_sim_topic_metadata(struct sb_sim *sim, const char *name, char *text_out, size_t size)
+{
+    struct sb_sim_topic_entry *topic = find_topic(&sim->broker, name);
+    struct sb_offset offset = {.channel = topic->name, .partition = 0};
+    sabot_error error;
+
+    text_out[0] = '\0';
+    if (topic->group[0] == '\0' ||
+        log_type->committed(topic->channel, topic->group, &offset, 1, &error) != SABOT_OK)
+        return false;
+    if (offset.metadata != NULL)
+        (void)snprintf(text_out, size, "%s", offset.metadata);
+    sb_string_free(sim->broker.env, offset.metadata);
+    return text_out[0] != '\0';
 }
 
 /* Is there a record behind the committed offset of a partition? */
@@ -248,7 +292,7 @@ bool sb_sim_topics_at_rest(struct sb_sim_broker *broker, char *reason, size_t si
                                (int)at);
                 return false;
             }
-            if (topic->next != NULL && has_lag(broker, topic, at)) {
+            if ((topic->next != NULL || topic->is_read) && has_lag(broker, topic, at)) {
                 (void)snprintf(reason, size,
                                "%s, partition %d: there are records that were not committed as "
                                "read",

@@ -531,6 +531,20 @@ static void calm_down(struct sb_sim *sim)
     sb_sim_say(sim, NULL, "no more faults");
 }
 
+/* Is all committed that is to be? Else the reason. */
+static bool is_at_rest(struct sb_sim *sim, char reason[SB_SIM_TEXT_MAX])
+{
+    const struct sb_sim_plan *plan = sim->plan;
+    sabot_error error;
+
+    if (!sb_sim_topics_at_rest(&sim->broker, reason, SB_SIM_TEXT_MAX))
+        return false;
+    if (plan->settled == NULL || plan->settled(plan->user, &error) == SABOT_OK)
+        return true;
+    (void)snprintf(reason, SB_SIM_TEXT_MAX, "%s", error.text);
+    return false;
+}
+
 /* All input is committed: the last process stops. */
 static void end_when_at_rest(struct sb_sim *sim)
 {
@@ -540,12 +554,12 @@ static void end_when_at_rest(struct sb_sim *sim)
     if (!sim->is_calm || sim->is_over)
         return;
     if (sim->now_us > sim->calm_us + REST_US) {
-        (void)sb_sim_topics_at_rest(&sim->broker, reason, sizeof reason);
+        (void)is_at_rest(sim, reason);
         sb_sim_violate(sim, "it does not come to rest: %s", reason);
         return;
     }
     if (process == NULL || sim->is_stopping || sim->plan->ends_by_itself ||
-        !sb_sim_topics_at_rest(&sim->broker, reason, sizeof reason))
+        !is_at_rest(sim, reason))
         return;
     kill_twins(sim);
     process = some_running(sim);
@@ -634,6 +648,7 @@ static void run_world(struct sb_sim *sim)
     while (!sim->is_over)
         turn(sim);
     sb_sim_broker_show(&sim->broker);
+    (void)sb_sim_disk_mend(&sim->disk); /* a bit that nobody has read */
     if (!sim->violated && sim->plan->end(sim->plan->user, sim, &error) != SABOT_OK)
         sb_sim_violate(sim, "at the end: %s", error.text);
 }

@@ -138,6 +138,7 @@ struct sb_sim_topic_entry {
     int32_t partitions;
     int64_t due_us; /* inputs: of the next records */
     bool is_fed;    /* all of its input is in */
+    bool is_read;   /* an output that the app reads as well */
     enum sb_sim_txn_mode mode;
     /* Of the log: */
     void *channel;

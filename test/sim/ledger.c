@@ -3,67 +3,37 @@
  *
  *   each leg of each transfer once; per account the sequence 1, 2, 3 ... and the balance that the
  *   sequence makes; the sum of all amounts nothing after every commit; each alarm once, of an entry
- *   that there is, and at the end all of them.
+ *   that there is, and at the end all of them; each reminder once, and the others in the state; a
+ *   row of the table as it was at some time, never at an earlier one than before.
  *
  * Times are unique, so that an alarm tells which transfer it is of. The last transfers, one for
- * each partition, are far ahead: they push the watermark past all others, and their own alarms
- * never ring. */
-#include "ledger.h"
-
+ * each partition and each account, are far ahead: they push the watermark past all others, and
+ * their own alarms never ring. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <sabot/sabot.h>
+#include "ledger_model.h"
 
-extern const sabot_app_entry ledger_app;
-
-enum {
-    TRANSFERS_MAX = 512,
-    ACCOUNTS_MAX = 12,
-    PARTITIONS_MAX = 4,
-    STEP_MS = 10,
-    ALARM_AFTER_MS = 50,
-    FAR_AHEAD_MS = 10000000,
-    SWAP = 4, /* transfers come this much out of order */
-};
-
-struct transfer {
-    uint32_t from, to;
-    int64_t amount, time_ms;
-    int32_t partition;
-    bool seen[2];  /* the leg that takes, the leg that gives */
-    bool alarm[2]; /* likewise */
-};
-
-struct account {
-    int64_t sequence, balance;
-};
-
-struct ledger {
-    const struct sb_env *env;
-    sabot_config *config;
-    struct transfer transfers[TRANSFERS_MAX];
-    uint32_t order[TRANSFERS_MAX]; /* as they are sent */
-    uint32_t count;                /* with the last ones */
-    uint32_t ordinary;             /* without */
-    uint32_t sent;
-    uint32_t account_count;
-    int32_t partitions;
-    struct account accounts[ACCOUNTS_MAX];
-    int64_t sum;
-    uint32_t entries, alarms;
-    char text[256];
-};
+enum { SWAP = 4 /* transfers come this much out of order */ };
 
 /* --- Input -------------------------------------------------------------------------------------
  */
 
+/* Two accounts to a transfer. */
+static uint32_t count_last(const struct ledger *ledger)
+{
+    const uint32_t pairs = (ledger->account_count + 1) / 2;
+    const uint32_t partitions = (uint32_t)ledger->partitions;
+
+    return pairs > partitions ? pairs : partitions;
+}
+
 static void draw_transfers(struct ledger *ledger, struct sb_draw *draw)
 {
-    ledger->ordinary = 20 + sb_draw_wide(draw, TRANSFERS_MAX - PARTITIONS_MAX - 20);
-    ledger->count = ledger->ordinary + (uint32_t)ledger->partitions;
+    ledger->ordinary = 20 + sb_draw_wide(draw, TRANSFERS_MAX - LAST_MAX - 20);
+    ledger->count = ledger->ordinary + count_last(ledger);
     for (uint32_t i = 0; i < ledger->count; i++) {
         struct transfer *transfer = &ledger->transfers[i];
         const bool is_last = i >= ledger->ordinary;
@@ -77,8 +47,12 @@ static void draw_transfers(struct ledger *ledger, struct sb_draw *draw)
         transfer->to = (transfer->from + 1 + sb_draw_below(draw, ledger->account_count - 1)) %
                        ledger->account_count;
         if (is_last) {
+            const uint32_t number = i - ledger->ordinary;
+
+            transfer->from = 2 * number % ledger->account_count;
+            transfer->to = (transfer->from + 1) % ledger->account_count;
             transfer->time_ms = FAR_AHEAD_MS;
-            transfer->partition = (int32_t)(i - ledger->ordinary);
+            transfer->partition = (int32_t)number % ledger->partitions;
         }
         ledger->order[i] = i;
     }
@@ -115,12 +89,103 @@ static sabot_status next_transfer(void *user, uint32_t index, struct sb_sim_inpu
     return SABOT_OK;
 }
 
-static sabot_status set(struct ledger *ledger, const char *name, int64_t value, sabot_error *error)
+/* Updates of the table: first one for each account, which is there before all else. */
+static void draw_rates(struct ledger *ledger, struct sb_draw *draw)
+{
+    ledger->rate_count =
+        ledger->account_count + sb_draw_wide(draw, RATES_MAX - ledger->account_count);
+    for (uint32_t i = 0; i < ledger->rate_count; i++) {
+        const bool is_first = i < ledger->account_count;
+        const uint32_t number = is_first ? i : sb_draw_below(draw, ledger->account_count);
+        struct account *account = &ledger->accounts[number];
+
+        ledger->rate_accounts[i] = number;
+        account->rate_deletes[account->rates++] = !is_first && sb_draw_one_in(draw, 6);
+        account->rate = 1;
+    }
+}
+
+static sabot_status next_rate(void *user, uint32_t index, struct sb_sim_input *input_out)
+{
+    struct ledger *ledger = user;
+    const uint32_t at = ledger->rates_sent;
+    const struct account *account;
+    uint32_t number = 0;
+    int size;
+
+    (void)index;
+    if (at == ledger->rate_count)
+        return SABOT_END;
+    ledger->rates_sent++;
+    account = &ledger->accounts[ledger->rate_accounts[at]];
+    for (uint32_t i = 0; i < at; i++)
+        number += ledger->rate_accounts[i] == ledger->rate_accounts[at];
+    size = snprintf(ledger->text, sizeof ledger->text,
+                    "{\"account\":\"a%" PRIu32 "\",\"version\":%" PRIu32 "}",
+                    ledger->rate_accounts[at], number + 1);
+    *input_out = (struct sb_sim_input){
+        .partition = SB_PARTITION_ANY,
+        .key = {ledger->text + strlen("{\"account\":\""), strcspn(ledger->text, ",") - 13},
+        .value = {ledger->text, (size_t)size},
+        .timestamp_ms = 0,
+    };
+    if (account->rate_deletes[number])
+        input_out->value = (sabot_text){NULL, 0};
+    return SABOT_OK;
+}
+
+sabot_status ledger_set(struct ledger *ledger, const char *name, int64_t value, sabot_error *error)
 {
     char text[32];
 
     (void)snprintf(text, sizeof text, "%" PRId64, value);
     return sabot_config_set(ledger->config, SABOT_FROM_OPTION, name, text, error);
+}
+
+sabot_status ledger_topic(struct ledger *ledger,
+                          struct sb_sim *sim,
+                          const char *name,
+                          int32_t partitions,
+                          sb_sim_next next,
+                          sabot_error *error)
+{
+    char url[SABOT_NAME_MAX + 8];
+
+    (void)snprintf(url, sizeof url, "sim:%s", name);
+    SABOT_TRY(sb_sim_topic(sim, name, partitions, next, 0, error));
+    return sabot_config_bind(ledger->config, name, url, error);
+}
+
+static sabot_status open_topics(struct ledger *ledger, struct sb_sim *sim, sabot_error *error)
+{
+    struct sb_draw *draw = sb_sim_draw(sim);
+
+    SABOT_TRY(ledger_topic(ledger, sim, "transfers", ledger->partitions, next_transfer, error));
+    SABOT_TRY(
+        ledger_topic(ledger, sim, "entries", 1 + (int32_t)sb_draw_below(draw, 3), NULL, error));
+    SABOT_TRY(
+        ledger_topic(ledger, sim, "alarms", 1 + (int32_t)sb_draw_below(draw, 2), NULL, error));
+    return ledger_topic(ledger, sim, "reminders", 1, NULL, error);
+}
+
+static sabot_status open_parts(struct ledger *ledger, struct sb_sim *sim, sabot_error *error)
+{
+    struct sb_draw *draw = sb_sim_draw(sim);
+
+    if (sb_draw_one_in(draw, 3)) {
+        draw_rates(ledger, draw);
+        SABOT_TRY(ledger_topic(ledger, sim, "rates", 1 + (int32_t)sb_draw_below(draw, 2), next_rate,
+                               error));
+        SABOT_TRY(sb_sim_topic_begin(sim, "rates", ledger->account_count));
+        SABOT_TRY(
+            sabot_config_set(ledger->config, SABOT_FROM_OPTION, "ledger.table", "true", error));
+    }
+    if (sb_draw_one_in(draw, 3))
+        SABOT_TRY(ledger_windows_open(ledger, sim, WINDOWS_BOOK, error));
+    if (!sb_draw_one_in(draw, 4))
+        return SABOT_OK;
+    sb_sim_topic_is_read(sim, "entries");
+    return ledger_windows_open(ledger, sim, WINDOWS_STREAM, error);
 }
 
 static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *error)
@@ -131,26 +196,21 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     ledger->account_count = 2 + sb_draw_below(draw, ACCOUNTS_MAX - 1);
     ledger->partitions = 1 + (int32_t)sb_draw_below(draw, PARTITIONS_MAX);
     draw_transfers(ledger, draw);
-    SABOT_TRY(sb_sim_topic(sim, "transfers", ledger->partitions, next_transfer, 0, error));
-    SABOT_TRY(sb_sim_topic(sim, "entries", 1 + (int32_t)sb_draw_below(draw, 3), NULL, 0, error));
-    SABOT_TRY(sb_sim_topic(sim, "alarms", 1 + (int32_t)sb_draw_below(draw, 2), NULL, 0, error));
-    SABOT_TRY(sabot_config_bind(ledger->config, "transfers", "sim:transfers", error));
-    SABOT_TRY(sabot_config_bind(ledger->config, "entries", "sim:entries", error));
-    SABOT_TRY(sabot_config_bind(ledger->config, "alarms", "sim:alarms", error));
+    SABOT_TRY(open_topics(ledger, sim, error));
     SABOT_TRY(sabot_config_set(ledger->config, SABOT_FROM_OPTION, "state.dir", "/state", error));
-    SABOT_TRY(set(ledger, "batch.rows", 1 + sb_draw_wide(draw, 64), error));
-    SABOT_TRY(set(ledger, "threads", 1 + sb_draw_below(draw, 3), error));
-    SABOT_TRY(set(ledger, "checkpoint.keep", 1 + sb_draw_below(draw, 3), error));
-    return set(ledger, "checkpoint.interval_ms", 20 + sb_draw_wide(draw, 2000), error);
+    SABOT_TRY(ledger_set(ledger, "batch.rows", 1 + sb_draw_wide(draw, 64), error));
+    SABOT_TRY(ledger_set(ledger, "threads", 1 + sb_draw_below(draw, 3), error));
+    SABOT_TRY(ledger_set(ledger, "checkpoint.keep", 1 + sb_draw_below(draw, 3), error));
+    SABOT_TRY(ledger_set(ledger, "checkpoint.interval_ms", 20 + sb_draw_wide(draw, 2000), error));
+    return open_parts(ledger, sim, error);
 }
 
 /* --- What is committed -------------------------------------------------------------------------
  */
 
-/* The number behind "name": in an object without blanks. */
-static bool find_number(const struct sb_record *record, const char *name, int64_t *number_out)
+bool ledger_number(sabot_text object, const char *name, int64_t *number_out)
 {
-    const char *at = memmem(record->value.data, record->value.size, name, strlen(name));
+    const char *at = memmem(object.data, object.size, name, strlen(name));
 
     if (at == NULL)
         return false;
@@ -158,61 +218,162 @@ static bool find_number(const struct sb_record *record, const char *name, int64_
     return true;
 }
 
-static bool find_account(const struct ledger *ledger, const struct sb_record *record, uint32_t *out)
+bool ledger_account(const struct ledger *ledger, sabot_text object, uint32_t *account_out)
 {
     int64_t number;
 
-    if (!find_number(record, "\"account\":\"a", &number) || number < 0 ||
+    if (!ledger_number(object, "\"account\":\"a", &number) || number < 0 ||
         number >= (int64_t)ledger->account_count)
         return false;
-    *out = (uint32_t)number;
+    *account_out = (uint32_t)number;
     return true;
 }
 
-static sabot_status raise_record(const struct sb_record *record,
-                                 const char *why,
-                                 sabot_error *error)
+sabot_status ledger_raise(const struct sb_record *record, const char *why, sabot_error *error)
 {
-    return sabot_raise(error, SABOT_ERR_STATE, "%.*s: %s", (int)record->value.size,
-                       record->value.data, why);
+    (void)sabot_raise(error, SABOT_ERR_STATE, "%.*s: %s", (int)record->value.size,
+                      record->value.data, why);
+    return SABOT_ERR_STATE;
+}
+
+sabot_status ledger_leg(struct ledger *ledger,
+                        const struct sb_record *record,
+                        struct transfer **transfer_out,
+                        bool *gives_out,
+                        sabot_error *error)
+{
+    struct transfer *transfer;
+    int64_t id, amount;
+    uint32_t number;
+
+    if (!ledger_number(record->value, "\"id\":", &id) ||
+        !ledger_number(record->value, "\"amount\":", &amount) ||
+        !ledger_account(ledger, record->value, &number))
+        return ledger_raise(record, "no entry", error);
+    if (id < 0 || id >= (int64_t)ledger->count)
+        return ledger_raise(record, "there is no such transfer", error);
+    transfer = &ledger->transfers[id];
+    *gives_out = amount > 0;
+    *transfer_out = transfer;
+    if (number != (*gives_out ? transfer->to : transfer->from) ||
+        amount != (*gives_out ? transfer->amount : -transfer->amount))
+        return ledger_raise(record, "the transfer is another one", error);
+    return SABOT_OK;
+}
+
+/* The row that an entry has seen is that of the last one, or of an update behind it. */
+static sabot_status see_rate(const struct ledger *ledger,
+                             struct account *account,
+                             const struct sb_record *record,
+                             sabot_error *error)
+{
+    int64_t rate;
+    int64_t at = account->rate;
+
+    if (ledger->rate_count == 0)
+        return SABOT_OK;
+    if (!ledger_number(record->value, "\"rate\":", &rate))
+        return ledger_raise(record, "it has no rate", error);
+    if (rate == 0) {
+        while (at <= (int64_t)account->rates && !account->rate_deletes[at - 1])
+            at++;
+    } else if (rate >= at) {
+        at = rate;
+    } else {
+        at = INT64_MAX;
+    }
+    if (at > (int64_t)account->rates || account->rate_deletes[at - 1] != (rate == 0))
+        return sabot_raise(error, SABOT_ERR_STATE,
+                           "%.*s: the table had come to update %" PRId64 " of %" PRIu32 " before",
+                           (int)record->value.size, record->value.data, account->rate,
+                           account->rates);
+    account->rate = at;
+    return SABOT_OK;
+}
+
+/* An unknown one is added; NULL: there are too many. */
+static struct reminder *find_reminder(struct ledger *ledger, uint32_t account, int64_t time_ms)
+{
+    for (uint32_t i = 0; i < ledger->reminder_count; i++) {
+        struct reminder *reminder = &ledger->reminders[i];
+
+        if (reminder->account == account && reminder->time_ms == time_ms)
+            return reminder;
+    }
+    if (ledger->reminder_count == REMINDERS_MAX)
+        return NULL;
+    ledger->reminders[ledger->reminder_count] =
+        (struct reminder){.account = account, .time_ms = time_ms};
+    return &ledger->reminders[ledger->reminder_count++];
+}
+
+static sabot_status expect_reminder(struct ledger *ledger,
+                                    uint32_t account,
+                                    const struct sb_record *record,
+                                    sabot_error *error)
+{
+    struct reminder *reminder;
+    int64_t time_ms;
+
+    if (!ledger_number(record->value, "\"remind_ms\":", &time_ms))
+        return ledger_raise(record, "no entry", error);
+    if (time_ms == 0)
+        return SABOT_OK;
+    reminder = find_reminder(ledger, account, time_ms);
+    if (reminder == NULL)
+        return ledger_raise(record, "there can't be so many reminders", error);
+    reminder->entries++;
+    return SABOT_OK;
 }
 
 static sabot_status see_entry(struct ledger *ledger,
                               const struct sb_record *record,
                               sabot_error *error)
 {
-    int64_t id, amount, sequence, balance;
+    int64_t sequence, balance;
     struct transfer *transfer;
     struct account *account;
     uint32_t number;
     bool gives;
 
-    if (!find_number(record, "\"id\":", &id) || !find_number(record, "\"amount\":", &amount) ||
-        !find_number(record, "\"sequence\":", &sequence) ||
-        !find_number(record, "\"balance\":", &balance) || !find_account(ledger, record, &number))
-        return raise_record(record, "no entry", error);
-    if (id < 0 || id >= (int64_t)ledger->count)
-        return raise_record(record, "there is no such transfer", error);
-    transfer = &ledger->transfers[id];
-    gives = amount > 0;
-    if (number != (gives ? transfer->to : transfer->from) ||
-        amount != (gives ? transfer->amount : -transfer->amount))
-        return raise_record(record, "the transfer is another one", error);
+    SABOT_TRY(ledger_leg(ledger, record, &transfer, &gives, error));
+    if (!ledger_number(record->value, "\"sequence\":", &sequence) ||
+        !ledger_number(record->value, "\"balance\":", &balance))
+        return ledger_raise(record, "no entry", error);
     if (transfer->seen[gives])
-        return raise_record(record, "it has come twice", error);
+        return ledger_raise(record, "it has come twice", error);
     transfer->seen[gives] = true;
+    number = gives ? transfer->to : transfer->from;
     account = &ledger->accounts[number];
     if (sequence != account->sequence + 1)
         return sabot_raise(error, SABOT_ERR_STATE,
                            "%.*s: the sequence of the account has come to %" PRId64 " before",
                            (int)record->value.size, record->value.data, account->sequence);
-    account->sequence++;
-    account->balance += amount;
-    ledger->sum += amount;
-    ledger->entries++;
+    account->recent[account->sequence++ % RECENT_MAX] = ledger_leg_id(ledger, transfer, gives);
+    account->balance += gives ? transfer->amount : -transfer->amount;
+    ledger->sum += gives ? transfer->amount : -transfer->amount;
     if (balance != account->balance)
         return sabot_raise(error, SABOT_ERR_STATE, "%.*s: the entries make a balance of %" PRId64,
                            (int)record->value.size, record->value.data, account->balance);
+    SABOT_TRY(see_rate(ledger, account, record, error));
+    return expect_reminder(ledger, number, record, error);
+}
+
+static sabot_status see_reminder(struct ledger *ledger,
+                                 const struct sb_record *record,
+                                 sabot_error *error)
+{
+    struct reminder *reminder;
+    int64_t time_ms;
+    uint32_t number;
+
+    if (!ledger_number(record->value, "\"time_ms\":", &time_ms) ||
+        !ledger_account(ledger, record->value, &number))
+        return ledger_raise(record, "no reminder", error);
+    reminder = find_reminder(ledger, number, time_ms);
+    if (reminder == NULL || reminder->rings == reminder->entries)
+        return ledger_raise(record, "nobody has set this reminder, or it has rung before", error);
+    reminder->rings++;
     return SABOT_OK;
 }
 
@@ -225,18 +386,18 @@ static sabot_status see_alarm(struct ledger *ledger,
     uint32_t number;
     int64_t id;
 
-    if (!find_number(record, "\"time_ms\":", &time_ms) || !find_account(ledger, record, &number))
-        return raise_record(record, "no alarm", error);
-    id = (time_ms - ALARM_AFTER_MS) / STEP_MS;
-    if (id < 0 || id >= (int64_t)ledger->ordinary || id * STEP_MS + ALARM_AFTER_MS != time_ms)
-        return raise_record(record, "nobody has set this alarm", error);
+    if (!ledger_number(record->value, "\"time_ms\":", &time_ms) ||
+        !ledger_account(ledger, record->value, &number))
+        return ledger_raise(record, "no alarm", error);
+    id = (time_ms - LEDGER_ALARM_MS) / STEP_MS;
+    if (id < 0 || id >= (int64_t)ledger->ordinary || id * STEP_MS + LEDGER_ALARM_MS != time_ms)
+        return ledger_raise(record, "nobody has set this alarm", error);
     transfer = &ledger->transfers[id];
     if (number != transfer->from && number != transfer->to)
-        return raise_record(record, "it is of another account", error);
+        return ledger_raise(record, "it is of another account", error);
     if (transfer->alarm[number == transfer->to])
-        return raise_record(record, "it has rung twice", error);
+        return ledger_raise(record, "it has rung twice", error);
     transfer->alarm[number == transfer->to] = true;
-    ledger->alarms++;
     return SABOT_OK;
 }
 
@@ -245,8 +406,14 @@ static sabot_status see_record(void *user,
                                const struct sb_record *record,
                                sabot_error *error)
 {
+    const sabot_status status = ledger_windows_see(user, topic, record, error);
+
+    if (status != SABOT_AGAIN)
+        return status;
     if (strcmp(topic, "entries") == 0)
         return see_entry(user, record, error);
+    if (strcmp(topic, "reminders") == 0)
+        return see_reminder(user, record, error);
     return see_alarm(user, record, error);
 }
 
@@ -261,11 +428,11 @@ static sabot_status see_commit(void *user, sabot_error *error)
     return SABOT_OK;
 }
 
-static sabot_status see_end(void *user, struct sb_sim *sim, sabot_error *error)
+/* Has all come that is to come? */
+static sabot_status see_all(void *user, sabot_error *error)
 {
     const struct ledger *ledger = user;
 
-    (void)sim;
     for (uint32_t i = 0; i < ledger->count; i++) {
         const struct transfer *transfer = &ledger->transfers[i];
 
@@ -279,25 +446,45 @@ static sabot_status see_end(void *user, struct sb_sim *sim, sabot_error *error)
                                    leg);
         }
     }
-    return see_commit(user, error);
+    return ledger_windows_end(ledger, error);
 }
 
-/* Each record read was split into two, and each of those was booked: nothing else happened to any.
- */
+static sabot_status see_end(void *user, struct sb_sim *sim, sabot_error *error)
+{
+    SABOT_TRY(see_all(user, error));
+    SABOT_TRY(see_commit(user, error));
+    return ledger_state_check(user, sim, error);
+}
+
+/* Every record that was read is accounted for, partition by partition. */
 static sabot_status see_stopped(void *user, sabot_run *run, sabot_error *error)
 {
+    sabot_account account;
     sabot_run_stats stats;
+    uint64_t split = 0;
 
     (void)user;
     sabot_run_get_stats(run, &stats);
-    if (stats.records_processed != 3 * stats.records_read || stats.records_skipped != 0 ||
-        stats.records_failed != 0)
-        return sabot_raise(error, SABOT_ERR_STATE,
-                           "%" PRIu64 " records were read, %" PRIu64 " processed (three for one), "
-                           "%" PRIu64 " skipped, %" PRIu64 " failed",
-                           stats.records_read, stats.records_processed, stats.records_skipped,
-                           stats.records_failed);
-    return SABOT_OK;
+    for (size_t i = 0; sabot_run_account(run, i, &account); i++) {
+        if (account.read != account.processed + account.filtered + account.late + account.skipped +
+                                account.failed ||
+            account.skipped != 0 || account.failed != 0 || account.filtered != 0)
+            return sabot_raise(
+                error, SABOT_ERR_STATE,
+                "%s, partition %d: %s has read %" PRIu64 ", processed %" PRIu64
+                ", filtered %" PRIu64 ", %" PRIu64 " late, skipped %" PRIu64 ", failed %" PRIu64,
+                account.channel, (int)account.partition, account.agent, account.read,
+                account.processed, account.filtered, account.late, account.skipped, account.failed);
+        split += strcmp(account.agent, "ledger") == 0 ? 2 * account.processed : 0;
+        stats.records_processed -= account.processed;
+        stats.records_late -= account.late;
+    }
+    if (stats.records_processed + stats.records_late == split)
+        return SABOT_OK;
+    return sabot_raise(error, SABOT_ERR_STATE,
+                       "%" PRIu64 " legs were made, and %" PRIu64 " booked, %" PRIu64
+                       " of them late",
+                       split, stats.records_processed + stats.records_late, stats.records_late);
 }
 
 /* --- Life --------------------------------------------------------------------------------------
@@ -331,6 +518,7 @@ void ledger_plan(struct ledger *ledger, struct sb_sim_plan *plan_out)
         .stopped = see_stopped,
         .record = see_record,
         .commit = see_commit,
+        .settled = see_all,
         .end = see_end,
     };
 }

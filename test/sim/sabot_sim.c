@@ -20,6 +20,7 @@
 
 #include "base/mutant.h"
 #include "ledger.h"
+#include "sim/sim.h"
 
 enum { JOBS_MAX = 64 };
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ledger_model.h - what is known of a seed's input, and of what was committed so far; to the files
+ * that check it. */
+#ifndef SB_TEST_SIM_LEDGER_MODEL_H
+#define SB_TEST_SIM_LEDGER_MODEL_H
+
+#include "ledger.h"
+#include "sim/draw.h"
+#include "sim/sim.h"
+
+enum {
+    TRANSFERS_MAX = 512,
+    ACCOUNTS_MAX = 12,
+    PARTITIONS_MAX = 4,
+    LAST_MAX = 8, /* transfers that push time past all others */
+    RATES_MAX = 256,
+    REMINDERS_MAX = 512,
+    RECENT_MAX = LEDGER_RECENT,
+    WINDOWS_MAX = 4096, /* a power of two */
+    STEP_MS = 10,
+};
+
+#define FAR_AHEAD_MS INT64_C(10000000)
+
+/* --- Windows -----------------------------------------------------------------------------------
+ */
+
+enum windows_of { WINDOWS_BOOK, WINDOWS_STREAM, WINDOWS_OF };
+
+struct window {
+    bool is_used;
+    bool on_time;
+    uint32_t account;
+    int64_t start_ms, end_ms;
+    int64_t number, count, sum; /* of the last firing */
+};
+
+/* The windows of one kind, as they have fired. */
+struct windows {
+    sabot_window_kind kind; /* 0: there are none */
+    int64_t size_ms;        /* or the gap */
+    int64_t slide_ms;
+    int64_t lateness_ms;
+    uint32_t count;
+    struct window all[WINDOWS_MAX]; /* by hash */
+};
+
+/* --- The ledger --------------------------------------------------------------------------------
+ */
+
+struct transfer {
+    uint32_t from, to;
+    int64_t amount, time_ms;
+    int32_t partition;
+    bool seen[2];             /* the leg that takes, the leg that gives */
+    bool alarm[2];            /* likewise */
+    bool late[WINDOWS_OF][2]; /* no window has taken it */
+};
+
+struct account {
+    int64_t sequence, balance;
+    int64_t recent[RECENT_MAX]; /* the last ids, taken: -id - 1; by sequence */
+    int64_t rate;               /* the update of the table that an entry has shown */
+    uint32_t rates;
+    bool rate_deletes[RATES_MAX]; /* what each of them does; the first is number 1 */
+};
+
+/* The same time again is the same timer, if it has not rung meanwhile: the clock may be set back.
+ */
+struct reminder {
+    uint32_t account;
+    int64_t time_ms;
+    uint32_t entries; /* that have set it */
+    uint32_t rings;
+};
+
+struct ledger {
+    const struct sb_env *env;
+    sabot_config *config;
+    struct transfer transfers[TRANSFERS_MAX];
+    uint32_t order[TRANSFERS_MAX]; /* as they are sent */
+    uint32_t count;                /* with the last ones */
+    uint32_t ordinary;             /* without */
+    uint32_t sent;
+    uint32_t account_count;
+    int32_t partitions;
+    struct account accounts[ACCOUNTS_MAX];
+    int64_t sum;
+    uint32_t rate_accounts[RATES_MAX]; /* whose row each update of the table is */
+    uint32_t rate_count;               /* 0: there is no table */
+    uint32_t rates_sent;
+    struct reminder reminders[REMINDERS_MAX];
+    uint32_t reminder_count;
+    struct windows windows[WINDOWS_OF];
+    char text[256];
+};
+
+/* When a leg of a transfer counts in windows: the last ones never do. */
+static inline bool ledger_counts(const struct ledger *ledger, uint32_t id)
+{
+    return id < ledger->ordinary;
+}
+
+/* A number for each leg. */
+static inline int64_t ledger_leg_id(const struct ledger *ledger,
+                                    const struct transfer *transfer,
+                                    bool gives)
+{
+    const int64_t id = transfer - ledger->transfers;
+
+    return gives ? id : -id - 1;
+}
+
+/* --- Records -----------------------------------------------------------------------------------
+ */
+
+/* The number behind `name`, which is "field": of an object without blanks. */
+bool ledger_number(sabot_text object, const char *name, int64_t *number_out);
+/* The number of the account whose name `text` begins with: "a7". */
+bool ledger_account(const struct ledger *ledger, sabot_text text, uint32_t *account_out);
+/* The leg that a record speaks of: its transfer, and whether it gives. */
+sabot_status ledger_leg(struct ledger *ledger,
+                        const struct sb_record *record,
+                        struct transfer **transfer_out,
+                        bool *gives_out,
+                        sabot_error *error);
+/* Raise an error that begins with the record. */
+sabot_status ledger_raise(const struct sb_record *record, const char *why, sabot_error *error);
+
+/* --- Parts -------------------------------------------------------------------------------------
+ */
+
+/* Draw a kind, make its topics, tell the app. */
+sabot_status ledger_windows_open(struct ledger *ledger,
+                                 struct sb_sim *sim,
+                                 enum windows_of which,
+                                 sabot_error *error);
+/* Is it a record of the windows? SABOT_AGAIN: no. */
+sabot_status ledger_windows_see(struct ledger *ledger,
+                                const char *topic,
+                                const struct sb_record *record,
+                                sabot_error *error);
+/* Each window has told all that belongs to it. */
+sabot_status ledger_windows_end(const struct ledger *ledger, sabot_error *error);
+
+/* The last checkpoint of each pipeline holds what was committed. */
+sabot_status ledger_state_check(struct ledger *ledger, struct sb_sim *sim, sabot_error *error);
+
+sabot_status ledger_set(struct ledger *ledger, const char *name, int64_t value, sabot_error *error);
+/* A topic, bound to the app's channel of its name. `next` NULL: an output. */
+sabot_status ledger_topic(struct ledger *ledger,
+                          struct sb_sim *sim,
+                          const char *name,
+                          int32_t partitions,
+                          sb_sim_next next,
+                          sabot_error *error);
+
+#endif
