@@ -9,7 +9,7 @@ Throughput: `sabot worker --until-end` against a consumer that only counts, with
 with a checkpoint each second. Delay: from when a transaction was due to its alert as a reader of committed records sees
 it, at 400 a second: against a forwarder from topic to topic, and exactly-once with a checkpoint each 10 and each 100 ms
 against a forwarder that stages and makes transactions as short and as often. Each pair runs in turn; medians of their
-ratios. Variables: ROUNDS (5), RECORDS (2000000), RATE (400), SECONDS (10), PARTS (throughput,exactly,delay,staged).
+ratios. Variables: ROUNDS (5), RECORDS (6000000), RATE (400), SECONDS (10), PARTS (throughput,exactly,delay,staged).
 """
 import json
 import os
@@ -25,7 +25,7 @@ BUILD = pathlib.Path(os.environ.get("SABOT_BUILD_DIR", ROOT / "build"))
 BARE = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else BUILD / "bench/kafka").resolve()
 BROKER = os.environ["SABOT_TEST_BROKER"]
 ROUNDS, RECORDS, RATE, SECONDS = (int(os.environ.get(name, default)) for name, default in (
-    ("ROUNDS", 5), ("RECORDS", 2_000_000), ("RATE", 400), ("SECONDS", 10)))
+    ("ROUNDS", 5), ("RECORDS", 6_000_000), ("RATE", 400), ("SECONDS", 10)))
 THREADS = os.environ.get("THREADS", "1")
 
 
@@ -52,8 +52,8 @@ def worker(source, to, *options):
 
 
 def exactly_once(folder, interval_ms):
-    """Options of a worker with a new state directory."""
-    return "--state-dir", tempfile.mkdtemp(dir=folder), "-O", f"checkpoint.interval_ms={interval_ms}"
+    """Options of a worker with a new state directory, for whom the offsets of an earlier one mean nothing."""
+    return "--state-dir", tempfile.mkdtemp(dir=folder), "--reset", "-O", f"checkpoint.interval_ms={interval_ms}"
 
 
 def fill():

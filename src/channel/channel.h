@@ -87,6 +87,7 @@ struct sb_channel_config {
     bool for_writing;
     bool append;           /* writing: a file keeps what is in it (other logs always do) */
     bool until_end;        /* readers end at the end as it was when prepare said OK */
+    bool with_headers;     /* readers show headers; else they may leave them out, which is faster */
     uint64_t buffer_bytes; /* bound of each queue of this channel */
     uint32_t record_max;   /* bytes of a record; a longer one is an error, never dropped silently */
     const char *start;     /* "earliest" or "latest": where a reader begins without a position */

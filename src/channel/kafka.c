@@ -343,6 +343,7 @@ static sabot_status take_config(struct sb_channel *channel,
     channel->for_reading = config->for_reading;
     channel->for_writing = config->for_writing;
     channel->until_end = config->until_end;
+    channel->with_headers = config->with_headers;
     channel->start_at_end = config->start != NULL && strcmp(config->start, "latest") == 0;
     channel->buffer_bytes = config->buffer_bytes;
     channel->record_max = config->record_max;

@@ -193,6 +193,7 @@ struct sb_channel {
     bool for_reading;
     bool for_writing;
     bool until_end;
+    bool with_headers;
     bool start_at_end; /* start=latest */
     uint64_t buffer_bytes;
     uint32_t record_max;

@@ -81,6 +81,7 @@ struct sb_channel *suite_open_as(struct suite *s,
     channel_suite->url(s->context, name, partitions, url, sizeof url);
     config.name = name;
     config.url = url;
+    config.with_headers = true;
     if (config.record_max == 0)
         config.record_max = 1 << 20;
     if (config.buffer_bytes == 0)
