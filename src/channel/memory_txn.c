@@ -81,18 +81,25 @@ static sabot_status check_name(const char *what, const char *name, sabot_error *
     return SABOT_OK;
 }
 
-static sabot_status find_group(struct sb_log *log,
-                               const char *name,
-                               bool make,
-                               struct sb_log_group **group_out,
-                               sabot_error *error)
+/* NULL: nobody has committed anything for it. */
+static struct sb_log_group *find_group(const struct sb_log *log, const char *name)
 {
     struct sb_log_group *group = log->groups;
 
     while (group != NULL && strcmp(group->name, name) != 0)
         group = group->next;
+    return group;
+}
+
+static sabot_status need_group(struct sb_log *log,
+                               const char *name,
+                               struct sb_log_group **group_out,
+                               sabot_error *error)
+{
+    struct sb_log_group *group = find_group(log, name);
+
     *group_out = group;
-    if (group != NULL || !make)
+    if (group != NULL)
         return SABOT_OK;
     SABOT_TRY(check_name("group", name, error));
     if (log->group_count == SB_LOG_GROUPS_MAX)
@@ -248,7 +255,7 @@ static sabot_status commit_all(struct sb_channel *channel,
     const struct sb_log *log = channel->log;
     struct sb_log_group *group;
 
-    SABOT_TRY(find_group(channel->log, group_name, true, &group, error));
+    SABOT_TRY(need_group(channel->log, group_name, &group, error));
     for (uint32_t i = 0; i < offset_count; i++)
         SABOT_TRY(make_pending(log, channel->topic, group, &offsets[i], &pending[i], error));
     for (uint32_t i = 0; i < offset_count; i++)
@@ -311,8 +318,7 @@ static sabot_status fill_committed(struct sb_channel *channel,
         find_partition(channel->log, channel->topic, offset, error);
     const struct sb_log_offset *entry = NULL;
 
-    if (partition == NULL)
-        return SABOT_ERR_NOT_FOUND;
+    SB_ASSERT(partition != NULL); /* find_pending() has looked */
     if (group != NULL)
         entry = find_entry(partition, group);
     offset->offset = entry == NULL ? SB_OFFSET_NONE : entry->offset;
@@ -331,10 +337,9 @@ static sabot_status read_committed(struct sb_channel *channel,
                                    uint32_t offset_count,
                                    sabot_error *error)
 {
-    struct sb_log_group *group;
+    const struct sb_log_group *group = find_group(channel->log, group_name);
     bool pending;
 
-    SABOT_TRY(find_group(channel->log, group_name, false, &group, error));
     SABOT_TRY(find_pending(channel, group, offsets, offset_count, &pending, error));
     channel->waiting = pending;
     if (pending)
@@ -707,7 +712,7 @@ static sabot_status add_offsets(struct sb_txn *txn,
     struct sb_log_group *group;
 
     SABOT_TRY(check_begun(txn, error));
-    SABOT_TRY(find_group(txn->log, group_name, true, &group, error));
+    SABOT_TRY(need_group(txn->log, group_name, &group, error));
     for (uint32_t i = 0; i < offset_count; i++)
         SABOT_TRY(add_offset(txn, group, &offsets[i], error));
     return SABOT_OK;

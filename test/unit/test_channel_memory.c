@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "channel/memory.h"
+#include "channel/memory_log.h"
 
 #define TYPE sb_channel_memory
 
@@ -600,6 +601,321 @@ static void without_memory_a_channel_is_not_opened(void **state)
     }
 }
 
+/* --- Groups and transactional ids ------------------------------------------------------------- */
+
+static sabot_status try_commit(struct fixture *f, struct sb_channel *channel, const char *group)
+{
+    const struct sb_offset offset = {.offset = 0};
+
+    return TYPE.commit(channel, group, &offset, 1, &f->error);
+}
+
+static sabot_status try_txn(struct fixture *f,
+                            struct sb_channel *channel,
+                            const char *id,
+                            int64_t timeout_ms)
+{
+    struct sb_txn *txn;
+    const sabot_status status =
+        TYPE.txn_open(channel, id, timeout_ms, f->wakers[WRITER], &txn, &f->error);
+
+    assert_int_equal(txn != NULL, status == SABOT_OK);
+    TYPE.txn_close(txn);
+    return status;
+}
+
+static void names_of_groups_and_ids_have_1_to_256_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:");
+    char name[258];
+
+    memset(name, 'x', sizeof name);
+    name[257] = '\0';
+    assert_int_equal(try_commit(f, channel, name), SABOT_ERR_ARGUMENT);
+    assert_non_null(strstr(f->error.text, "1 to 256 bytes"));
+    assert_int_equal(try_txn(f, channel, name, 1000), SABOT_ERR_ARGUMENT);
+    assert_int_equal(try_commit(f, channel, ""), SABOT_ERR_ARGUMENT);
+    assert_int_equal(try_txn(f, channel, "", 1000), SABOT_ERR_ARGUMENT);
+    name[256] = '\0';
+    assert_int_equal(try_commit(f, channel, name), SABOT_OK);
+    assert_int_equal(try_txn(f, channel, name, 1000), SABOT_OK);
+    TYPE.close(channel);
+}
+
+static void a_timeout_of_a_transaction_is_positive_and_fits_32_bits(void **state)
+{
+    static const int64_t wrong[] = {0, -1, (int64_t)INT32_MAX + 1, INT64_MAX};
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:");
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(try_txn(f, channel, "t", wrong[i]), SABOT_ERR_CONFIG);
+        assert_non_null(strstr(f->error.text, "out of range"));
+    }
+    assert_int_equal(try_txn(f, channel, "t", INT32_MAX), SABOT_OK);
+    TYPE.close(channel);
+}
+
+static void groups_and_ids_are_not_without_end(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:");
+    char name[16];
+
+    for (int i = 0; i <= SB_LOG_GROUPS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "g%d", i);
+        assert_int_equal(try_commit(f, channel, name),
+                         i < SB_LOG_GROUPS_MAX ? SABOT_OK : SABOT_ERR_LIMIT);
+    }
+    assert_non_null(strstr(f->error.text, "group g1024: the log has 1024 groups already"));
+    assert_int_equal(try_commit(f, channel, "g7"), SABOT_OK);
+    for (int i = 0; i <= SB_LOG_PRODUCERS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "t%d", i);
+        assert_int_equal(try_txn(f, channel, name, 1000),
+                         i < SB_LOG_PRODUCERS_MAX ? SABOT_OK : SABOT_ERR_LIMIT);
+    }
+    assert_non_null(strstr(f->error.text, "id t4096: the log has 4096 of them already"));
+    assert_int_equal(try_txn(f, channel, "t7", 1000), SABOT_OK);
+    TYPE.close(channel);
+}
+
+static void offsets_of_what_is_not_there_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:numbers?partitions=2");
+    struct sb_channel *unprepared;
+    struct sb_offset offsets[2] = {{.offset = 0}};
+    sabot_error *no_error = NULL;
+
+    assert_int_equal(try_open(f, "memory:later",
+                              &(struct sb_channel_config){.start = "earliest"}, &unprepared),
+                     SABOT_OK);
+    offsets[1] = (struct sb_offset){.channel = "nowhere"};
+    assert_int_equal(TYPE.commit(channel, "g", offsets, 2, &f->error), SABOT_ERR_NOT_FOUND);
+    assert_string_equal(f->error.text, "nowhere: the log has no such channel");
+    offsets[1] = (struct sb_offset){.channel = "later"};
+    assert_int_equal(TYPE.committed(channel, "g", offsets, 2, &f->error), SABOT_ERR_NOT_FOUND);
+    for (int32_t partition = -1; partition <= 2; partition += 3) {
+        offsets[1] = (struct sb_offset){.partition = partition};
+        assert_int_equal(TYPE.commit(channel, "g", offsets, 2, &f->error), SABOT_ERR_NOT_FOUND);
+        assert_int_equal(TYPE.committed(channel, "g", offsets, 2, no_error), SABOT_ERR_NOT_FOUND);
+        assert_non_null(strstr(f->error.text, "among 2"));
+    }
+    /* And nothing of what failed was committed. */
+    assert_int_equal(TYPE.committed(channel, "g", offsets, 1, &f->error), SABOT_OK);
+    assert_int_equal(offsets[0].offset, SB_OFFSET_NONE);
+    assert_int_equal(TYPE.commit(channel, "g", offsets, 0, &f->error), SABOT_OK);
+    TYPE.close(unprepared);
+    TYPE.close(channel);
+}
+
+static void a_fence_is_one_however_often_it_is_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:");
+    struct sb_txn *old = open_txn(f, channel, "t");
+    struct sb_txn *young;
+
+    assert_int_equal(TYPE.txn_begin(old, &f->error), SABOT_OK);
+    assert_int_equal(TYPE.txn_fence(old, &f->error), SABOT_OK);
+    assert_int_equal(TYPE.txn_commit(old, &f->error), SABOT_OK);
+    young = open_txn(f, channel, "t");
+    assert_int_equal(TYPE.txn_fence(old, NULL), SABOT_ERR_FENCED);
+    assert_int_equal(TYPE.txn_fence(old, &f->error), SABOT_ERR_FENCED);
+    assert_true(f->error.fatal);
+    assert_non_null(strstr(f->error.text, "another instance has taken it over"));
+    TYPE.txn_close(young);
+    TYPE.txn_close(old);
+    TYPE.close(channel);
+}
+
+/* --- The thread that ends transactions ---------------------------------------------------------
+ */
+
+static uint32_t working_calls; /* of those below; the next one fails */
+
+static sabot_status few_wakers(void *self, struct sb_waker **waker_out, sabot_error *error)
+{
+    struct sb_env *env = self;
+
+    *waker_out = NULL;
+    if (working_calls-- == 0)
+        return sabot_raise(error, SABOT_ERR_IO, "no more wakers");
+    return env->type->waker_create(env->self, waker_out, error);
+}
+
+static sabot_status few_threads(void *self,
+                                const char *name,
+                                sb_step_function step,
+                                void *context,
+                                struct sb_waker *waker,
+                                struct sb_thread **thread_out,
+                                sabot_error *error)
+{
+    struct sb_env *env = self;
+
+    *thread_out = NULL;
+    if (working_calls-- == 0)
+        return sabot_raise(error, SABOT_ERR_IO, "no more threads");
+    return env->type->spawn(env->self, name, step, context, waker, thread_out, error);
+}
+
+static void destroy_waker(void *self, struct sb_waker *waker)
+{
+    struct sb_env *env = self;
+
+    env->type->waker_destroy(env->self, waker);
+}
+
+static void join_thread(void *self, struct sb_thread *thread)
+{
+    struct sb_env *env = self;
+
+    env->type->join(env->self, thread);
+}
+
+static void wait_for(void *self, struct sb_waker *waker, int64_t deadline_us)
+{
+    struct sb_env *env = self;
+
+    env->type->wait(env->self, waker, deadline_us);
+}
+
+static void *allocate(void *self, size_t size, size_t alignment)
+{
+    struct sb_env *env = self;
+
+    return env->type->allocate(env->self, size, alignment);
+}
+
+static void release(void *self, void *memory, size_t size)
+{
+    struct sb_env *env = self;
+
+    env->type->release(env->self, memory, size);
+}
+
+static int64_t now_us(void *self)
+{
+    return sb_now_us(self);
+}
+
+static void a_log_that_cant_start_its_thread_opens_no_transaction_until_it_can(void **state)
+{
+    struct fixture *f = *state;
+    const struct sb_env_type type = {
+        .now_us = now_us,
+        .allocate = allocate,
+        .release = release,
+        .spawn = few_threads,
+        .join = join_thread,
+        .waker_create = few_wakers,
+        .waker_destroy = destroy_waker,
+        .wake = f->env->type->wake,
+        .wait = wait_for,
+    };
+    const struct sb_env env = {.type = &type, .self = f->env, .log_level = SABOT_LOG_ERROR};
+    struct sb_channel_config config = {
+        .name = "numbers", .url = "memory:", .start = "earliest", .record_max = 1 << 20};
+    struct sb_channel *channel;
+    struct sb_log *log;
+
+    working_calls = UINT32_MAX;
+    assert_int_equal(sb_log_create(&env, &log, &f->error), SABOT_OK);
+    config.log = log;
+    assert_int_equal(TYPE.open(&env, &config, f->wakers[READER], &channel, &f->error), SABOT_OK);
+    assert_int_equal(TYPE.prepare(channel, &f->error), SABOT_OK);
+    working_calls = 0;
+    assert_int_equal(try_txn(f, channel, "t", 1000), SABOT_ERR_IO);
+    assert_string_equal(f->error.text, "no more wakers");
+    working_calls = 1;
+    assert_int_equal(try_txn(f, channel, "t", 1000), SABOT_ERR_IO);
+    assert_string_equal(f->error.text, "no more threads");
+    working_calls = 2;
+    assert_int_equal(try_txn(f, channel, "t", 1000), SABOT_OK);
+    TYPE.close(channel);
+    sb_log_destroy(log);
+}
+
+/* --- Transactions that grow ------------------------------------------------------------------- */
+
+enum { MANY = 20 };
+
+/* Records and offsets of so many partitions, with no memory from the n-th allocation on. */
+static sabot_status run_large_transaction(struct fixture *f, struct sb_channel *channel, uint64_t n)
+{
+    struct sb_txn *txn = open_txn(f, channel, "t");
+    struct sb_writer *writer = open_writer(f, channel, txn);
+    sabot_status status;
+
+    assert_int_equal(TYPE.txn_begin(txn, &f->error), SABOT_OK);
+    sb_os_env_fail_allocation(f->env, n);
+    status = SABOT_OK;
+    for (int32_t i = 0; status == SABOT_OK && i < MANY; i++) {
+        const struct sb_offset offset = {
+            .partition = i, .offset = 0, .metadata = (char[]){"text"}};
+        const struct sb_record record = {.value = {"some", 4}, .partition = i};
+
+        status = TYPE.txn_offsets(txn, "g", &offset, 1, &f->error);
+        if (status == SABOT_OK)
+            status = TYPE.write(writer, &record, &f->error);
+    }
+    sb_os_env_fail_allocation(f->env, 0);
+    if (status == SABOT_OK)
+        status = TYPE.txn_commit(txn, &f->error);
+    else
+        assert_int_equal(TYPE.txn_abort(txn, NULL), SABOT_OK);
+    TYPE.writer_close(writer);
+    TYPE.txn_close(txn);
+    return status;
+}
+
+static int32_t count_committed(struct fixture *f, struct sb_channel *channel)
+{
+    struct sb_offset offsets[MANY] = {{.offset = 0}};
+    int32_t count = 0;
+
+    for (int32_t i = 0; i < MANY; i++)
+        offsets[i].partition = i;
+    assert_int_equal(TYPE.committed(channel, "g", offsets, MANY, &f->error), SABOT_OK);
+    for (int32_t i = 0; i < MANY; i++) {
+        count += offsets[i].offset == 0;
+        if (offsets[i].metadata != NULL)
+            sb_string_free(f->env, offsets[i].metadata);
+    }
+    return count;
+}
+
+static void a_transaction_of_many_partitions_is_whole_or_not_at_all(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:numbers?partitions=20");
+    sabot_status status = SABOT_ERR_MEMORY;
+    uint64_t n;
+
+    for (n = 1; status != SABOT_OK; n++) {
+        status = run_large_transaction(f, channel, n);
+        assert_true(status == SABOT_OK || status == SABOT_ERR_MEMORY);
+        assert_int_equal(count_committed(f, channel), status == SABOT_OK ? MANY : 0);
+    }
+    assert_true(n > MANY);
+    /* What was committed is read whole or not at all as well. */
+    for (n = 1; n <= MANY; n++) {
+        struct sb_offset offsets[MANY] = {{.offset = 0}};
+
+        for (int32_t i = 0; i < MANY; i++)
+            offsets[i].partition = i;
+        sb_os_env_fail_allocation(f->env, n);
+        assert_int_equal(TYPE.committed(channel, "g", offsets, MANY, &f->error),
+                         SABOT_ERR_MEMORY);
+        sb_os_env_fail_allocation(f->env, 0);
+        for (int32_t i = 0; i < MANY; i++)
+            assert_null(offsets[i].metadata);
+    }
+    TYPE.close(channel);
+}
+
 static void a_log_may_go_with_a_transaction_open(void **state)
 {
     struct fixture *f = *state;
@@ -800,6 +1116,13 @@ int main(void)
         TEST(bad_use_is_refused),
         TEST(without_memory_calls_fail_and_nothing_is_half_done),
         TEST(without_memory_a_channel_is_not_opened),
+        TEST(names_of_groups_and_ids_have_1_to_256_bytes),
+        TEST(a_timeout_of_a_transaction_is_positive_and_fits_32_bits),
+        TEST(groups_and_ids_are_not_without_end),
+        TEST(offsets_of_what_is_not_there_are_refused),
+        TEST(a_fence_is_one_however_often_it_is_asked_for),
+        TEST(a_log_that_cant_start_its_thread_opens_no_transaction_until_it_can),
+        TEST(a_transaction_of_many_partitions_is_whole_or_not_at_all),
         TEST(a_log_may_go_with_a_transaction_open),
         TEST(threads_read_all_that_threads_write_in_order),
     };
