@@ -688,9 +688,9 @@ static void offsets_of_what_is_not_there_are_refused(void **state)
     struct sb_offset offsets[2] = {{.offset = 0}};
     sabot_error *no_error = NULL;
 
-    assert_int_equal(try_open(f, "memory:later",
-                              &(struct sb_channel_config){.start = "earliest"}, &unprepared),
-                     SABOT_OK);
+    assert_int_equal(
+        try_open(f, "memory:later", &(struct sb_channel_config){.start = "earliest"}, &unprepared),
+        SABOT_OK);
     offsets[1] = (struct sb_offset){.channel = "nowhere"};
     assert_int_equal(TYPE.commit(channel, "g", offsets, 2, &f->error), SABOT_ERR_NOT_FOUND);
     assert_string_equal(f->error.text, "nowhere: the log has no such channel");
@@ -853,8 +853,7 @@ static sabot_status run_large_transaction(struct fixture *f, struct sb_channel *
     sb_os_env_fail_allocation(f->env, n);
     status = SABOT_OK;
     for (int32_t i = 0; status == SABOT_OK && i < MANY; i++) {
-        const struct sb_offset offset = {
-            .partition = i, .offset = 0, .metadata = (char[]){"text"}};
+        const struct sb_offset offset = {.partition = i, .offset = 0, .metadata = (char[]){"text"}};
         const struct sb_record record = {.value = {"some", 4}, .partition = i};
 
         status = TYPE.txn_offsets(txn, "g", &offset, 1, &f->error);
@@ -907,8 +906,7 @@ static void a_transaction_of_many_partitions_is_whole_or_not_at_all(void **state
         for (int32_t i = 0; i < MANY; i++)
             offsets[i].partition = i;
         sb_os_env_fail_allocation(f->env, n);
-        assert_int_equal(TYPE.committed(channel, "g", offsets, MANY, &f->error),
-                         SABOT_ERR_MEMORY);
+        assert_int_equal(TYPE.committed(channel, "g", offsets, MANY, &f->error), SABOT_ERR_MEMORY);
         sb_os_env_fail_allocation(f->env, 0);
         for (int32_t i = 0; i < MANY; i++)
             assert_null(offsets[i].metadata);
