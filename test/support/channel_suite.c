@@ -18,15 +18,16 @@ int suite_setup(void **state)
 {
     struct suite *s = calloc(1, sizeof *s);
 
-    if (s == NULL || sb_os_env_create(&s->env, NULL) != SABOT_OK)
+    if (s == NULL || sb_os_env_create(&s->os, NULL) != SABOT_OK)
         return -1;
+    if (channel_suite->setup != NULL)
+        s->context = channel_suite->setup(s->os);
+    s->env = channel_suite->env == NULL ? s->os : channel_suite->env(s->context);
     for (uint32_t i = 0; i < SUITE_WAKERS; i++) {
         if (s->env->type->waker_create(s->env->self, &s->wakers[i], NULL) != SABOT_OK)
             return -1;
     }
     (void)snprintf(s->name, sizeof s->name, "suite-%016" PRIx64, sb_random(s->env));
-    if (channel_suite->setup != NULL)
-        s->context = channel_suite->setup(s->env);
     *state = s;
     return 0;
 }
@@ -35,11 +36,11 @@ int suite_teardown(void **state)
 {
     struct suite *s = *state;
 
-    if (channel_suite->teardown != NULL)
-        channel_suite->teardown(s->context);
     for (uint32_t i = 0; i < SUITE_WAKERS; i++)
         s->env->type->waker_destroy(s->env->self, s->wakers[i]);
-    sb_os_env_destroy(s->env);
+    if (channel_suite->teardown != NULL)
+        channel_suite->teardown(s->context);
+    sb_os_env_destroy(s->os);
     free(s->taken);
     free(s);
     return 0;
@@ -54,7 +55,10 @@ void suite_wait(const struct suite *s, enum suite_waker which, int64_t deadline_
 {
     if (sb_now_us(s->env) >= deadline_us)
         fail_msg("nothing happened for %" PRId64 " ms", channel_suite->patience_ms);
-    s->env->type->wait(s->env->self, s->wakers[which], deadline_us);
+    if (channel_suite->wait != NULL)
+        channel_suite->wait(s->context);
+    else
+        s->env->type->wait(s->env->self, s->wakers[which], deadline_us);
 }
 
 void suite_ok(const struct suite *s, sabot_status status)

@@ -21,6 +21,10 @@ struct channel_suite {
      * hooks. NULL: nothing to do. */
     void *(*setup)(const struct sb_env *env);
     void (*teardown)(void *context);
+    /* Where there is another environment than the system's: which, and how one waits in it for
+     * something to happen. Both or neither. */
+    struct sb_env *(*env)(void *context);
+    void (*wait)(void *context);
     /* The URL of a channel; the same name is the same log. With `partitions` partitions, created by
      * the first prepare if it isn't there. */
     void (*url)(void *context, const char *name, int32_t partitions, char *url_out, size_t size);

@@ -32,8 +32,9 @@ struct suite_record {
 };
 
 struct suite {
-    struct sb_env *env;
-    void *context; /* of the transport */
+    struct sb_env *os;
+    struct sb_env *env; /* of the channels */
+    void *context;      /* of the transport */
     struct sb_waker *wakers[SUITE_WAKERS];
     char name[32]; /* of this test's channel */
     sabot_error error;

@@ -306,6 +306,96 @@ static void positions_behind_marks_are_good_ones(void **state)
     close_pair(&pair);
 }
 
+/* What was not sent when the transaction was aborted is not sent with the next one. */
+static void an_abort_takes_what_was_not_flushed_with_it(void **state)
+{
+    struct suite *s = *state;
+    struct pair pair = open_pair(s, 1);
+
+    begin(s, SUITE_TXN, pair.txn);
+    for (uint32_t i = 0; i < 100; i++)
+        suite_write_number(s, pair.writer, 0, 1000 + i);
+    abort_txn(s, SUITE_TXN, pair.txn);
+    begin(s, SUITE_TXN, pair.txn);
+    suite_write_number(s, pair.writer, 0, 1);
+    commit(s, SUITE_TXN, pair.txn);
+    expect_numbers(s, (const uint32_t[]){1}, 1);
+    close_pair(&pair);
+}
+
+static void an_abort_wakes_who_waits_for_what_is_behind(void **state)
+{
+    struct suite *s = *state;
+    struct pair pair = open_pair(s, 1);
+    struct sb_channel *reading = suite_open_reading(s, s->name, 1);
+    struct sb_reader *reader = suite_reader(s, reading);
+
+    begin(s, SUITE_TXN, pair.txn);
+    suite_write_number(s, pair.writer, 0, 1);
+    suite_flush(s, pair.writer);
+    suite_write_number(s, pair.plain, 0, 2);
+    suite_flush(s, pair.plain);
+    assert_int_equal(suite_poll(s, reader, 0, 1), SABOT_AGAIN);
+    abort_txn(s, SUITE_TXN, pair.txn);
+    suite_take(s, reader, 1, 1);
+    assert_int_equal(suite_number(&s->taken[0]), 2);
+    suite_reader_close(reader);
+    suite_close(reading);
+    close_pair(&pair);
+}
+
+/* A record that is refused is none of the transaction, which goes on. */
+static void a_refused_record_leaves_its_transaction_whole(void **state)
+{
+    struct suite *s = *state;
+    struct pair pair = {.channel = suite_open_as(
+                            s, SUITE_WRITING, s->name, 1,
+                            &(struct sb_channel_config){.for_writing = true, .record_max = 4096})};
+    char *large = calloc(1, 8192);
+    const struct sb_record record = {.value = {large, 8192}};
+
+    assert_non_null(large);
+    pair.txn = open_txn(s, pair.channel, SUITE_TXN, s->name, channel_suite->patience_ms);
+    fence(s, SUITE_TXN, pair.txn);
+    pair.writer = suite_writer(s, pair.channel, pair.txn);
+    pair.plain = suite_writer(s, pair.channel, NULL);
+    begin(s, SUITE_TXN, pair.txn);
+    suite_write_number(s, pair.writer, 0, 1);
+    assert_int_equal(suite_try_write(s, pair.writer, &record), SABOT_ERR_LIMIT);
+    suite_write_number(s, pair.writer, 0, 2);
+    commit(s, SUITE_TXN, pair.txn);
+    expect_numbers(s, (const uint32_t[]){1, 2}, 2);
+    close_pair(&pair);
+    free(large);
+}
+
+/* The end is that of what is committed: what a transaction holds back then is behind it. */
+static void until_end_stands_before_an_open_transaction(void **state)
+{
+    struct suite *s = *state;
+    struct pair pair = open_pair(s, 1);
+    struct sb_channel *reading;
+    struct sb_reader *reader;
+
+    suite_write_number(s, pair.plain, 0, 1);
+    suite_flush(s, pair.plain);
+    begin(s, SUITE_TXN, pair.txn);
+    suite_write_number(s, pair.writer, 0, 2);
+    suite_flush(s, pair.writer);
+    suite_write_number(s, pair.plain, 0, 3);
+    suite_flush(s, pair.plain);
+    reading = suite_open_until_end(s, s->name, 1);
+    reader = suite_reader(s, reading);
+    suite_take(s, reader, 1, 1);
+    assert_int_equal(suite_number(&s->taken[0]), 1);
+    assert_int_equal(suite_poll_wait(s, reader, 0, 1), SABOT_END);
+    commit(s, SUITE_TXN, pair.txn);
+    assert_int_equal(suite_poll_wait(s, reader, 0, 1), SABOT_END);
+    suite_reader_close(reader);
+    suite_close(reading);
+    close_pair(&pair);
+}
+
 /* --- Offsets ---------------------------------------------------------------------------------- */
 
 static void offsets_are_committed_with_the_output(void **state)
@@ -355,6 +445,64 @@ static void committed_waits_for_an_open_transaction(void **state)
         suite_expect_offset(s, reading, s->name, 0, round == 0 ? SB_OFFSET_NONE : 5,
                             round == 0 ? "" : "pending");
     }
+    suite_close(reading);
+    close_pair(&pair);
+}
+
+/* Inputs are several, and the anchor is a topic that nobody reads: one transaction has all. */
+static void offsets_of_several_channels_are_committed_together(void **state)
+{
+    struct suite *s = *state;
+    struct pair pair = open_pair(s, 2);
+    char other[sizeof s->name + 8];
+    char mark[] = "mark";
+    struct sb_offset offsets[3] = {{.channel = s->name, .partition = 0, .offset = 1},
+                                   {.channel = s->name, .partition = 1, .offset = 2},
+                                   {.channel = other, .partition = 0, .offset = 7000}};
+    const int64_t deadline_us = suite_deadline(s);
+    struct sb_channel *channel;
+    sabot_status status;
+
+    (void)snprintf(other, sizeof other, "%s-other", s->name);
+    channel = suite_open_as(s, SUITE_READING, other, 1,
+                            &(struct sb_channel_config){.for_reading = true, .for_writing = true});
+    for (uint32_t i = 0; i < 3; i++)
+        offsets[i].metadata = mark;
+    begin(s, SUITE_TXN, pair.txn);
+    while ((status = channel_suite->type->txn_offsets(pair.txn, s->name, offsets, 3, &s->error)) ==
+           SABOT_AGAIN)
+        suite_wait(s, SUITE_TXN, deadline_us);
+    suite_ok(s, status);
+    suite_write_number(s, pair.writer, 0, 1);
+    commit(s, SUITE_TXN, pair.txn);
+    for (uint32_t i = 0; i < 3; i++)
+        offsets[i].metadata = NULL;
+    while ((status = channel_suite->type->committed(channel, s->name, offsets, 3, &s->error)) ==
+           SABOT_AGAIN)
+        suite_wait(s, SUITE_READING, deadline_us);
+    suite_ok(s, status);
+    assert_int_equal(offsets[0].offset, 1);
+    assert_int_equal(offsets[1].offset, 2);
+    assert_int_equal(offsets[2].offset, 7000);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_string_equal(offsets[i].metadata, "mark");
+        sb_string_free(s->env, offsets[i].metadata);
+    }
+    suite_close(channel);
+    close_pair(&pair);
+}
+
+static void committed_waits_for_its_own_partitions_only(void **state)
+{
+    struct suite *s = *state;
+    struct pair pair = open_pair(s, 2);
+    struct sb_channel *reading = suite_open_reading(s, s->name, 2);
+
+    begin(s, SUITE_TXN, pair.txn);
+    send_offset(s, pair.txn, s->name, 5, "pending"); /* of partition 0 */
+    suite_expect_offset(s, reading, s->name, 1, SB_OFFSET_NONE, "");
+    commit(s, SUITE_TXN, pair.txn);
+    suite_expect_offset(s, reading, s->name, 0, 5, "pending");
     suite_close(reading);
     close_pair(&pair);
 }
@@ -485,6 +633,32 @@ static void a_transaction_that_takes_too_long_is_aborted_and_fenced(void **state
     suite_reader_close(reader);
     suite_close(reading);
     close_pair(&pair);
+}
+
+/* Its client is gone, and nobody comes with its id. */
+static void what_a_client_has_left_open_is_aborted_in_time(void **state)
+{
+    struct suite *s = *state;
+    struct pair pair = {.channel = suite_open_writing(s, s->name, 1)};
+    struct sb_channel *reading = suite_open_reading(s, s->name, 1);
+    struct sb_reader *reader = suite_reader(s, reading);
+
+    pair.txn = open_txn(s, pair.channel, SUITE_TXN, s->name, channel_suite->txn_timeout_ms);
+    fence(s, SUITE_TXN, pair.txn);
+    pair.writer = suite_writer(s, pair.channel, pair.txn);
+    pair.plain = suite_writer(s, pair.channel, NULL);
+    begin(s, SUITE_TXN, pair.txn);
+    suite_write_number(s, pair.writer, 0, 1);
+    send_offset(s, pair.txn, s->name, 1, "left");
+    suite_flush(s, pair.writer);
+    suite_write_number(s, pair.plain, 0, 2);
+    suite_flush(s, pair.plain);
+    close_pair(&pair);
+    suite_take(s, reader, 1, 1);
+    assert_int_equal(suite_number(&s->taken[0]), 2);
+    suite_expect_offset(s, reading, s->name, 0, SB_OFFSET_NONE, "");
+    suite_reader_close(reader);
+    suite_close(reading);
 }
 
 /* --- Random schedules ------------------------------------------------------------------------- */
@@ -675,12 +849,19 @@ size_t channel_suite_txn_tests(struct CMUnitTest *tests, size_t tests_max)
         TEST(a_transaction_spans_partitions_and_channels),
         TEST(a_write_without_a_transaction_is_refused),
         TEST(positions_behind_marks_are_good_ones),
+        TEST(an_abort_takes_what_was_not_flushed_with_it),
+        TEST(an_abort_wakes_who_waits_for_what_is_behind),
+        TEST(a_refused_record_leaves_its_transaction_whole),
+        TEST(until_end_stands_before_an_open_transaction),
         TEST(offsets_are_committed_with_the_output),
+        TEST(offsets_of_several_channels_are_committed_together),
+        TEST(committed_waits_for_its_own_partitions_only),
         TEST(committed_waits_for_an_open_transaction),
         TEST(the_newest_with_an_id_fences_the_others),
         TEST(other_ids_are_left_alone),
         TEST(a_transaction_that_was_left_open_ends_with_the_next_fence),
         TEST(a_transaction_that_takes_too_long_is_aborted_and_fenced),
+        TEST(what_a_client_has_left_open_is_aborted_in_time),
         TEST(random_schedules_show_what_was_committed),
     };
     const size_t count = sizeof all / sizeof all[0];
