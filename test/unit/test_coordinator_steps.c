@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_coordinator_steps.c - the coordinator step by step: its flow is stepped by the test, its
+ * disk fails when it is told to, and time passes when nobody has anything to do.
+ *
+ *   in (3 partitions) --> count (by key, one cell each) --> out
+ *
+ * Whatever becomes of a checkpoint: no record is lost, the next one works, and what was written is
+ * what is restored. */
+#include "disk.h"
+#include "flow_channel.h"
+
+#include "ckpt/coordinator.h"
+#include "ckpt/restore.h"
+#include "op/context.h"
+#include "op/process.h"
+
+enum { PARTITIONS = 3, KEYS = 13, OWNER = 5, CALLS_MAX = 300 };
+
+static const int64_t SECOND_US = 1000000;
+
+struct count {
+    int64_t times;
+};
+
+static const sabot_field count_fields[] = {
+    SABOT_FIELD(struct count, times, "times", SABOT_INT64, SABOT_OPTIONAL),
+};
+static const sabot_schema count_table = SABOT_SCHEMA("count", 1, struct count, count_fields);
+
+struct fixture {
+    struct kit *kit;
+    struct disk disk;
+    struct sb_waker *owner;
+    struct sb_channel_type type; /* of the input */
+    struct sb_channel input;
+    struct sb_channel output;
+    struct sb_schema *schema; /* of the state */
+    struct sb_state_spec spec;
+    struct sb_process_settings settings;
+    struct sb_graph graph;
+    uint32_t source;
+    struct sb_flow *flow;
+    struct sb_ckpt_folder folder;
+    struct sb_coordinator_config config;
+    struct sb_coordinator coordinator;
+    struct sb_follow *follow;
+    uint32_t records; /* shown in each partition */
+    sabot_error error;
+};
+
+static struct fixture fixture; /* one test at a time */
+
+#define WELL(call)                         \
+    do {                                   \
+        if ((call) != SABOT_OK)            \
+            fail_msg("%s", f->error.text); \
+    } while (0)
+
+/* --- Time ------------------------------------------------------------------------------------- */
+
+static int64_t clock_us;
+
+static int64_t virtual_now_us(void *self)
+{
+    (void)self;
+    return clock_us;
+}
+
+/* --- The agent -------------------------------------------------------------------------------- */
+
+static struct sabot_value counted;
+static struct sabot_output results;
+
+static sabot_status count(sabot_context *context, const void *record)
+{
+    struct count *cell = sabot_value_edit(context, &counted);
+
+    if (cell == NULL)
+        return sabot_context_status(context);
+    cell->times++;
+    return sabot_emit(context, &results, record);
+}
+
+/* --- Building --------------------------------------------------------------------------------- */
+
+static void power_on(struct fixture *f)
+{
+    disk_make(&f->disk, f->kit->env);
+    f->disk.type.now_us = virtual_now_us;
+    f->disk.env.log_level = SABOT_LOG_ERROR;
+}
+
+static struct fixture *begin(void **state)
+{
+    struct fixture *f = &fixture;
+    struct sb_env *env;
+
+    memset(f, 0, sizeof *f);
+    f->kit = *state;
+    env = f->kit->env;
+    env->log_level = SABOT_LOG_ERROR;
+    clock_us = SECOND_US;
+    f->type = kit_channel_type;
+    assert_int_equal(env->type->waker_create(env->self, &f->owner, NULL), SABOT_OK);
+    assert_int_equal(sb_schema_create(env, &count_table, SB_SCHEMA_STATE, &f->schema, &f->error),
+                     SABOT_OK);
+    f->spec = (struct sb_state_spec){.name = "times", .kind = SB_STATE_VALUE, .schema = f->schema};
+    f->settings = (struct sb_process_settings){
+        .owner = f, .function = count, .user = f, .states = &f->spec, .state_count = 1};
+    counted = (struct sabot_value){.state = {.owner = f,
+                                             .agent = "count",
+                                             .kind = SB_STATE_VALUE,
+                                             .size = sizeof(struct count),
+                                             .name = "times"}};
+    results = (struct sabot_output){.owner = f, .index = 0};
+    power_on(f);
+    return f;
+}
+
+static void build_graph(struct fixture *f)
+{
+    const struct sb_port port = {
+        .type = &f->type,
+        .channel = &f->input,
+        .codec = &kit_codec,
+        .schema = f->kit->schema,
+        .event_time_field = KIT_TIME,
+        .key_field = SB_NO_FIELD,
+    };
+    const struct sb_node source = {
+        .kind = SB_NODE_SOURCE, .name = "in", .port = port, .output_count = 1};
+    const struct sb_node agent = {
+        .kind = SB_NODE_TASK,
+        .name = "count",
+        .type = &sb_operator_process,
+        .settings = &f->settings,
+        .input = f->kit->schema,
+        .key_field = KIT_KEY,
+        .output_count = 1,
+        .outputs = {f->kit->schema},
+        .output_times = {KIT_TIME},
+    };
+    struct sb_node sink = {.kind = SB_NODE_SINK, .name = "out", .port = port};
+    struct sb_edge edge = {.route = SB_ROUTE_KEY, .key_field = KIT_KEY};
+    uint32_t task;
+
+    sink.port.channel = &f->output;
+    assert_int_equal(sb_graph_init(&f->graph, f->kit->env), SABOT_OK);
+    WELL(sb_graph_node(&f->graph, &source, &f->source, &f->error));
+    WELL(sb_graph_node(&f->graph, &agent, &task, &f->error));
+    edge.from = f->source;
+    edge.to = task;
+    WELL(sb_graph_edge(&f->graph, &edge, &f->error));
+    edge = (struct sb_edge){.from = task, .route = SB_ROUTE_LOCAL, .key_field = SB_NO_FIELD};
+    WELL(sb_graph_node(&f->graph, &sink, &edge.to, &f->error));
+    WELL(sb_graph_edge(&f->graph, &edge, &f->error));
+    WELL(sb_graph_check(&f->graph, &f->error));
+}
+
+static sabot_status start_coordinator(struct fixture *f)
+{
+    f->config = (struct sb_coordinator_config){
+        .env = &f->disk.env,
+        .flow = f->flow,
+        .graph = &f->graph,
+        .folder = &f->folder,
+        .follow = f->follow,
+        .owner = OWNER,
+        .interval_us = SECOND_US,
+        .refresh_us = 10 * SECOND_US,
+        .timeout_us = 60 * SECOND_US,
+        .keep = 2,
+        .chain_max = 3,
+    };
+    return sb_coordinator_init(&f->coordinator, &f->config, &f->error);
+}
+
+static struct sb_flow_config flow_config(const struct fixture *f)
+{
+    return (struct sb_flow_config){
+        .name = "pipe",
+        .workers = 2,
+        .batch_rows = 10,
+        .ring_bytes = 1 << 20,
+        .hash_seed = 17,
+        .owner = f->owner,
+        .has_checkpoints = true,
+    };
+}
+
+static void start(struct fixture *f)
+{
+    const struct sb_flow_config config = flow_config(f);
+
+    kit_input_init(&f->input, f->kit, PARTITIONS, 0, KEYS);
+    atomic_store(&f->input.open_ended, true);
+    kit_output_init(&f->output, f->kit);
+    f->records = 0;
+    build_graph(f);
+    WELL(sb_flow_create(f->kit->env, &f->graph, &config, &f->flow, &f->error));
+    WELL(sb_ckpt_folder_open(&f->folder, &f->disk.env, "/dir", "app", "pipe", &f->error));
+    WELL(sb_ckpt_take_owner(&f->folder, OWNER, &f->error));
+    WELL(start_coordinator(f));
+}
+
+static void stop(struct fixture *f)
+{
+    sb_flow_halt(f->flow);
+    sb_coordinator_reset(&f->coordinator);
+    sb_coordinator_reset(&f->coordinator); /* twice is once */
+    sb_follow_destroy(f->follow);
+    f->follow = NULL;
+    sb_flow_destroy(f->flow);
+    f->flow = NULL;
+    sb_graph_reset(&f->graph);
+    kit_output_reset(&f->output);
+    sb_ckpt_folder_close(&f->folder);
+}
+
+static void power_off(struct fixture *f)
+{
+    assert_int_equal(f->disk.open_files, 0);
+    disk_free(&f->disk);
+}
+
+static void finish(struct fixture *f)
+{
+    stop(f);
+    power_off(f);
+    sb_schema_destroy(f->schema);
+    f->kit->env->type->waker_destroy(f->kit->env->self, f->owner);
+}
+
+/* --- Running ---------------------------------------------------------------------------------- */
+
+static void show_more(struct fixture *f, uint32_t records)
+{
+    f->records += records;
+    kit_input_show(&f->input, f->records);
+}
+
+/* Flow and coordinator until both wait, or one of them is done; when the coordinator waits for. */
+static int64_t run(struct fixture *f)
+{
+    struct sb_step step;
+
+    do {
+        while (sb_flow_status(f->flow, NULL) == SABOT_AGAIN &&
+               sb_flow_step(f->flow).state == SB_STEP_AGAIN) {}
+        step = sb_coordinator_step(&f->coordinator);
+    } while (step.state == SB_STEP_AGAIN || f->coordinator.state == SB_COORDINATOR_WRITING);
+    return step.state == SB_STEP_DONE ? INT64_MAX : step.deadline_us;
+}
+
+/* Until `completed` checkpoints have come about, or it is over; at most a minute. */
+static void run_until(struct fixture *f, uint64_t completed)
+{
+    const int64_t patience_us = clock_us + 60 * SECOND_US;
+
+    while (f->coordinator.state != SB_COORDINATOR_OVER &&
+           atomic_load(&f->coordinator.completed) < completed && clock_us < patience_us) {
+        const int64_t next_us = run(f);
+
+        if (next_us > clock_us && next_us != INT64_MAX)
+            clock_us = next_us;
+    }
+}
+
+static void run_to_the_end(struct fixture *f)
+{
+    kit_input_finish(&f->input);
+    run_until(f, UINT64_MAX);
+    assert_int_equal(f->coordinator.state, SB_COORDINATOR_OVER);
+}
+
+/* --- What was written is what is restored ----------------------------------------------------- */
+
+static sabot_status restore_into(struct fixture *f,
+                                 struct sb_restore *restore,
+                                 struct sb_flow *flow)
+{
+    SABOT_TRY(sb_restore_find(restore, &f->error));
+    if (!restore->found)
+        return SABOT_OK;
+    SABOT_TRY(sb_restore_match(restore, &f->graph, &f->error));
+    return sb_restore_state(restore, flow, &f->error);
+}
+
+/* A flow that has written nothing; the output knows it no more. */
+static void destroy_unused(struct fixture *f, struct sb_flow *flow)
+{
+    f->output.writer_count -= flow->config.workers;
+    sb_flow_destroy(flow);
+}
+
+/* The newest checkpoint, in a flow of its own: it has seen so many records of each partition. */
+static void expect_restored(struct fixture *f, int64_t id, int64_t records)
+{
+    const struct sb_flow_config config = flow_config(f);
+    struct sb_restore restore;
+    struct sb_flow *flow;
+
+    WELL(sb_flow_create(f->kit->env, &f->graph, &config, &flow, &f->error));
+    sb_restore_init(&restore, &f->disk.env, &f->folder);
+    WELL(restore_into(f, &restore, flow));
+    assert_true(restore.found);
+    assert_int_equal(restore.manifest.id, id);
+    assert_int_equal(restore.position_count, PARTITIONS);
+    for (uint32_t i = 0; i < restore.position_count; i++)
+        assert_int_equal(restore.positions[i].at.offset, records);
+    sb_restore_reset(&restore);
+    destroy_unused(f, flow);
+}
+
+/* --- When there is one ------------------------------------------------------------------------ */
+
+static void a_checkpoint_comes_when_something_has_changed_and_the_interval_is_over(void **state)
+{
+    struct fixture *f = begin(state);
+
+    start(f);
+    assert_int_equal(run(f), clock_us + SECOND_US);
+    clock_us += SECOND_US;
+    show_more(f, 40);
+    run_until(f, 1);
+    assert_int_equal(atomic_load(&f->coordinator.completed_id), 1);
+    expect_restored(f, 1, 40);
+    run_until(f, 2); /* a minute in which nothing changes */
+    assert_int_equal(atomic_load(&f->coordinator.completed), 1);
+    for (int64_t id = 2; id <= 8; id++) { /* chains, and what goes with them */
+        show_more(f, 40);
+        run_until(f, (uint64_t)id);
+        expect_restored(f, id, 40 * id);
+    }
+    run_to_the_end(f);
+    assert_int_equal(f->coordinator.error.status, SABOT_OK);
+    expect_restored(f, 9, 320);
+    assert_int_equal(kit_output_count(&f->output), 320 * PARTITIONS);
+    finish(f);
+}
+
+static void one_that_is_asked_for_comes_at_once(void **state)
+{
+    struct fixture *f = begin(state);
+    int64_t id;
+
+    start(f);
+    id = sb_coordinator_ask(&f->coordinator);
+    assert_int_equal(sb_coordinator_asked(&f->coordinator, id, &f->error), SABOT_AGAIN);
+    (void)run(f);
+    assert_int_equal(sb_coordinator_asked(&f->coordinator, id, &f->error), SABOT_OK);
+    run_to_the_end(f);
+    id = sb_coordinator_ask(&f->coordinator);
+    assert_int_equal(sb_coordinator_asked(&f->coordinator, id, &f->error), SABOT_ERR_CLOSED);
+    assert_string_equal(f->error.text, "pipeline pipe has ended");
+    finish(f);
+}
+
+/* --- Offsets that follow ---------------------------------------------------------------------- */
+
+static uint32_t commits;
+static uint32_t pending; /* calls of the next commit that say SABOT_AGAIN */
+static bool is_near = true;
+
+static sabot_status commit_offsets(struct sb_channel *channel,
+                                   const char *group,
+                                   const struct sb_offset *offsets,
+                                   uint32_t offset_count,
+                                   sabot_error *error)
+{
+    (void)channel;
+    (void)group;
+    (void)offsets;
+    (void)error;
+    assert_int_equal(offset_count, PARTITIONS);
+    if (pending > 0) {
+        pending--;
+        return SABOT_AGAIN;
+    }
+    commits++;
+    return SABOT_OK;
+}
+
+static sabot_status committed_offsets(struct sb_channel *channel,
+                                      const char *group,
+                                      struct sb_offset *offsets,
+                                      uint32_t offset_count,
+                                      sabot_error *error)
+{
+    (void)channel;
+    (void)group;
+    (void)offsets;
+    (void)offset_count;
+    (void)error;
+    return SABOT_OK;
+}
+
+static const char *name_of(const struct sb_channel *channel)
+{
+    (void)channel;
+    return "in";
+}
+
+static bool is_connected(const struct sb_channel *channel)
+{
+    (void)channel;
+    return is_near;
+}
+
+static struct fixture *begin_following(void **state)
+{
+    struct fixture *f = begin(state);
+
+    commits = 0;
+    pending = 0;
+    is_near = true;
+    f->type.commit = commit_offsets;
+    f->type.committed = committed_offsets;
+    f->type.cluster = name_of;
+    f->type.topic = name_of;
+    f->type.connected = is_connected;
+    start(f);
+    sb_coordinator_reset(&f->coordinator);
+    WELL(sb_follow_create(&f->graph, "group", &f->follow, &f->error));
+    WELL(start_coordinator(f));
+    return f;
+}
+
+static void offsets_are_committed_again_though_nothing_changes(void **state)
+{
+    struct fixture *f = begin_following(state);
+    const int64_t begun_us = clock_us;
+
+    run_until(f, 4);
+    assert_int_equal(atomic_load(&f->coordinator.completed), 4);
+    assert_int_equal(commits, 4);
+    /* The first at the interval, for nobody knows what has changed before it. */
+    assert_true(clock_us >= begun_us + 30 * SECOND_US);
+    run_to_the_end(f);
+    finish(f);
+}
+
+static void the_end_waits_for_offsets_on_their_way_but_not_for_ever(void **state)
+{
+    for (int i = 0; i < 3; i++) {
+        struct fixture *f = begin_following(state);
+        int64_t begun_us;
+
+        show_more(f, 10);
+        (void)run(f);
+        pending = i == 0 ? 1 : UINT32_MAX;
+        is_near = i != 2;
+        begun_us = clock_us;
+        run_to_the_end(f);
+        assert_int_equal(commits, i == 0);
+        assert_true(clock_us - begun_us == (i == 1 ? 5 * SECOND_US : 0));
+        assert_int_equal(f->coordinator.error.status, SABOT_OK);
+        finish(f);
+    }
+}
+
+/* --- When one fails --------------------------------------------------------------------------- */
+
+/* The n-th call on the disk, or allocation, of the second checkpoint fails. False: it has fewer. */
+static bool fail_once(struct fixture *f, uint64_t call, uint64_t allocation)
+{
+    bool failed;
+    int64_t id;
+
+    start(f);
+    show_more(f, 40);
+    run_until(f, 1);
+    show_more(f, 40);
+    clock_us += 10 * SECOND_US;
+    while (sb_flow_step(f->flow).state == SB_STEP_AGAIN) {}
+    id = sb_coordinator_ask(&f->coordinator);
+    f->disk.fail_at = call == 0 ? 0 : f->disk.calls + call;
+    sb_os_env_fail_allocation(f->kit->env, allocation);
+    (void)run(f);
+    sb_os_env_fail_allocation(f->kit->env, 0);
+    f->disk.fail_at = 0;
+    failed = sb_coordinator_asked(&f->coordinator, id, &f->error) != SABOT_OK;
+    if (call > 0 && !failed && f->disk.failed)
+        failed = true; /* what failed was not needed: to remove an old one, say */
+    if (atomic_load(&f->coordinator.failed) > 0)
+        assert_non_null(strstr(f->error.text, "checkpoint 2 failed: "));
+    run_until(f, 2);
+    expect_restored(f, atomic_load(&f->coordinator.completed_id), 80);
+    show_more(f, 40);
+    run_to_the_end(f);
+    if (f->coordinator.error.status != SABOT_OK)
+        fail_msg("%s", f->coordinator.error.text);
+    expect_restored(f, atomic_load(&f->coordinator.completed_id), 120);
+    assert_int_equal(kit_output_count(&f->output), 120 * PARTITIONS);
+    stop(f);
+    power_off(f);
+    power_on(f);
+    return failed;
+}
+
+static void a_checkpoint_that_fails_anywhere_is_made_up_for_by_the_next(void **state)
+{
+    struct fixture *f = begin(state);
+    uint64_t n = 1;
+
+    while (fail_once(f, n, 0))
+        assert_true(n++ < CALLS_MAX);
+    print_message("%d calls\n", (int)n - 1);
+    assert_true(n > 15);
+    for (n = 1; fail_once(f, 0, n);)
+        assert_true(n++ < CALLS_MAX);
+    print_message("%d allocations\n", (int)n - 1);
+    assert_true(n > 8);
+    start(f);
+    finish(f);
+}
+
+static void the_last_one_is_tried_again_and_then_its_failure_is_that_of_the_run(void **state)
+{
+    struct fixture *f = begin(state);
+
+    start(f);
+    show_more(f, 40);
+    (void)run(f);
+    f->disk.off_after = f->disk.calls;
+    run_to_the_end(f);
+    assert_int_equal(f->coordinator.error.status, SABOT_ERR_IO);
+    assert_int_equal(atomic_load(&f->coordinator.failed), SB_CHECKPOINT_LAST_TRIES);
+    finish(f);
+}
+
+static void a_checkpoint_that_a_task_holds_up_is_given_up_by_its_timeout(void **state)
+{
+    struct fixture *f = begin(state);
+    int64_t id;
+
+    start(f);
+    id = sb_coordinator_ask(&f->coordinator);
+    while (sb_coordinator_step(&f->coordinator).state == SB_STEP_AGAIN) {} /* and no flow */
+    assert_int_equal(sb_coordinator_asked(&f->coordinator, id, &f->error), SABOT_AGAIN);
+    clock_us += 61 * SECOND_US;
+    (void)sb_coordinator_step(&f->coordinator);
+    (void)sb_coordinator_step(&f->coordinator); /* it waits for the tasks to hear of it */
+    assert_int_equal(atomic_load(&f->coordinator.failed), 0);
+    (void)run(f);
+    assert_int_equal(sb_coordinator_asked(&f->coordinator, id, &f->error), SABOT_ERR_TIMEOUT);
+    assert_non_null(strstr(f->error.text, "it was not gathered after 60000 ms"));
+    run_until(f, 1);
+    assert_int_equal(atomic_load(&f->coordinator.completed), 1);
+    finish(f);
+}
+
+static void who_has_lost_the_folder_ends_before_it_writes(void **state)
+{
+    for (int has_state = 0; has_state < 2; has_state++) {
+        struct fixture *f = begin(state);
+
+        start(f);
+        WELL(sb_ckpt_take_owner(&f->folder, OWNER + 1, &f->error));
+        if (has_state == 1)
+            show_more(f, 40);
+        (void)sb_coordinator_ask(&f->coordinator);
+        (void)run(f);
+        assert_int_equal(f->coordinator.state, SB_COORDINATOR_OVER);
+        assert_int_equal(f->coordinator.error.status, SABOT_ERR_FENCED);
+        assert_int_equal(atomic_load(&f->coordinator.completed), 0);
+        finish(f);
+    }
+}
+
+static void a_flow_that_has_broken_down_gets_no_last_checkpoint(void **state)
+{
+    struct fixture *f = begin(state);
+
+    start(f);
+    f->output.fail_at = 7;
+    show_more(f, 40);
+    run_until(f, 1);
+    assert_int_equal(f->coordinator.state, SB_COORDINATOR_OVER);
+    assert_int_equal(f->coordinator.error.status, SABOT_OK); /* the flow has its own */
+    assert_int_equal(atomic_load(&f->coordinator.completed), 0);
+    finish(f);
+}
+
+static void without_memory_there_is_no_coordinator(void **state)
+{
+    struct fixture *f = begin(state);
+    sabot_status status = SABOT_ERR_MEMORY;
+
+    start(f);
+    sb_coordinator_reset(&f->coordinator);
+    for (uint64_t n = 1; status != SABOT_OK; n++) {
+        sb_os_env_fail_allocation(f->kit->env, n);
+        status = start_coordinator(f);
+        sb_os_env_fail_allocation(f->kit->env, 0);
+        if (status != SABOT_OK) {
+            assert_int_equal(status, SABOT_ERR_MEMORY);
+            sb_coordinator_reset(&f->coordinator);
+        }
+        assert_true(n < 10);
+    }
+    finish(f);
+}
+
+/* --- Restoring -------------------------------------------------------------------------------- */
+
+/* A restore for which one call or allocation fails. False: there are fewer. */
+static bool restore_with(struct fixture *f, uint64_t call, uint64_t allocation)
+{
+    const struct sb_flow_config config = flow_config(f);
+    struct sb_restore restore;
+    struct sb_flow *flow;
+    sabot_status status;
+    bool failed;
+
+    WELL(sb_flow_create(f->kit->env, &f->graph, &config, &flow, &f->error));
+    sb_restore_init(&restore, &f->disk.env, &f->folder);
+    f->disk.failed = false;
+    f->disk.fail_at = call == 0 ? 0 : f->disk.calls + call;
+    sb_os_env_fail_allocation(f->kit->env, allocation);
+    status = restore_into(f, &restore, flow);
+    sb_os_env_fail_allocation(f->kit->env, 0);
+    f->disk.fail_at = 0;
+    failed = call > 0 ? f->disk.failed : status != SABOT_OK;
+    if (failed)
+        assert_int_equal(status, call > 0 ? SABOT_ERR_IO : SABOT_ERR_MEMORY);
+    else
+        WELL(status);
+    assert_int_equal(f->disk.open_files, 0);
+    sb_restore_reset(&restore);
+    destroy_unused(f, flow);
+    return failed;
+}
+
+static void a_restore_that_fails_anywhere_says_so_and_works_when_done_again(void **state)
+{
+    struct fixture *f = begin(state);
+    uint64_t n = 1;
+
+    start(f);
+    show_more(f, 40);
+    run_until(f, 1);
+    show_more(f, 40);
+    run_until(f, 2);
+    while (restore_with(f, n, 0))
+        assert_true(n++ < CALLS_MAX);
+    assert_true(n > 8);
+    for (n = 1; restore_with(f, 0, n);)
+        assert_true(n++ < CALLS_MAX);
+    assert_true(n > 8);
+    expect_restored(f, 2, 80);
+    finish(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        KIT_TEST(a_checkpoint_comes_when_something_has_changed_and_the_interval_is_over),
+        KIT_TEST(one_that_is_asked_for_comes_at_once),
+        KIT_TEST(offsets_are_committed_again_though_nothing_changes),
+        KIT_TEST(the_end_waits_for_offsets_on_their_way_but_not_for_ever),
+        KIT_TEST(a_checkpoint_that_fails_anywhere_is_made_up_for_by_the_next),
+        KIT_TEST(the_last_one_is_tried_again_and_then_its_failure_is_that_of_the_run),
+        KIT_TEST(a_checkpoint_that_a_task_holds_up_is_given_up_by_its_timeout),
+        KIT_TEST(who_has_lost_the_folder_ends_before_it_writes),
+        KIT_TEST(a_flow_that_has_broken_down_gets_no_last_checkpoint),
+        KIT_TEST(without_memory_there_is_no_coordinator),
+        KIT_TEST(a_restore_that_fails_anywhere_says_so_and_works_when_done_again),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
