@@ -8,6 +8,7 @@
 
 #include "api/config.h"
 #include "api/options.h"
+#include "channel/url.h"
 
 struct fixture {
     struct sb_env *env;
@@ -380,7 +381,92 @@ static void there_is_a_limit_to_how_many_options_are_given(void **state)
     set(fixture, name, "2");
 }
 
+static void a_value_and_a_name_have_a_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    char *value = malloc(SB_CONFIG_VALUE_BYTES_MAX + 2);
+    char name[SB_CONFIG_NAME_MAX + 2];
+    int64_t number;
+
+    assert_non_null(value);
+    memset(value, 'v', SB_CONFIG_VALUE_BYTES_MAX + 1);
+    value[SB_CONFIG_VALUE_BYTES_MAX + 1] = '\0';
+    assert_set_refused(fixture, "broker", value, "broker: a value of more than 65536 bytes");
+    value[SB_CONFIG_VALUE_BYTES_MAX] = '\0';
+    set(fixture, "broker", value);
+    memset(name, 'n', sizeof name);
+    name[SB_CONFIG_NAME_MAX - 2] = '\0';
+    assert_int_equal(
+        sb_config_declare_int64(fixture->config, "a", name, 1, 0, 2, "", &number, &fixture->error),
+        SABOT_OK);
+    assert_refused(
+        fixture,
+        sb_config_declare_int64(fixture->config, "ab", name, 1, 0, 2, "", &number, &fixture->error),
+        "a name is made of letters, digits");
+    free(value);
+}
+
+static void a_group_ends_at_its_dot(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[256] = "";
+
+    set(fixture, "kafka.client.id", "me");
+    assert_int_equal(sb_config_each(fixture->config, "kaf", collect, text, NULL), SABOT_OK);
+    assert_string_equal(text, "");
+    assert_int_equal(sb_config_each(fixture->config, "kafka.client", collect, text, NULL),
+                     SABOT_OK);
+    assert_string_equal(text, "id=me;");
+}
+
+static void an_end_of_a_line_is_no_part_of_a_value_from_a_file(void **state)
+{
+    static const struct {
+        const char *bytes;
+        const char *value;
+    } cases[] = {{"b:1\r\n", "b:1"}, {"b:1\n\n", "b:1\n"}, {"b:1\r", "b:1"}, {"b:1", "b:1"}};
+    struct fixture *fixture = *state;
+    char value[160];
+
+    (void)snprintf(value, sizeof value, "@%s", fixture->path);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_file(fixture, cases[i].bytes, strlen(cases[i].bytes));
+        set(fixture, "broker", value);
+        assert_string_equal(sabot_config_get(fixture->config, "broker"), cases[i].value);
+    }
+    write_file(fixture, "\r\n", 2);
+    assert_int_equal(
+        sabot_config_set(fixture->config, SABOT_FROM_OPTION, "fraud.note", value, &fixture->error),
+        SABOT_OK);
+    assert_string_equal(sabot_config_get(fixture->config, "fraud.note"), "");
+}
+
 /* --- Binds ------------------------------------------------------------------------------------ */
+
+static void binds_have_limits(void **state)
+{
+    struct fixture *fixture = *state;
+    char *url = malloc(SB_URL_MAX + 2);
+    char name[32];
+
+    assert_non_null(url);
+    memset(url, 'x', SB_URL_MAX + 1);
+    memcpy(url, "file:", 5);
+    url[SB_URL_MAX + 1] = '\0';
+    assert_refused(fixture, sabot_config_bind(fixture->config, "a", url, &fixture->error),
+                   "not the URL of a channel");
+    url[SB_URL_MAX] = '\0';
+    assert_int_equal(sabot_config_bind(fixture->config, "a", url, &fixture->error), SABOT_OK);
+    for (uint32_t i = 1; i < SB_CONFIG_BINDS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "x%u", i);
+        assert_int_equal(sabot_config_bind(fixture->config, name, "file:y", NULL), SABOT_OK);
+    }
+    assert_int_equal(sabot_config_bind(fixture->config, "b", "file:y", &fixture->error),
+                     SABOT_ERR_LIMIT);
+    assert_non_null(strstr(fixture->error.text, "bind: b: more than 1024 channels are bound"));
+    assert_int_equal(sabot_config_bind(fixture->config, "a", "file:z", NULL), SABOT_OK);
+    free(url);
+}
 
 static void a_bind_on_the_command_line_beats_that_of_a_file(void **state)
 {
@@ -480,6 +566,9 @@ static void a_mistake_in_a_file_is_told_with_line_and_column(void **state)
         {"a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: 1}}}}}}}}}}}}}}}}}\n",
          "nested too deeply"},
         {"threads: \xff\n", " byte 9: "},
+        {"log.level: null\n", "1:12: log.level has no value"},
+        {"broker: 'null'\nthreads: 'x\n", "unexpected end of stream"},
+        {"threads: @x\n", "1:10: found character that cannot start any token"},
     };
     struct fixture *fixture = *state;
 
@@ -636,6 +725,55 @@ static void a_declaration_that_makes_no_sense_is_refused(void **state)
                    "option \"a b\": a name is made of");
 }
 
+static void an_app_declares_a_limited_number_of_options(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[32];
+    int64_t number;
+
+    for (uint32_t i = 0; i < SB_CONFIG_DECLARED_MAX; i++) {
+        (void)snprintf(name, sizeof name, "x%u", i);
+        assert_int_equal(
+            sb_config_declare_int64(fixture->config, "a", name, 1, 0, 2, NULL, &number, NULL),
+            SABOT_OK);
+    }
+    assert_int_equal(sb_config_declare_int64(fixture->config, "a", "more", 1, 0, 2, NULL, &number,
+                                             &fixture->error),
+                     SABOT_ERR_LIMIT);
+    assert_non_null(strstr(fixture->error.text, "option a.more: an app can have 256"));
+}
+
+static void each_type_of_an_option_of_an_app_is_checked(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *text;
+    double real;
+    bool flag;
+
+    set(fixture, "a.real", "much");
+    set(fixture, "a.flag", "perhaps");
+    assert_refused(fixture,
+                   sb_config_declare_float64(fixture->config, "a", "real", 1, 0, 2, NULL, &real,
+                                             &fixture->error),
+                   "a.real=much: expected a number");
+    assert_refused(
+        fixture,
+        sb_config_declare_bool(fixture->config, "a", "flag", false, NULL, &flag, &fixture->error),
+        "a.flag=perhaps: expected true or false");
+    assert_int_not_equal(
+        sb_config_declare_bool(fixture->config, "a", "flag", false, NULL, &flag, NULL), SABOT_OK);
+    assert_int_equal(sb_config_declare_text(fixture->config, "a", "none", NULL, NULL, &text, NULL),
+                     SABOT_OK);
+    assert_null(text);
+    assert_int_equal(sb_config_declare_text(fixture->config, "a", "empty", "", NULL, &text, NULL),
+                     SABOT_OK);
+    assert_string_equal(text, "");
+    assert_refused(
+        fixture,
+        sb_config_declare_text(fixture->config, "a", "empty", "", NULL, &text, &fixture->error),
+        "declared twice");
+}
+
 static void ends_of_a_range_are_kept_exactly(void **state)
 {
     struct fixture *fixture = *state;
@@ -740,6 +878,12 @@ int main(void)
         TEST(there_is_a_limit_to_how_many_options_are_given),
         TEST(a_bind_on_the_command_line_beats_that_of_a_file),
         TEST(a_bind_needs_a_channel_and_a_url),
+        TEST(binds_have_limits),
+        TEST(a_value_and_a_name_have_a_limit),
+        TEST(a_group_ends_at_its_dot),
+        TEST(an_end_of_a_line_is_no_part_of_a_value_from_a_file),
+        TEST(an_app_declares_a_limited_number_of_options),
+        TEST(each_type_of_an_option_of_an_app_is_checked),
         TEST(a_file_has_nested_maps_and_dotted_names),
         TEST(an_empty_file_says_nothing),
         TEST(a_mistake_in_a_file_is_told_with_line_and_column),

@@ -91,6 +91,140 @@ static void unknown_fields_are_passed(void **state)
     }
 }
 
+/* --- Keys of any length ------------------------------------------------------------------------
+ *
+ * They are compared in blocks of bytes: a field for each length, and strangers that differ from it
+ * in one byte. */
+
+enum { KEYS = 120 };
+
+struct keys {
+    int64_t values[KEYS];
+};
+
+static char key_names[KEYS][KEYS + 1];
+static sabot_field key_fields[KEYS];
+
+static void open_keys(struct json_fixture *json)
+{
+    static const sabot_schema table = SABOT_SCHEMA("keys", 1, struct keys, key_fields);
+
+    for (uint32_t i = 0; i < KEYS; i++) {
+        for (uint32_t j = 0; j <= i; j++)
+            key_names[i][j] = (char)('a' + (i + j) % 26);
+        key_fields[i] = (sabot_field){.path = key_names[i],
+                                      .type = SABOT_INT64,
+                                      .offset = i * (uint32_t)sizeof(int64_t),
+                                      .size = sizeof(int64_t),
+                                      .count = 1};
+    }
+    json_fixture_open(json, &table, 64, 1024 * 1024);
+}
+
+/* `"key":value,`, the letter at `escaped` as \u00xx; none: KEYS. */
+static void append_key(struct sb_buffer *out, const char *key, uint32_t escaped, uint32_t value)
+{
+    sabot_status status = sb_buffer_format(out, "\"");
+
+    for (uint32_t i = 0; key[i] != '\0' && status == SABOT_OK; i++)
+        status =
+            sb_buffer_format(out, i == escaped ? "\\u%04x" : "%c", (unsigned)(unsigned char)key[i]);
+    if (status == SABOT_OK)
+        status = sb_buffer_format(out, "\":%u,", value);
+    assert_int_equal(status, SABOT_OK);
+}
+
+static void keys_of_every_length_are_told_from_those_that_differ_in_a_byte(void **state)
+{
+    struct json_fixture json;
+    struct sb_buffer record;
+
+    (void)state;
+    open_keys(&json);
+    sb_buffer_init(&record, json.env);
+    for (uint32_t at = 0; at < KEYS; at++) {
+        struct keys row;
+
+        record.size = 0;
+        assert_int_equal(sb_buffer_append(&record, "{", 1), SABOT_OK);
+        for (uint32_t i = 0; i < KEYS; i++) {
+            char stranger[KEYS + 1];
+
+            append_key(&record, key_names[i], i % 3 == 0 ? at : KEYS, i + 1);
+            memcpy(stranger, key_names[i], sizeof stranger);
+            stranger[at < i ? at : i] = '#';
+            append_key(&record, stranger, i % 5 == 0 ? i : KEYS, 7777);
+        }
+        record.data[record.size - 1] = '}';
+        if (sb_builder_full(&json.builder))
+            sb_builder_truncate(&json.builder, 0);
+        assert_int_equal(json_decode(&json, record.data, record.size), SABOT_OK);
+        sb_batch_record(json.builder.batch, sb_builder_rows(&json.builder) - 1, &row);
+        for (uint32_t i = 0; i < KEYS; i++)
+            assert_int_equal(row.values[i], i + 1);
+    }
+    sb_buffer_reset(&record);
+    json_fixture_close(&json);
+}
+
+static void keys_of_every_length_are_written_and_read_again(void **state)
+{
+    struct json_fixture json;
+    struct sb_buffer out;
+
+    (void)state;
+    open_keys(&json);
+    sb_buffer_init(&out, json.env);
+    for (uint32_t first = 0; first < KEYS; first++) { /* each once as the first of its object */
+        char text[8 + KEYS];
+
+        (void)snprintf(text, sizeof text, "{\"%.*s\":5}", (int)first + 1, key_names[first]);
+        assert_int_equal(json_decode(&json, text, strlen(text)), SABOT_OK);
+        out.size = 0;
+        assert_int_equal(sb_codec_json.encode(json.encoder, json.builder.batch,
+                                              json.builder.batch->rows - 1, &out, &json.error),
+                         SABOT_OK);
+        assert_int_equal(out.size, strlen(text));
+        assert_memory_equal(out.data, text, out.size);
+    }
+    sb_buffer_reset(&out);
+    json_fixture_close(&json);
+}
+
+/* Longer, with its escapes, than any key of a schema could be. */
+static void an_endless_escaped_key_is_a_stranger(void **state)
+{
+    enum { LETTERS = 4 * SABOT_FIELD_PATH_MAX };
+    struct json_fixture *json = *state;
+    struct sb_buffer record;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        const char *end = i == 0 ? "" : "\\u00";
+
+        sb_buffer_init(&record, json->env);
+        assert_int_equal(sb_buffer_format(&record, "{\""), SABOT_OK);
+        for (uint32_t at = 0; at < LETTERS; at++)
+            assert_int_equal(sb_buffer_format(&record, "\\u0061"), SABOT_OK);
+        assert_int_equal(sb_buffer_format(&record, "%s\":1,\"small\":2}", end), SABOT_OK);
+        assert_int_equal(json_decode(json, record.data, record.size),
+                         i == 0 ? SABOT_OK : SABOT_ERR_FORMAT);
+        sb_buffer_reset(&record);
+    }
+    assert_int_equal(json_row(json).small, 2);
+}
+
+static void the_word_null_alone_is_no_record(void **state)
+{
+    static const char *const nulls[] = {"null", " null", "null\n", "\t\r\n null \r\n\t"};
+    static const char *const others[] = {"", " ", "nul", "nulls", "n ull", "NULL", "{}", "0"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof nulls / sizeof nulls[0]; i++)
+        assert_true(sb_codec_json.is_null(sabot_text_of(nulls[i])));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_false(sb_codec_json.is_null(sabot_text_of(others[i])));
+}
+
 static void null_is_missing(void **state)
 {
     struct json_fixture *json = *state;
@@ -697,6 +831,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, json_wide_open, json_wide_close)
     const struct CMUnitTest tests[] = {
+        TEST(keys_of_every_length_are_told_from_those_that_differ_in_a_byte),
+        TEST(keys_of_every_length_are_written_and_read_again),
+        TEST(an_endless_escaped_key_is_a_stranger),
+        TEST(the_word_null_alone_is_no_record),
         TEST(each_type_lands_in_its_column),
         TEST(keys_come_in_any_order_and_with_any_space),
         TEST(the_same_keys_with_other_space_mean_the_same),

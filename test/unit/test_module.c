@@ -4,6 +4,7 @@
  * The shared objects are made here by the C compiler; without one those tests are skipped. */
 #include "test.h"
 
+#include <elf.h>
 #include <spawn.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -139,6 +140,49 @@ static void a_file_that_is_no_shared_object_is_told_apart(void **state)
     assert_refused(*state, "cut.so:app", SABOT_ERR_FORMAT, "cut.so: cannot be loaded: ");
 }
 
+/* A header whose one part to be loaded is said to be there, and is not. */
+static void write_elf(size_t file_size, uint64_t part_offset, uint64_t part_size)
+{
+    struct {
+        Elf64_Ehdr header;
+        Elf64_Phdr parts[2];
+        char rest[64];
+    } file = {
+        .header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                   .e_type = ET_DYN,
+                   .e_machine = EM_X86_64,
+                   .e_phoff = sizeof(Elf64_Ehdr),
+                   .e_phentsize = sizeof(Elf64_Phdr),
+                   .e_phnum = 2},
+        .parts = {{.p_type = PT_NOTE, .p_offset = UINT32_MAX, .p_filesz = 1},
+                  {.p_type = PT_LOAD, .p_offset = part_offset, .p_filesz = part_size}},
+    };
+
+    assert_true(file_size <= sizeof file);
+    write_file("part.so", (const char *)&file, file_size);
+}
+
+static void an_object_that_was_cut_off_is_not_loaded(void **state)
+{
+    const size_t whole = sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr);
+
+    write_elf(whole, 0, whole + 1);
+    assert_refused(*state, "part.so:app", SABOT_ERR_FORMAT, "part.so: is cut off: of its 2 parts");
+    write_elf(whole, whole + 1, 0);
+    assert_refused(*state, "part.so:app", SABOT_ERR_FORMAT, "the one number 2 is not all in its");
+    write_elf(whole, whole - 8, 9);
+    assert_refused(*state, "part.so:app", SABOT_ERR_FORMAT, "is cut off");
+    write_elf(whole, UINT64_MAX, 2);
+    assert_refused(*state, "part.so:app", SABOT_ERR_FORMAT, "is cut off");
+    write_elf(whole - 1, 0, 8);
+    assert_refused(*state, "part.so:app", SABOT_ERR_FORMAT, "the one number 2 is not all in its");
+    write_elf(sizeof(Elf64_Ehdr), 0, 8);
+    assert_refused(*state, "part.so:app", SABOT_ERR_FORMAT, "the one number 1 is not all in its");
+    write_elf(sizeof(Elf64_Ehdr) - 1, 0, 8);
+    assert_refused(*state, "part.so:app", SABOT_ERR_FORMAT, "part.so: cannot be loaded: ");
+    assert_int_equal(unlink("part.so"), 0);
+}
+
 static void libraries_are_not_searched(void **state)
 {
     assert_refused(*state, "libc.so.6:printf", SABOT_ERR_NOT_FOUND, "libc.so.6: ");
@@ -215,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_app_is_named_by_path_and_symbol),
         cmocka_unit_test(a_file_that_is_no_shared_object_is_told_apart),
+        cmocka_unit_test(an_object_that_was_cut_off_is_not_loaded),
         cmocka_unit_test(libraries_are_not_searched),
         cmocka_unit_test(a_program_is_not_loaded),
         cmocka_unit_test(an_app_is_loaded_by_a_bare_file_name),
