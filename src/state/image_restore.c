@@ -5,7 +5,8 @@
  * the index of its state, timers into the wheel as well another one   the same into a store that
  * has the layout of the image, and from that as a stream (snapshot.h) into the one that is wanted
  *
- * The cells are not trusted: sizes and references are checked before anything follows them.
+ * The cells are not trusted: sizes and references are checked before anything follows them, and
+ * lists and maps are followed once before anybody uses them (image_check.c).
  *
  * Threads: the store's. Memory: with another layout, one shard twice. */
 #include "state/vault.h"
@@ -16,6 +17,7 @@ struct placer {
     const struct sb_image_shard *from;
     struct sb_cells *arena;
     uint32_t shard;
+    uint64_t parts; /* segments of lists, entries of maps */
     sabot_error *error;
 };
 
@@ -171,8 +173,9 @@ static bool check_segment(const struct placer *placer,
                           const struct sb_segment *segment,
                           uint32_t size)
 {
-    return size >= sizeof *segment && segment->cell.size <= size - sizeof *segment &&
-           segment->used <= segment->cell.size && segment->count <= segment->used &&
+    return size >= sizeof *segment && segment->cell.head == 0 &&
+           segment->cell.size <= size - sizeof *segment && segment->used <= segment->cell.size &&
+           segment->count <= segment->used &&
            is_part(placer, state, segment->next, sizeof *segment);
 }
 
@@ -192,7 +195,9 @@ static bool check_entry(const struct placer *placer,
            (state->fixed_size == 0 || cell->size == state->fixed_size) &&
            are_parts(placer, state, entry->tower, height, state->entry_offset) &&
            sb_cell_is(placer->arena, entry->owner, sb_state_tag(state, SB_TAG_KEYS),
-                      state->key_offset + (uint32_t)sizeof(struct sb_map));
+                      state->key_offset + (uint32_t)sizeof(struct sb_map)) &&
+           (((const struct sb_cell *)sb_cell_at(placer->arena, entry->owner))->head &
+            SB_CELL_FREE) == 0;
 }
 
 static sabot_status adopt_part(void *context, sb_ref ref, uint16_t tag, uint32_t size)
@@ -204,9 +209,11 @@ static sabot_status adopt_part(void *context, sb_ref ref, uint16_t tag, uint32_t
     uint64_t key_hash;
 
     sb_account_count(&state->line, size);
+    placer->parts++;
     if (state->spec.kind == SB_STATE_LIST) {
         if (!check_segment(placer, state, (const void *)cell, size))
             return damaged(placer, "a segment of a list makes no sense");
+        sb_segment_mark(sb_cell_at(placer->arena, ref));
         return SABOT_OK;
     }
     if (state->spec.kind != SB_STATE_MAP || !check_entry(placer, state, cell, size))
@@ -260,6 +267,8 @@ static sabot_status adopt(struct placer *placer)
         }
     }
     sb_cells_settle(arena);
+    if (!sb_parts_are_whole(placer->vault, placer->shard, placer->parts))
+        return damaged(placer, "a list or a map is not whole");
     return SABOT_OK;
 }
 

@@ -327,6 +327,16 @@ void sb_list_drop_segments(struct sb_vault *vault,
                            uint32_t shard,
                            struct sb_list *list);
 
+/* --- Shards put into place (image_check.c) -------------------------------------------------------
+ */
+
+/* A segment that is to be come by. */
+void sb_segment_mark(struct sb_segment *segment);
+/* Follow every list and map: is each whole, with so many marked segments and entries in all? */
+SABOT_MUST_CHECK bool sb_parts_are_whole(const struct sb_vault *vault,
+                                         uint32_t shard,
+                                         uint64_t parts);
+
 /* --- Maps (map.c) --------------------------------------------------------------------------------
  *
  * The value of a key's cell: the head of a skip list (W. Pugh, 1990) of the entries' cells in byte
