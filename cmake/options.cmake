@@ -63,7 +63,6 @@ function(sabot_compile target)
     if(SABOT_COVERAGE)
         # Not optimised: branches are those of the source.
         target_compile_options(${target} PRIVATE --coverage -fprofile-update=atomic -O0)
-        target_compile_definitions(${target} PRIVATE SB_COVERAGE)
         target_link_options(${target} PRIVATE --coverage)
     endif()
 endfunction()

@@ -134,27 +134,12 @@ static uint64_t os_memory_peak(void *self)
 
 /* --- Crash points, trace, log ----------------------------------------------------------------- */
 
-#ifdef SB_COVERAGE
-extern void __gcov_dump(void);
-extern void __gcov_reset(void);
-
-/* What has been counted lies in files of gcc only when a process ends in peace. */
-static void save_counts(void)
-{
-    __gcov_dump();
-    __gcov_reset();
-}
-#else
-static void save_counts(void) {}
-#endif
-
 static void meet_crash(struct sb_os_crash *crash, const char *label)
 {
     if (strcmp(crash->label, label) != 0)
         return;
     if (atomic_fetch_add_explicit(&crash->calls, 1, memory_order_relaxed) + 1 != crash->hit)
         return;
-    save_counts();
     /* SIGKILL, as by the kernel: no handler, no exit function, no buffer is written. After SIGSTOP
      * somebody lets it go on. */
     (void)kill(getpid(), crash->signal);
