@@ -99,8 +99,9 @@ static const struct sb_option options[] = {
     {"memory", SB_OPTION_BYTES, "bytes", "0..", "0", PLAIN,
      "Bound of keyed state; 0: none, with RocksDB 512 MiB. In memory the run ends past it with an "
      "error; RocksDB stays within it."},
-    {"rocksdb.dir", SB_OPTION_TEXT, "", "", "/var/tmp", PLAIN,
-     "Folder for the state that RocksDB keeps while the process runs."},
+    {"rocksdb.dir", SB_OPTION_TEXT, "", "", "", PLAIN,
+     "Folder for the state that RocksDB keeps while the process runs. Not given: the state "
+     "directory, so that checkpoints link its files; without one /var/tmp."},
     {"kafka.start", SB_OPTION_ENUM, "", "earliest|latest", "earliest", PLAIN,
      "Where a topic is read from when no position of it is kept."},
     {"kafka.sasl.password", SB_OPTION_TEXT, "", "", "", SECRET,

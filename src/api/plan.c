@@ -456,7 +456,7 @@ static sabot_status open_db(struct grower *grower, sabot_error *error)
         else
             plan->settings[i].window.cache_bytes = memory / stores;
     }
-    return sb_state_db_open(&grower->pipeline->db, plan->app, grower->pipeline->name, memory,
+    return sb_state_db_plan(&grower->pipeline->db, plan->app, grower->pipeline->name, memory,
                             error);
 }
 
@@ -576,8 +576,10 @@ static sabot_status make_flow(struct sb_plan *plan,
     if (sb_recovery_finished(recovery))
         return SABOT_OK;
     SABOT_TRY(sb_flow_create(plan->env, &pipeline->graph, &flow, &pipeline->flow, error));
-    return recovery->env == NULL ? SABOT_OK
-                                 : sb_recovery_attach(recovery, config, pipeline->flow, error);
+    if (recovery->env == NULL)
+        return sb_state_db_start(&pipeline->db, error);
+    return sb_recovery_attach(recovery, config, pipeline->flow,
+                              pipeline->db.env == NULL ? NULL : &pipeline->db.database, error);
 }
 
 static bool has_pipeline(const void *context, const char *name)

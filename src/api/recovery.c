@@ -7,6 +7,7 @@
 #include "api/recovery_choice.h"
 #include "base/mutant.h"
 #include "ckpt/pace.h"
+#include "state/rows.h"
 
 enum {
     TXN_TIMEOUT_MS = 10 * 1000, /* and what a commit has been seen to take */
@@ -210,18 +211,39 @@ static struct sb_ckpt_entry restored(const struct sb_recovery *recovery)
     return (struct sb_ckpt_entry){.id = manifest->id, .nonce = manifest->nonce};
 }
 
+static sabot_status restore_state(struct sb_recovery *recovery,
+                                  struct sb_flow *flow,
+                                  const struct sb_database *database,
+                                  sabot_error *error)
+{
+    struct sb_restore *restore = &recovery->restore;
+    const char *folder;
+
+    sb_ckpt_remove_readings(&recovery->folder);
+    restore->database = database;
+    restore->reader = &sb_rocksdb_reader;
+    if (restore->found)
+        return sb_restore_state(restore, flow, error);
+    if (database == NULL)
+        return SABOT_OK;
+    SABOT_TRY(database->prepare(database->context, &folder, error));
+    return database->start(database->context, false, error);
+}
+
 sabot_status sb_recovery_attach(struct sb_recovery *recovery,
                                 const sabot_config *config,
                                 struct sb_flow *flow,
+                                const struct sb_database *database,
                                 sabot_error *error)
 {
-    const struct sb_coordinator_config coordinator = {
+    struct sb_coordinator_config coordinator = {
         .env = recovery->env,
         .flow = flow,
         .graph = flow->graph,
         .folder = &recovery->folder,
         .commit = recovery->commit,
         .follow = recovery->follow,
+        .database = database,
         .owner = recovery->owner,
         .hash_seed = flow->config.hash_seed,
         .origin = recovery->restore.found ? recovery->restore.manifest.origin : 0,
@@ -233,8 +255,9 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
         .chain_max = (uint32_t)sb_config_int64(config, "checkpoint.full_every"),
     };
 
-    if (recovery->restore.found)
-        SABOT_TRY(refuse(sb_restore_state(&recovery->restore, flow, error), error));
+    SABOT_TRY(refuse(restore_state(recovery, flow, database, error), error));
+    if (recovery->restore.adopted)
+        coordinator.adopted = &recovery->restore.manifest;
     return sb_coordinator_init(&recovery->coordinator, &coordinator, error);
 }
 

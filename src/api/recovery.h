@@ -44,9 +44,11 @@ SABOT_MUST_CHECK sabot_status sb_recovery_open(struct sb_recovery *recovery,
                                                const struct sb_graph *graph,
                                                struct sb_flow_config *flow,
                                                sabot_error *error);
+/* `database`: of the flow's stores, which is started; NULL: they have none. */
 SABOT_MUST_CHECK sabot_status sb_recovery_attach(struct sb_recovery *recovery,
                                                  const sabot_config *config,
                                                  struct sb_flow *flow,
+                                                 const struct sb_database *database,
                                                  sabot_error *error);
 /* When the flow's workers are at rest. */
 void sb_recovery_close(struct sb_recovery *recovery);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* env.c - what every environment shares: the log line, and the folder above a path.
+/* env.c - what every environment shares: the log line, the folder above a path, and one that goes.
  *
  * A line may show bytes of a record or of a file name, so control bytes are escaped here, before
  * any environment sees them: nobody writes a second line, or a command to the terminal, by way of
@@ -94,4 +94,34 @@ sabot_status sb_sync_above(const struct sb_env *env, const char *path, sabot_err
         return sabot_raise(error, SABOT_ERR_LIMIT, "%.200s...: the path is too long", path);
     (void)snprintf(above, sizeof above, "%.*s", (int)size, path);
     return env->type->directory_sync(env->self, size == 0 ? "." : above, error);
+}
+
+struct removal {
+    const struct sb_env *env;
+    const char *folder;
+    bool inner;
+};
+
+static sabot_status remove_entry(void *context, const char *name)
+{
+    const struct removal *removal = context;
+    const struct sb_env *env = removal->env;
+    char path[PATH_TEXT_MAX];
+    struct removal inner = {env, path, true};
+    const int size = snprintf(path, sizeof path, "%s/%s", removal->folder, name);
+
+    if (size < 0 || size >= (int)sizeof path ||
+        env->type->path_remove(env->self, path, NULL) == SABOT_OK || removal->inner)
+        return SABOT_OK;
+    (void)!env->type->directory_list(env->self, path, remove_entry, &inner, NULL);
+    (void)!env->type->path_remove(env->self, path, NULL);
+    return SABOT_OK;
+}
+
+void sb_folder_remove(const struct sb_env *env, const char *path)
+{
+    struct removal removal = {env, path, false};
+
+    (void)!env->type->directory_list(env->self, path, remove_entry, &removal, NULL);
+    (void)!env->type->path_remove(env->self, path, NULL);
 }

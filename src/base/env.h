@@ -248,6 +248,9 @@ SABOT_MUST_CHECK sabot_status sb_sync_above(const struct sb_env *env,
                                             const char *path,
                                             sabot_error *error);
 
+/* Remove a folder with the files in it, and in its folders, as far as that works. */
+void sb_folder_remove(const struct sb_env *env, const char *path);
+
 /* Log when `level` is on. `who` is a channel, an agent, a part; the line is "who: text". */
 void sb_log(const struct sb_env *env,
             sabot_log_level level,

@@ -10,17 +10,40 @@ void sb_chain_init(struct sb_chain *chain,
                    struct sb_flow *flow,
                    const struct sb_ckpt_folder *folder,
                    uint64_t owner,
-                   uint32_t files_max)
+                   uint32_t files_max,
+                   const struct sb_database *database)
 {
     SB_ASSERT(files_max >= 1 && files_max <= SB_CHAIN_MAX);
     *chain = (struct sb_chain){
-        .env = folder->env, .folder = folder, .flow = flow, .owner = owner, .files_max = files_max};
+        .env = folder->env,
+        .folder = folder,
+        .flow = flow,
+        .owner = owner,
+        .files_max = files_max,
+        .database = database,
+        .known = {.env = folder->env},
+    };
+}
+
+void sb_chain_adopt(struct sb_chain *chain, const struct sb_manifest *manifest)
+{
+    sb_ckpt_known_set(&chain->known, manifest);
+}
+
+static void unstage(struct sb_chain *chain)
+{
+    if (chain->staged != NULL)
+        chain->database->unstage(chain->database->context);
+    chain->staged = NULL;
 }
 
 void sb_chain_reset(struct sb_chain *chain)
 {
-    if (chain->env != NULL)
-        sb_ckpt_abandon(&chain->writer);
+    if (chain->env == NULL)
+        return;
+    sb_ckpt_abandon(&chain->writer);
+    unstage(chain);
+    sb_ckpt_known_reset(&chain->known);
     chain->env = NULL;
 }
 
@@ -127,6 +150,22 @@ static void take_files(struct sb_chain *chain, const struct sb_manifest *manifes
     }
 }
 
+sabot_status sb_chain_stage(struct sb_chain *chain, sabot_error *error)
+{
+    const int64_t begun_us = sb_now_us(chain->env);
+    const struct sb_database *database = chain->database;
+    sabot_status status;
+
+    SB_ASSERT(database != NULL && chain->staged == NULL);
+    sb_crash_point(chain->env, "ckpt.rows_asked");
+    status = database->stage(database->context, &chain->staged, error);
+    sb_crash_point(chain->env, "ckpt.rows_staged");
+    if (status != SABOT_OK)
+        unstage(chain);
+    chain->write_us += sb_now_us(chain->env) - begun_us;
+    return status;
+}
+
 sabot_status sb_chain_finish(struct sb_chain *chain,
                              struct sb_manifest *manifest,
                              const sabot_text *parts,
@@ -143,24 +182,30 @@ sabot_status sb_chain_finish(struct sb_chain *chain,
     else
         status = open_writer(chain, error);
     if (status == SABOT_OK) {
-        chain->bytes = chain->writer.chunks_size;
+        chain->writer.staged = chain->staged;
+        chain->writer.known = &chain->known;
         status =
             sb_ckpt_finish(&chain->writer, manifest, chain->links, links, parts, part_count, error);
+        chain->bytes = chain->writer.chunks_size + chain->writer.rows_size;
     }
+    unstage(chain);
     chain->write_us += sb_now_us(chain->env) - begun_us;
     if (status != SABOT_OK) {
         /* A link that can't be had must not be asked for for ever. */
         if (links > 0)
             chain->base = 0;
+        sb_ckpt_known_reset(&chain->known);
         return status;
     }
     for (size_t i = 0; i < part_count; i++)
         chain->bytes += parts[i].size;
     take_files(chain, manifest);
+    sb_ckpt_known_set(&chain->known, manifest);
     return SABOT_OK;
 }
 
 void sb_chain_give_up(struct sb_chain *chain)
 {
+    unstage(chain);
     sb_ckpt_abandon(&chain->writer);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* chain.h - the images of checkpoints: written block by block, each based on the one before.
+/* chain.h - the images of checkpoints: written block by block, each based on the one before; and
+ * the database beside them.
  *
  *     full -- changes -- changes -- ... -- changes            one file of chunks for each
  *
@@ -9,7 +10,10 @@
  * written twice is at most as much as what had to be written.
  *
  *     begin --> write, write, ... (blocks, as tasks make them) --> finish: the new end of the chain
- *                                                              \-> give_up: the chain is as it was
+ *                                   (stage: of a database)     \-> give_up: the chain is as it was
+ *
+ * A database is staged when all tasks have reported, and only then may newer rows be written into
+ * it: the rule that makes the rows of all tasks, on all threads, those of one barrier.
  *
  * Only what is durable is a base: after a failure the next image has what changed since the last
  * one that came about (store.h keeps the epochs). After a restart the first image is a full one.
@@ -18,7 +22,7 @@
 #ifndef SB_CKPT_CHAIN_H
 #define SB_CKPT_CHAIN_H
 
-#include "ckpt/folder.h"
+#include "ckpt/rows.h"
 #include "flow/flow.h"
 
 enum { SB_CHAIN_MAX = 64, SB_CHAIN_BLOCKS = 16 /* written at a step */ };
@@ -28,14 +32,17 @@ struct sb_chain {
     const struct sb_ckpt_folder *folder;
     struct sb_flow *flow;
     uint64_t owner;
-    uint32_t files_max; /* of a chain */
+    uint32_t files_max;                 /* of a chain */
+    const struct sb_database *database; /* NULL: no task has rows */
     /* The last durable one: */
     int64_t base; /* its id; 0: there is none to go on from */
     struct sb_ckpt_link links[SB_CHAIN_MAX];
     uint32_t link_count;
+    struct sb_ckpt_known known; /* files of the database */
     /* The one in the making: */
     struct sb_ckpt_entry entry;
     bool full;
+    const char *staged; /* files of the database as it is in this one; NULL: not yet */
     struct sb_ckpt_writer writer;
     int64_t write_us;    /* how long writing has taken */
     uint64_t bytes;      /* written, when it is finished */
@@ -46,7 +53,8 @@ void sb_chain_init(struct sb_chain *chain,
                    struct sb_flow *flow,
                    const struct sb_ckpt_folder *folder,
                    uint64_t owner,
-                   uint32_t files_max);
+                   uint32_t files_max,
+                   const struct sb_database *database);
 /* What is being written is given up. */
 void sb_chain_reset(struct sb_chain *chain);
 
@@ -60,7 +68,12 @@ void sb_chain_begin(struct sb_chain *chain, int64_t id);
  * sticks until begin(), blocks are taken and dropped. SABOT_ERR_FENCED in it: somebody else has
  * taken over. */
 bool sb_chain_write(struct sb_chain *chain);
-/* All tasks have reported: make the checkpoint durable (sb_ckpt_finish()). */
+/* The pipeline goes on with the files of this checkpoint's database. */
+void sb_chain_adopt(struct sb_chain *chain, const struct sb_manifest *manifest);
+
+/* All tasks have reported: take hold of the database as it is now. */
+SABOT_MUST_CHECK sabot_status sb_chain_stage(struct sb_chain *chain, sabot_error *error);
+/* Make the checkpoint durable (sb_ckpt_finish()). */
 SABOT_MUST_CHECK sabot_status sb_chain_finish(struct sb_chain *chain,
                                               struct sb_manifest *manifest,
                                               const sabot_text *parts,

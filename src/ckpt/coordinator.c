@@ -44,7 +44,9 @@ sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
     if (coordinator->texts == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for checkpoints");
     sb_chain_init(&coordinator->chain, config->flow, config->folder, config->owner,
-                  config->chain_max);
+                  config->chain_max, config->database);
+    if (config->adopted != NULL)
+        sb_chain_adopt(&coordinator->chain, config->adopted);
     return sb_prune_init(&coordinator->prune, config->folder, &config->restored, config->keep,
                          error);
 }
@@ -112,9 +114,17 @@ static bool is_behind(const struct sb_coordinator *coordinator)
     return lag < 0 || (uint64_t)lag > count_reads(coordinator) - coordinator->reads;
 }
 
+/* The database holds newer rows back no longer. */
+static void thaw(struct sb_coordinator *coordinator, int64_t id)
+{
+    if (coordinator->config.database != NULL)
+        sb_control_thaw(control_of(coordinator), id);
+}
+
 /* Tasks that still make images for it must not wait for blocks that nobody brings back. */
 static struct sb_step over(struct sb_coordinator *coordinator)
 {
+    thaw(coordinator, INT64_MAX);
     if (coordinator->checkpoint != NULL) {
         atomic_store(&coordinator->checkpoint->abandoned, true);
         sb_flow_wake(coordinator->config.flow);
@@ -373,6 +383,7 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
            "checkpoint %lld failed, nothing is lost: %s", (long long)coordinator->checkpoint->id,
            why->text);
     sb_chain_give_up(&coordinator->chain);
+    thaw(coordinator, coordinator->checkpoint->id);
     if (last && ++coordinator->tries < SB_CHECKPOINT_LAST_TRIES) {
         coordinator->state = SB_COORDINATOR_GATHERING;
         coordinator->again = true;
@@ -504,6 +515,17 @@ static struct sb_step gather(struct sb_coordinator *coordinator)
     return sb_step_wait(give_up_us(coordinator));
 }
 
+/* Every task has written the rows that it had at the barrier, and no newer ones. */
+static sabot_status stage(struct sb_coordinator *coordinator, sabot_error *error)
+{
+    if (coordinator->config.database == NULL)
+        return SABOT_OK;
+    SABOT_TRY(sb_chain_stage(&coordinator->chain, error));
+    thaw(coordinator, coordinator->checkpoint->id);
+    sb_crash_point(coordinator->config.env, "ckpt.rows_thawed");
+    return SABOT_OK;
+}
+
 static struct sb_step write(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
@@ -519,6 +541,8 @@ static struct sb_step write(struct sb_coordinator *coordinator)
         coordinator->error = error;
         return over(coordinator);
     }
+    if (status == SABOT_OK)
+        status = stage(coordinator, &error);
     if (status == SABOT_OK)
         status = describe(coordinator, &error);
     if (status == SABOT_OK)

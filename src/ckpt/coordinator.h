@@ -46,9 +46,11 @@ struct sb_coordinator_config {
     struct sb_flow *flow;
     const struct sb_graph *graph;
     const struct sb_ckpt_folder *folder;
-    struct sb_commit *commit; /* NULL: the manifest is the commit */
-    struct sb_follow *follow; /* then, of offsets that follow it; NULL: none */
-    uint64_t owner;           /* of this process */
+    struct sb_commit *commit;           /* NULL: the manifest is the commit */
+    struct sb_follow *follow;           /* then, of offsets that follow it; NULL: none */
+    const struct sb_database *database; /* of the flow's stores; NULL: they have none */
+    const struct sb_manifest *adopted;  /* it goes on with the files of this one; NULL: of none */
+    uint64_t owner;                     /* of this process */
     uint64_t hash_seed;
     uint64_t origin;               /* the savepoint that it all goes back to; 0: none */
     struct sb_ckpt_entry restored; /* id 0: none */

@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "base/mutant.h"
+#include "ckpt/bytes.h"
+#include "ckpt/rows.h"
 
-enum { READ_BLOCK = 1024 * 1024, ENTRY_FORMAT_SIZE = 5 + 16 + 1 + 16 };
+enum { ENTRY_FORMAT_SIZE = 5 + 16 + 1 + 16 };
 
 static const char CHUNKS_NAME[] = "chunks";
 static const char STATE_NAME[] = "state";
+static const char ROWS_PREFIX[] = "rows-";
 static const char MANIFEST_NAME[] = "manifest";
 static const char TEMPORARY_NAME[] = "manifest.tmp";
 static const char COMMITTED_NAME[] = "committed";
@@ -35,6 +38,16 @@ static struct path path_of(const struct sb_ckpt_folder *folder,
                    (unsigned long long)entry->id, (unsigned long long)entry->nonce,
                    file == NULL ? "" : "/", file == NULL ? "" : file);
     return path;
+}
+
+void sb_ckpt_path(const struct sb_ckpt_folder *folder,
+                  const struct sb_ckpt_entry *entry,
+                  const char *file,
+                  char path[SB_CKPT_PATH_MAX])
+{
+    const struct path made = path_of(folder, entry, file);
+
+    memcpy(path, made.text, sizeof made.text);
 }
 
 static void path_in(const struct sb_ckpt_folder *folder, const char *name, char *path)
@@ -408,7 +421,8 @@ struct removal {
 static bool is_ours(const char *name)
 {
     return strcmp(name, STATE_NAME) == 0 || strcmp(name, TEMPORARY_NAME) == 0 ||
-           strncmp(name, CHUNKS_NAME, strlen(CHUNKS_NAME)) == 0;
+           strncmp(name, CHUNKS_NAME, strlen(CHUNKS_NAME)) == 0 ||
+           strncmp(name, ROWS_PREFIX, strlen(ROWS_PREFIX)) == 0;
 }
 
 static sabot_status remove_one(void *context, const char *name)
@@ -511,16 +525,23 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
     const struct sb_ckpt_folder *folder = writer->folder;
     const struct sb_env *env = folder->env;
     const struct path path = path_of(folder, &writer->entry, NULL);
+    uint32_t rows = 0;
+    size_t room;
 
+    if (writer->staged != NULL)
+        SABOT_TRY(sb_ckpt_count_staged(env, writer->staged, &rows, error));
+    room = (link_count + rows + 2) * sizeof *manifest->files;
     manifest->file_count = 0;
-    manifest->files = sb_arena_alloc(&manifest->arena, (link_count + 2) * sizeof *manifest->files);
+    manifest->files = sb_arena_alloc(&manifest->arena, room);
     if (manifest->files == NULL)
         return no_memory(error);
-    memset(manifest->files, 0, (link_count + 2) * sizeof *manifest->files);
+    memset(manifest->files, 0, room);
     /* First of the files: shards in their logical form say so. */
     SABOT_TRY(write_state(writer, manifest, parts, part_count, error));
     SABOT_TRY(link_older(writer, manifest, links, link_count, error));
     SABOT_TRY(seal_chunks(writer, manifest, error));
+    if (writer->staged != NULL)
+        SABOT_TRY(sb_ckpt_take_rows(writer, manifest, rows, error));
     SABOT_TRY(write_manifest(folder, manifest, error));
     if (SB_MUTANT(NO_SYNC_OF_FOLDERS))
         return SABOT_OK;
@@ -572,25 +593,10 @@ static sabot_status copy_bytes(const struct sb_env *env,
                                const char *path,
                                sabot_error *error)
 {
-    uint8_t *block = sb_alloc(env, READ_BLOCK);
-    struct sb_hasher hasher;
-    uint64_t at = 0;
-    size_t size = READ_BLOCK;
-    sabot_status status = SABOT_OK;
+    struct sb_bytes bytes;
 
-    if (block == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to copy a checkpoint");
-    sb_hasher_init(&hasher);
-    while (status == SABOT_OK && size == READ_BLOCK) {
-        status = env->type->file_read(from, block, READ_BLOCK, (int64_t)at, &size, error);
-        if (status == SABOT_OK)
-            status = env->type->file_write(to, block, size, -1, error);
-        sb_hasher_add(&hasher, block, size);
-        at += size;
-    }
-    sb_free(env, block, READ_BLOCK);
-    SABOT_TRY(status);
-    if (at != expected->size || sb_hasher_result(&hasher) != expected->checksum)
+    SABOT_TRY(sb_bytes_pass(env, from, to, &bytes, error));
+    if (bytes.size != expected->size || bytes.checksum != expected->checksum)
         return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: bytes have changed", path);
     return SABOT_OK;
 }
@@ -782,40 +788,17 @@ sabot_status sb_ckpt_read(const struct sb_ckpt_folder *folder,
     return status;
 }
 
-static sabot_status hash_file(const struct sb_env *env,
-                              struct sb_file *file,
-                              uint8_t *block,
-                              uint64_t *size_out,
-                              uint64_t *checksum_out,
-                              sabot_error *error)
-{
-    struct sb_hasher hasher;
-    size_t size;
-
-    *size_out = 0;
-    sb_hasher_init(&hasher);
-    do {
-        SABOT_TRY(env->type->file_read(file, block, READ_BLOCK, (int64_t)*size_out, &size, error));
-        sb_hasher_add(&hasher, block, size);
-        *size_out += size;
-    } while (size == READ_BLOCK);
-    *checksum_out = sb_hasher_result(&hasher);
-    return SABOT_OK;
-}
-
 static sabot_status verify_file(const struct sb_ckpt_folder *folder,
                                 const struct sb_manifest *manifest,
                                 uint32_t index,
-                                uint8_t *block,
                                 sabot_error *error)
 {
     const struct sb_env *env = folder->env;
     const struct sb_ckpt_entry entry = entry_of(manifest);
     const struct sb_manifest_file *expected = &manifest->files[index];
     const struct path path = path_of(folder, &entry, expected->name);
+    struct sb_bytes bytes;
     struct sb_file *file;
-    uint64_t size;
-    uint64_t checksum;
     sabot_status status;
 
     status = sb_ckpt_open_file(folder, manifest, index, &file, error);
@@ -823,14 +806,14 @@ static sabot_status verify_file(const struct sb_ckpt_folder *folder,
         return sabot_raise(error, SABOT_ERR_CORRUPT,
                            "%s: it is gone, and the manifest beside it names it", path.text);
     SABOT_TRY(status);
-    status = hash_file(env, file, block, &size, &checksum, error);
+    status = sb_bytes_pass(env, file, NULL, &bytes, error);
     env->type->file_close(env->self, file);
     SABOT_TRY(status);
-    if (size != expected->size)
+    if (bytes.size != expected->size)
         return sabot_raise(error, SABOT_ERR_CORRUPT,
                            "%s: it has %llu bytes, and the manifest says %llu", path.text,
-                           (unsigned long long)size, (unsigned long long)expected->size);
-    if (checksum != expected->checksum)
+                           (unsigned long long)bytes.size, (unsigned long long)expected->size);
+    if (bytes.checksum != expected->checksum)
         return sabot_raise(error, SABOT_ERR_CORRUPT,
                            "%s: its checksum is wrong: bytes have changed", path.text);
     return SABOT_OK;
@@ -840,15 +823,9 @@ sabot_status sb_ckpt_verify(const struct sb_ckpt_folder *folder,
                             const struct sb_manifest *manifest,
                             sabot_error *error)
 {
-    uint8_t *block = sb_alloc(folder->env, READ_BLOCK);
-    sabot_status status = SABOT_OK;
-
-    if (block == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to verify a checkpoint");
-    for (uint32_t i = 0; i < manifest->file_count && status == SABOT_OK; i++)
-        status = verify_file(folder, manifest, i, block, error);
-    sb_free(folder->env, block, READ_BLOCK);
-    return status;
+    for (uint32_t i = 0; i < manifest->file_count; i++)
+        SABOT_TRY(verify_file(folder, manifest, i, error));
+    return SABOT_OK;
 }
 
 sabot_status sb_ckpt_open_file(const struct sb_ckpt_folder *folder,

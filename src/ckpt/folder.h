@@ -6,15 +6,16 @@
  *             chunks                                  blocks of images (state/image.h)
  *             chunks-000000000000003f                 those of an older one that it is based on
  *             state                                   shards in their logical form
+ *             rows-000012.sst, ...                    a database (rows.h)
  *             manifest                                last: with it the checkpoint exists
  *         owner                                       the process that writes here now
  *
  * A folder's name has a nonce and is never used twice: a frozen process that wakes up writes into
  * its own. Order of writing (each step a crash point of the tests):
  *
- *     folder -> chunks, fsync -> links -> state, fsync -> manifest.tmp, fsync -> fsync of the
- * folder
- *            -> rename to manifest -> fsync of the folder -> fsync of the folder above
+ *     folder -> chunks, fsync -> links -> state, fsync -> rows, fsync -> manifest.tmp, fsync
+ *            -> fsync of the folder -> rename to manifest -> fsync of the folder
+ *            -> fsync of the folder above
  *
  * The files of an older checkpoint are linked, not copied, so that each folder is whole in itself:
  * a file is gone when the last folder that names it is, whichever is removed first, and by whom.
@@ -33,6 +34,8 @@ enum {
     SB_CKPT_LISTED_MAX = 4096,
     SB_CKPT_NAME_MAX = 40, /* bytes of a file's name, with the NUL */
 };
+
+struct sb_ckpt_known; /* rows.h */
 
 struct sb_ckpt_folder {
     const struct sb_env *env;
@@ -76,6 +79,10 @@ struct sb_ckpt_writer {
     struct sb_file *chunks; /* NULL: no block has come yet */
     uint64_t chunks_size;
     struct sb_hasher hasher; /* of them */
+    /* Set between begin and finish: */
+    const char *staged; /* a folder with the files of a database; NULL: there is none */
+    const struct sb_ckpt_known *known; /* of these, what an older checkpoint has */
+    uint64_t rows_size;                /* bytes of those that none has */
 };
 
 /* A file of an older checkpoint that a new one names. */
@@ -96,9 +103,9 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
                                              sabot_error *error);
 /* Make it durable: the blocks behind those of `links`, which are chunks of older checkpoints, the
  * oldest first; `parts` runs of bytes, one behind the other, as the file `state`; and the manifest,
- * whose files are filled in here: the state, if there is any, then chunks in order. The writer is
- * free then, also after an error; then what was written is removed, as far as that works, and
- * nothing of it counts. */
+ * whose files are filled in here: the state, if there is any, then chunks in order, then rows. The
+ * writer is free then, also after an error; then what was written is removed, as far as that works,
+ * and nothing of it counts. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
                                              struct sb_manifest *manifest,
                                              const struct sb_ckpt_link *links,
@@ -139,6 +146,12 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_note_commit(const struct sb_ckpt_folder *f
 SABOT_MUST_CHECK sabot_status sb_ckpt_had_commit(const struct sb_ckpt_folder *folder,
                                                  bool *had_out,
                                                  sabot_error *error);
+
+/* The path of a file of a checkpoint; NULL: of its folder. */
+void sb_ckpt_path(const struct sb_ckpt_folder *folder,
+                  const struct sb_ckpt_entry *entry,
+                  const char *file,
+                  char path[SB_CKPT_PATH_MAX]);
 
 /* Has it a manifest? Else it was never a checkpoint, or is none any more. */
 bool sb_ckpt_exists(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry *entry);

@@ -336,7 +336,7 @@ static void take_files(struct reader *reader)
     for (uint32_t i = 0; i < manifest->file_count; i++) {
         manifest->files[i].kind =
             (enum sb_manifest_file_kind)take_number(reader, 1, "the kind of a file");
-        if (manifest->files[i].kind > SB_FILE_CHUNKS)
+        if (manifest->files[i].kind > SB_FILE_ROWS)
             spoil(reader, SABOT_ERR_CORRUPT, "the kind of a file");
         manifest->files[i].name = take_text(reader, "the name of a file");
         manifest->files[i].size = take_number(reader, 8, "the size of a file");

@@ -20,7 +20,11 @@ enum {
 };
 
 /* What a file holds. Those of chunks stand in the manifest in their order, the oldest first. */
-enum sb_manifest_file_kind { SB_FILE_STATE = 0, SB_FILE_CHUNKS = 1 };
+enum sb_manifest_file_kind {
+    SB_FILE_STATE = 0,
+    SB_FILE_CHUNKS = 1,
+    SB_FILE_ROWS = 2, /* of a database (rows.h) */
+};
 
 struct sb_manifest_file {
     enum sb_manifest_file_kind kind;

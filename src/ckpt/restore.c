@@ -332,30 +332,142 @@ void sb_chunks_close(struct sb_chunks *chunks)
     chunks->count = 0;
 }
 
-static sabot_status restore_image(struct sb_restore *restore,
-                                  struct sb_flow *flow,
-                                  const struct sb_chunks *chunks,
-                                  const struct sb_manifest_task *task,
+/* What a restore of state has open. */
+struct restoring {
+    struct sb_restore *restore;
+    struct sb_flow *flow;
+    struct sb_chunks chunks;
+    struct sb_image **images; /* one a task of the manifest; NULL: it has none */
+    struct sb_ckpt_reading reading;
+};
+
+static sabot_status open_images(struct restoring *restoring, sabot_error *error)
+{
+    const struct sb_restore *restore = restoring->restore;
+    const struct sb_manifest *manifest = &restore->manifest;
+
+    restoring->images =
+        sb_alloc_array(restore->env, manifest->task_count, sizeof(struct sb_image *));
+    if (restoring->images == NULL)
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to restore");
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        const struct sb_manifest_task *task = &manifest->tasks[i];
+
+        if (!task->has_image || SB_MUTANT(SHARD_LOST))
+            continue;
+        if (restoring->chunks.count == 0)
+            return sabot_raise(
+                error, SABOT_ERR_CORRUPT,
+                "checkpoint %lld: agent %s has an image, but there is no file of chunks",
+                (long long)manifest->id, task->name);
+        SABOT_TRY(sb_image_open(restore->env, restoring->chunks.files, restoring->chunks.count,
+                                task->image_node, &restoring->images[i], error));
+    }
+    return SABOT_OK;
+}
+
+static sabot_status convert_shard(const struct restoring *restoring,
+                                  struct sb_image *image,
+                                  uint32_t node,
+                                  uint32_t shard,
+                                  sabot_error *error)
+{
+    struct sb_ckpt_shard logical;
+    struct sb_byte_source source;
+    sabot_status status =
+        sb_ckpt_shard_open(&logical, &restoring->reading, image, shard, &source, error);
+
+    if (status == SABOT_OK)
+        status = sb_flow_restore(restoring->flow, node, shard, &source, error);
+    sb_ckpt_shard_close(&logical);
+    return status;
+}
+
+static sabot_status restore_image(const struct restoring *restoring,
+                                  struct sb_image *image,
                                   uint32_t node,
                                   sabot_error *error)
 {
-    struct sb_image *image;
-    sabot_status status = SABOT_OK;
+    const bool converts = restoring->reading.rows != NULL && sb_image_has_rows(image);
 
-    if (chunks->count == 0)
-        return sabot_raise(error, SABOT_ERR_CORRUPT,
-                           "checkpoint %lld: agent %s has an image, but there is no file of chunks",
-                           (long long)restore->manifest.id, task->name);
-    SABOT_TRY(
-        sb_image_open(restore->env, chunks->files, chunks->count, task->image_node, &image, error));
-    for (uint32_t shard = 0; status == SABOT_OK && shard < SB_SHARD_COUNT; shard++) {
+    if (converts)
+        sb_image_set_rows(image, restoring->reading.rows);
+    for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
         if (!sb_image_has_shard(image, shard))
             continue;
-        sb_crash_point(restore->env, "restore.shard");
-        status = sb_flow_restore_image(flow, node, shard, image, error);
+        sb_crash_point(restoring->restore->env, "restore.shard");
+        if (converts)
+            SABOT_TRY(convert_shard(restoring, image, node, shard, error));
+        else
+            SABOT_TRY(sb_flow_restore_image(restoring->flow, node, shard, image, error));
     }
-    sb_image_close(image);
-    return status;
+    return SABOT_OK;
+}
+
+/* --- The database --------------------------------------------------------------------------------
+ */
+
+/* Are the states that have rows the same, as are those who have them? */
+static bool fits(const struct restoring *restoring)
+{
+    const struct sb_manifest *manifest = &restoring->restore->manifest;
+
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        const struct sb_image *image = restoring->images[i];
+        const struct sb_node *node;
+        const struct sb_store *store;
+
+        if (image == NULL || !sb_image_has_rows(image))
+            continue;
+        node = find_node(restoring->flow->graph, SB_NODE_TASK, manifest->tasks[i].name);
+        store = node == NULL ? NULL : sb_flow_store(restoring->flow, 0, node->index);
+        if (store == NULL || !sb_store_fits(store, image))
+            return false;
+    }
+    return true;
+}
+
+static void adopt_rows(const struct restoring *restoring)
+{
+    const struct sb_manifest *manifest = &restoring->restore->manifest;
+    const struct sb_flow *flow = restoring->flow;
+
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, manifest->tasks[i].name);
+
+        if (restoring->images[i] == NULL || !sb_image_has_rows(restoring->images[i]))
+            continue;
+        for (uint32_t worker = 0; worker < flow->config.workers; worker++)
+            sb_store_adopt_rows(sb_flow_store(flow, worker, node->index));
+    }
+}
+
+static sabot_status start_database(struct restoring *restoring, sabot_error *error)
+{
+    struct sb_restore *restore = restoring->restore;
+    const struct sb_database *database = restore->database;
+    const bool has_rows = sb_ckpt_has_rows(&restore->manifest);
+    const char *folder;
+
+    restore->adopted = database != NULL && has_rows && fits(restoring);
+    if (database != NULL) {
+        SABOT_TRY(database->prepare(database->context, &folder, error));
+        if (restore->adopted)
+            SABOT_TRY(sb_ckpt_put_rows(restore->folder, &restore->manifest, folder, error));
+        SABOT_TRY(database->start(database->context, restore->adopted, error));
+        sb_crash_point(restore->env, "restore.rows_started");
+    }
+    if (restore->adopted) {
+        adopt_rows(restoring);
+        return SABOT_OK;
+    }
+    if (has_rows)
+        sb_log(restore->env, SABOT_LOG_INFO, restore->manifest.pipeline,
+               "its states are others than in checkpoint %lld, or kept elsewhere: they are "
+               "written anew",
+               (long long)restore->manifest.id);
+    return sb_ckpt_read_rows(&restoring->reading, restore->folder, &restore->manifest,
+                             restore->reader, error);
 }
 
 /* --- Logical shards ------------------------------------------------------------------------------
@@ -414,20 +526,20 @@ static sabot_status give_to_flow(void *context,
     return sb_flow_restore(target->flow, node->index, target->shard, source, error);
 }
 
-static sabot_status restore_task(struct sb_restore *restore,
-                                 struct sb_flow *flow,
-                                 const struct sb_chunks *chunks,
-                                 const struct sb_manifest_task *task,
+static sabot_status restore_task(const struct restoring *restoring,
+                                 uint32_t index,
                                  sabot_error *error)
 {
-    const struct sb_node *node = find_node(flow->graph, SB_NODE_TASK, task->name);
-    struct target target = {.flow = flow};
+    struct sb_restore *restore = restoring->restore;
+    const struct sb_manifest_task *task = &restore->manifest.tasks[index];
+    const struct sb_node *node = find_node(restoring->flow->graph, SB_NODE_TASK, task->name);
+    struct target target = {.flow = restoring->flow};
 
     if (node == NULL)
         return SABOT_OK; /* dropped: sb_restore_match() has looked */
-    sb_flow_restore_time(flow, node->index, task->watermark_ms);
-    if (task->has_image && !SB_MUTANT(SHARD_LOST))
-        SABOT_TRY(restore_image(restore, flow, chunks, task, node->index, error));
+    sb_flow_restore_time(restoring->flow, node->index, task->watermark_ms);
+    if (restoring->images[index] != NULL)
+        SABOT_TRY(restore_image(restoring, restoring->images[index], node->index, error));
     for (uint32_t at = 0; at < task->shard_count; at++) {
         sb_crash_point(restore->env, "restore.shard");
         target.shard = task->shards[at].shard;
@@ -436,15 +548,31 @@ static sabot_status restore_task(struct sb_restore *restore,
     return SABOT_OK;
 }
 
+static void end_restoring(struct restoring *restoring)
+{
+    const struct sb_restore *restore = restoring->restore;
+    const uint32_t count = restore->manifest.task_count;
+
+    for (uint32_t i = 0; restoring->images != NULL && i < count; i++)
+        sb_image_close(restoring->images[i]);
+    sb_free_array(restore->env, restoring->images, count, sizeof(struct sb_image *));
+    sb_ckpt_end_reading(&restoring->reading);
+    sb_chunks_close(&restoring->chunks);
+}
+
 sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, sabot_error *error)
 {
-    const struct sb_manifest *manifest = &restore->manifest;
-    struct sb_chunks chunks;
-    sabot_status status = sb_chunks_open(&chunks, restore->folder, manifest, error);
+    struct restoring restoring = {.restore = restore, .flow = flow};
+    sabot_status status =
+        sb_chunks_open(&restoring.chunks, restore->folder, &restore->manifest, error);
 
-    for (uint32_t i = 0; status == SABOT_OK && i < manifest->task_count; i++)
-        status = restore_task(restore, flow, &chunks, &manifest->tasks[i], error);
-    sb_chunks_close(&chunks);
+    if (status == SABOT_OK)
+        status = open_images(&restoring, error);
+    if (status == SABOT_OK)
+        status = start_database(&restoring, error);
+    for (uint32_t i = 0; status == SABOT_OK && i < restore->manifest.task_count; i++)
+        status = restore_task(&restoring, i, error);
+    end_restoring(&restoring);
     SABOT_TRY(status);
     sb_crash_point(restore->env, "restore.complete");
     return SABOT_OK;

@@ -14,7 +14,7 @@
 
 #include "ckpt/chain.h"
 #include "ckpt/commit.h"
-#include "ckpt/folder.h"
+#include "ckpt/rows.h"
 #include "flow/flow.h"
 
 struct sb_restore {
@@ -23,6 +23,9 @@ struct sb_restore {
     struct sb_manifest manifest;
     bool found; /* else there is none: a start from nothing */
     bool drops; /* what it has and the app does not have any more is passed over */
+    const struct sb_database *database;  /* of the flow's stores; NULL: they have none */
+    const struct sb_rows_reader *reader; /* of the checkpoint's, when it can't be gone on with */
+    bool adopted;                        /* the database goes on with the checkpoint's files */
     struct sb_flow_position *positions;
     uint32_t position_count;
     uint32_t position_capacity;
@@ -77,7 +80,9 @@ SABOT_MUST_CHECK sabot_status sb_restore_sample(struct sb_restore *restore,
                                                 void *context,
                                                 sabot_error *error);
 
-/* Give the shards of all tasks to the flow, before it starts. */
+/* Give the shards of all tasks to the flow, before it starts, and start its database: with the
+ * files of the checkpoint, when all states that have rows in them are the same as then; else with
+ * nothing, and what lies in these files is read and written anew, row by row. */
 SABOT_MUST_CHECK sabot_status sb_restore_state(struct sb_restore *restore,
                                                struct sb_flow *flow,
                                                sabot_error *error);

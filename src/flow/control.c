@@ -59,6 +59,12 @@ void sb_control_barrier(struct sb_control *control,
     wake_all(control);
 }
 
+void sb_control_thaw(struct sb_control *control, int64_t checkpoint)
+{
+    atomic_store_explicit(&control->thawed, checkpoint, memory_order_release);
+    wake_all(control);
+}
+
 void sb_control_committed(struct sb_control *control, uint64_t bytes)
 {
     (void)atomic_fetch_sub(&control->staged, bytes);

@@ -39,11 +39,12 @@ struct sb_control {
     _Atomic bool aborting;            /* workers return at once; what is in flight is lost */
     _Atomic int64_t barrier;          /* newest checkpoint that sources shall start; 0: none */
     struct sb_checkpoint *checkpoint; /* that one; valid once `barrier` names it */
-    bool has_checkpoints;             /* sources end by a last barrier only; set before the start */
-    bool stages;                      /* sinks stage what a transaction will write; likewise */
-    uint64_t staged_max;              /* bytes; beyond it sources wait for a commit */
-    _Atomic uint64_t staged;          /* bytes that no commit has written yet */
-    _Atomic uint32_t tables_loading;  /* instances of tables; streams wait for them (loading.h) */
+    _Atomic int64_t thawed;          /* up to this checkpoint, rows were checkpointed or given up */
+    bool has_checkpoints;            /* sources end by a last barrier only; set before the start */
+    bool stages;                     /* sinks stage what a transaction will write; likewise */
+    uint64_t staged_max;             /* bytes; beyond it sources wait for a commit */
+    _Atomic uint64_t staged;         /* bytes that no commit has written yet */
+    _Atomic uint32_t tables_loading; /* instances of tables; streams wait for them (loading.h) */
     _Atomic uint32_t sources_waiting; /* have nothing more, and wait for the last barrier */
     _Atomic uint32_t workers_done;
     _Atomic int64_t first_record_us; /* when a task first got a record; 0: not yet */
@@ -80,6 +81,9 @@ static inline bool sb_control_stopping(const struct sb_control *control)
 void sb_control_barrier(struct sb_control *control,
                         struct sb_checkpoint *checkpoint,
                         uint32_t reports);
+
+/* Rows that are newer than this checkpoint may be written into the database now. */
+void sb_control_thaw(struct sb_control *control, int64_t checkpoint);
 
 /* A transaction has written so much of what was staged: sources that waited for it go on. */
 void sb_control_committed(struct sb_control *control, uint64_t bytes);

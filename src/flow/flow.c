@@ -658,22 +658,26 @@ void sb_flow_image_step(struct sb_flow *flow)
     }
 }
 
+struct sb_store *sb_flow_store(const struct sb_flow *flow, uint32_t worker, uint32_t node)
+{
+    const struct sb_instance *instance = instance_of(flow, worker, node);
+
+    SB_ASSERT(instance->node->kind == SB_NODE_TASK);
+    return instance->task.store;
+}
+
 sabot_status sb_flow_restore_image(struct sb_flow *flow,
                                    uint32_t node,
                                    uint32_t shard,
                                    struct sb_image *image,
                                    sabot_error *error)
 {
-    const struct sb_instance *instance = instance_of(flow, shard % flow->config.workers, node);
-    struct sb_store *store = NULL;
+    struct sb_store *store = sb_flow_store(flow, shard % flow->config.workers, node);
 
-    SB_ASSERT(instance->node->kind == SB_NODE_TASK);
     SB_ASSERT(flow->running == 0);
-    if (instance->node->type->store != NULL)
-        store = instance->node->type->store(instance->task.instance);
     if (store == NULL)
         return sabot_raise(error, SABOT_ERR_SCHEMA, "agent %s has no state any more",
-                           instance->node->name);
+                           flow->graph->nodes[node].name);
     return sb_store_restore_image(store, image, shard, error);
 }
 

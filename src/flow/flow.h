@@ -93,6 +93,9 @@ struct sb_carrier *sb_flow_carrier(const struct sb_flow *flow, uint32_t worker, 
 void sb_flow_image_again(struct sb_flow *flow, struct sb_checkpoint *checkpoint);
 void sb_flow_image_step(struct sb_flow *flow);
 
+/* The keyed state of a task on a worker; NULL: it has none. */
+struct sb_store *sb_flow_store(const struct sb_flow *flow, uint32_t worker, uint32_t node);
+
 /* Before the start: put a shard of an image into the state of the worker that owns it. */
 SABOT_MUST_CHECK sabot_status sb_flow_restore_image(struct sb_flow *flow,
                                                     uint32_t node,

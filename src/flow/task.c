@@ -5,6 +5,7 @@
 enum {
     CLOCK_LOOK_MS = 1000, /* the wall clock may be set: it is looked at so often for a timer */
     IMAGE_CHUNKS = 32,    /* copied at a step, between two pieces of other work */
+    LEFT_ROWS = 128,      /* written at a step, of an image that was given up */
 };
 
 static sabot_status init_outputs(struct sb_task *task, sabot_error *error)
@@ -62,10 +63,8 @@ sabot_status sb_task_init(struct sb_task *task,
     SABOT_TRY(node->type->create(&operator_config, &task->instance, error));
     if (node->type->store != NULL)
         task->store = node->type->store(task->instance);
-    if (task->store == NULL || !sb_store_has_images(task->store)) {
-        task->store = NULL;
+    if (task->store == NULL)
         return SABOT_OK;
-    }
     if (sb_carrier_init(&task->carrier, config->env, task->store, config->waker,
                         config->control->owner) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its snapshots", node->name);
@@ -310,6 +309,16 @@ static void give_block(void *context, void *block, uint32_t size)
     sb_carrier_give(context, block, size);
 }
 
+/* The database was checkpointed, or nobody will do that any more. */
+static void try_thaw(struct sb_task *task)
+{
+    if (task->frozen_by == 0 ||
+        atomic_load_explicit(&task->control->thawed, memory_order_acquire) < task->frozen_by)
+        return;
+    sb_store_thaw(task->store);
+    task->frozen_by = 0;
+}
+
 static void begin_image(struct sb_task *task, struct sb_checkpoint *checkpoint)
 {
     const struct sb_image_config config = {
@@ -321,8 +330,11 @@ static void begin_image(struct sb_task *task, struct sb_checkpoint *checkpoint)
     };
 
     SB_ASSERT(task->image == NULL);
+    if (task->frozen_by != 0)
+        sb_store_thaw(task->store); /* one is gathered at a time: that one is over */
     sb_store_image_begin(task->store, &config);
     task->image = checkpoint;
+    task->frozen_by = checkpoint->id;
     sb_checkpoint_part(checkpoint, task->worker, task->node->index)->has_image = true;
     sb_crash_point(task->env, "task.image_begun");
 }
@@ -339,6 +351,16 @@ static void end_image(struct sb_task *task)
     sb_checkpoint_report(task->control);
 }
 
+/* No image is being made: blocks and rows that the last one has left. False: there are none. */
+static bool step_rest(struct sb_task *task)
+{
+    if (task->store == NULL)
+        return false;
+    if (task->carrier.made > SB_CARRIER_KEPT)
+        sb_carrier_trim(&task->carrier);
+    return sb_store_write_left(task->store, LEFT_ROWS);
+}
+
 /* A piece of the image. False: there is nothing to do, or no block to do it with, and one will come
  * back. When none will, there is no memory for one: the image is given up. */
 static bool step_image(struct sb_task *task)
@@ -346,11 +368,8 @@ static bool step_image(struct sb_task *task)
     const bool awaits = sb_carrier_is_awaited(&task->carrier);
     enum sb_image_progress progress = SB_IMAGE_DONE;
 
-    if (task->image == NULL) {
-        if (task->carrier.made > SB_CARRIER_KEPT)
-            sb_carrier_trim(&task->carrier);
-        return false;
-    }
+    if (task->image == NULL)
+        return step_rest(task);
     if (!atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
         progress = sb_store_image_step(task->store, IMAGE_CHUNKS);
     if (progress == SB_IMAGE_WAITS && !awaits)
@@ -360,13 +379,17 @@ static bool step_image(struct sb_task *task)
     return progress != SB_IMAGE_WAITS;
 }
 
-/* What changes must be copied first, and too many copies wait to be written: nothing may change
- * that the tasks of the unit share. */
+/* What changes must be copied first, and too many copies wait to be written; or what has changed
+ * since the barrier fills the memory, and may not be written yet: nothing may change that the tasks
+ * of the unit share. That ends when all tasks of the flow have the barrier, which none that waits
+ * keeps from them: it has passed it on, and whoever has not is not behind it. */
 static bool must_wait(const struct sb_task *self)
 {
     for (const struct sb_task *task = self->unit->first; task != NULL; task = task->next_in_unit) {
         if (task->image != NULL && sb_carrier_out(&task->carrier) >= SB_CARRIER_STALL &&
             !atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
+            return true;
+        if (task->frozen_by != 0 && sb_store_is_held(task->store))
             return true;
     }
     return false;
@@ -521,6 +544,7 @@ bool sb_task_step(struct sb_task *task)
     const bool copied = step_image(task);
     bool moved = true;
 
+    try_thaw(task);
     if (!push(task) || must_wait(task))
         return copied; /* back-pressure: woken when a ring has room, or a block is back */
     if (task->slice != NULL)

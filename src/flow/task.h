@@ -58,9 +58,10 @@ struct sb_task {
     int64_t watermark_ms;           /* that one, or the last */
     _Atomic int64_t watermark_seen; /* the same, for whoever looks */
     enum sb_task_state state;
-    struct sb_store *store;      /* of the operator; NULL: it has none, or none that has images */
+    struct sb_store *store;      /* of the operator; NULL: it has none */
     struct sb_carrier carrier;   /* of its images */
     struct sb_checkpoint *image; /* that an image is being made for; NULL: none */
+    int64_t frozen_by;           /* the checkpoint that holds newer rows back; 0: none does */
     struct sb_unit own_unit;
     struct sb_unit *unit; /* its own, or that of the first task of several */
     struct sb_task *next_in_unit;

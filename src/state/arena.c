@@ -713,6 +713,24 @@ sabot_status sb_cells_adopt(struct sb_cells *arena,
     return SABOT_OK;
 }
 
+sabot_status sb_cells_each(const struct sb_cells *arena,
+                           uint32_t first,
+                           sb_cell_function each,
+                           void *context)
+{
+    const struct sb_slab *slab = &arena->slabs[first];
+    const uint8_t *memory = arena->chunks[first].memory;
+    uint32_t size;
+
+    if (slab->class == CLASS_RUN)
+        return each(context, first << 8, slab->tag, slab->chunks * SB_CHUNK_SIZE);
+    size = classes[slab->class].size;
+    for (uint32_t i = 0; i < slab->cells_fresh; i++)
+        if (!is_free(memory + (size_t)i * size))
+            SABOT_TRY(each(context, ref_of(first, i * size), slab->tag, size));
+    return SABOT_OK;
+}
+
 void sb_cells_settle(struct sb_cells *arena)
 {
     for (uint32_t i = arena->chunk_count; i-- > 1;)

@@ -145,6 +145,11 @@ SABOT_MUST_CHECK sabot_status sb_cells_adopt(struct sb_cells *arena,
                                              void *context);
 /* How many cells of it are in use, before it is adopted. */
 uint32_t sb_cells_count(const struct sb_cells *arena, uint32_t first);
+/* The same with one that is in use, and stays as it is. */
+SABOT_MUST_CHECK sabot_status sb_cells_each(const struct sb_cells *arena,
+                                            uint32_t first,
+                                            sb_cell_function each,
+                                            void *context);
 /* Numbers that lie between the runs can be used again. */
 void sb_cells_settle(struct sb_cells *arena);
 /* Is this a cell that was placed: of this tag, with room for so many bytes? */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image.c - an image of the states in memory, taken while they change; image.h has its form.
+/* image.c - an image of the states in memory, taken while they change; image.h has its form. Those
+ * with rows have their own way there (spill.c), which is begun and stepped from here.
  *
  *     begin   raises the epoch of every arena: from now on the first change of a chunk is told
  *     step    the copier goes over shards and their chunks, in order, and copies what has changed
@@ -17,7 +18,10 @@
 #include "base/mutant.h"
 #include "state/vault.h"
 
-enum { LOOKS_PER_COPY = 64 }; /* chunks looked at that cost as much as one copied */
+enum {
+    LOOKS_PER_COPY = 64, /* chunks looked at that cost as much as one copied */
+    ROWS_PER_COPY = 4,   /* rows written */
+};
 
 /* --- The layout ---------------------------------------------------------------------------------
  */
@@ -264,11 +268,6 @@ void sb_imaging_reset(struct sb_vault *vault)
         sb_buffer_reset(&vault->imaging.layout);
 }
 
-bool sb_store_has_images(const struct sb_store *store)
-{
-    return sb_vault_of_const(store)->config.rows == NULL;
-}
-
 bool sb_store_hold(struct sb_store *store, uint64_t bytes)
 {
     return sb_account_reserve(sb_vault_of(store)->config.account, bytes);
@@ -321,6 +320,9 @@ void sb_store_image_begin(struct sb_store *store, const struct sb_image_config *
         imaging->listed[i / 64] &= ~bit;
         vault->cells[i].epoch = imaging->epoch;
     }
+    if (vault->config.rows != NULL &&
+        sb_spill_freeze(vault, imaging->until, &imaging->error) != SABOT_OK)
+        imaging->failed = true;
 }
 
 /* False: there is no block for it. */
@@ -382,6 +384,19 @@ static bool step_shard(struct sb_vault *vault, uint32_t *looks)
     return true;
 }
 
+/* The rows of the generation that has ended. False: there are more. */
+static bool step_rows(struct sb_vault *vault, uint32_t chunks)
+{
+    struct sb_imaging *imaging = &vault->imaging;
+
+    if (imaging->failed || !vault->rows_left)
+        return true;
+    if (sb_spill_write_some(vault, chunks * ROWS_PER_COPY, &imaging->error) == SABOT_OK)
+        return !vault->rows_left;
+    imaging->failed = true;
+    return true;
+}
+
 enum sb_image_progress sb_store_image_step(struct sb_store *store, uint32_t chunks)
 {
     struct sb_vault *vault = sb_vault_of(store);
@@ -398,6 +413,8 @@ enum sb_image_progress sb_store_image_step(struct sb_store *store, uint32_t chun
             break;
         return looks == 0 ? SB_IMAGE_GOES_ON : SB_IMAGE_WAITS;
     }
+    if (!step_rows(vault, chunks))
+        return SB_IMAGE_GOES_ON;
     give_block(imaging, &imaging->copies);
     give_block(imaging, &imaging->lists);
     return SB_IMAGE_DONE;
@@ -406,7 +423,7 @@ enum sb_image_progress sb_store_image_step(struct sb_store *store, uint32_t chun
 sabot_status sb_store_image_end(struct sb_store *store, sabot_error *error)
 {
     struct sb_imaging *imaging = &sb_vault_of(store)->imaging;
-    const bool done = imaging->shard == SB_SHARD_COUNT;
+    const bool done = imaging->shard == SB_SHARD_COUNT && !sb_vault_of(store)->rows_left;
 
     if (!imaging->active)
         return SABOT_OK;

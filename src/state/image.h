@@ -118,7 +118,8 @@ struct sb_image {
     uint32_t operator_id;
     uint32_t state_count;
     struct sb_state_spec *states;
-    uint8_t *buffer; /* SB_IMAGE_BLOCK_MAX bytes */
+    struct sb_rows *rows; /* of states that are not in the files; NULL: nobody has given them */
+    uint8_t *buffer;      /* SB_IMAGE_BLOCK_MAX bytes */
 };
 
 static inline bool sb_image_lists(const struct sb_image_shard *shard, uint32_t number)

@@ -474,5 +474,18 @@ void sb_image_close(struct sb_image *image)
 
 bool sb_image_has_shard(const struct sb_image *image, uint32_t shard)
 {
-    return image->shards[shard].words > 0;
+    return image->shards[shard].words > 0 || image->rows != NULL;
+}
+
+bool sb_image_has_rows(const struct sb_image *image)
+{
+    for (uint32_t i = 0; i < image->state_count; i++)
+        if (!image->states[i].in_memory)
+            return true;
+    return false;
+}
+
+void sb_image_set_rows(struct sb_image *image, struct sb_rows *rows)
+{
+    image->rows = rows;
 }

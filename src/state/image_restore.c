@@ -10,6 +10,7 @@
  *
  * Threads: the store's. Memory: with another layout, one shard twice. */
 #include "state/vault.h"
+#include "state/wheel.h"
 
 struct placer {
     struct sb_vault *vault;
@@ -310,11 +311,18 @@ sabot_status sb_image_write(struct sb_image *image,
         .states = image->states,
         .state_count = image->state_count,
         .hash_seed = image->hash_seed,
+        .rows = image->rows,
+        .cache_bytes = UINT64_MAX,
+        .operator_id = (uint16_t)image->operator_id,
     };
     struct sb_store *store;
     sabot_status status = SABOT_OK;
 
+    if (image->rows == NULL && sb_image_has_rows(image))
+        return sb_image_damaged(image, image->file_count - 1, "the files of its rows are missing",
+                                error);
     SABOT_TRY(sb_store_create(&config, &store, error));
+    sb_store_adopt_rows(store);
     if (sb_image_has_shard(image, shard))
         status = place_shard(sb_vault_of(store), image, shard, error);
     if (status == SABOT_OK)
@@ -342,16 +350,32 @@ static sabot_status convert(struct sb_store *store,
     return status;
 }
 
+bool sb_store_fits(const struct sb_store *store, const struct sb_image *image)
+{
+    const struct sb_buffer *layout = &sb_vault_of_const(store)->imaging.layout;
+
+    return layout->size == image->layout.size &&
+           memcmp(layout->data, image->layout.data, layout->size) == 0;
+}
+
+void sb_store_adopt_rows(struct sb_store *store)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+
+    vault->has_adopted = true;
+    for (uint32_t i = 0; i < vault->config.state_count; i++)
+        if (vault->states[i].wheel != NULL && vault->states[i].backed)
+            vault->states[i].wheel->rows_from = 0; /* all of them may be there */
+}
+
 sabot_status sb_store_restore_image(struct sb_store *store,
                                     struct sb_image *image,
                                     uint32_t shard,
                                     sabot_error *error)
 {
     struct sb_vault *vault = sb_vault_of(store);
-    const struct sb_buffer *layout = &vault->imaging.layout;
 
-    if (layout->size != image->layout.size ||
-        memcmp(layout->data, image->layout.data, layout->size) != 0)
+    if (!sb_store_fits(store, image) || (sb_image_has_rows(image) && !vault->has_adopted))
         return convert(store, image, shard, error);
     return sb_image_has_shard(image, shard) ? place_shard(vault, image, shard, error) : SABOT_OK;
 }

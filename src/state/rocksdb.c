@@ -3,6 +3,7 @@
  *
  *     put, remove -> write batch --commit--> memtable -> files; no log: checkpoints are what is
  * kept
+ *     stage: memtable -> files, and a folder of links to all that there are now
  *
  * Memory: half of what is given for the block cache (index and filter blocks in it), half for two
  * write buffers and the one being flushed. RocksDB allocates, and has threads and files, by itself.
@@ -27,6 +28,7 @@ enum {
     TTL_MAX = 256,  /* kinds of rows that expire */
     PREFIX_TTL = 5, /* bytes of a key that say its kind: see spill.c; without the shard */
     OPEN_FILES = 256,
+    MANIFEST_MAX = 256 * 1024, /* copied with every checkpoint */
 };
 
 struct rocks_rows {
@@ -42,7 +44,8 @@ struct rocks_rows {
 struct sb_rocksdb {
     const struct sb_env *env;
     char *directory;
-    rocksdb_t *db;
+    char *staged;  /* a folder in it */
+    rocksdb_t *db; /* NULL: not started yet */
     rocksdb_options_t *options;
     rocksdb_block_based_table_options_t *table;
     rocksdb_cache_t *cache;
@@ -170,8 +173,7 @@ static void set_options(struct sb_rocksdb *db, uint64_t memory)
 {
     rocksdb_options_t *options = db->options;
 
-    rocksdb_options_set_create_if_missing(options, 1);
-    rocksdb_options_set_error_if_exists(options, 1);
+    rocksdb_options_set_max_manifest_file_size(options, MANIFEST_MAX);
     rocksdb_options_set_max_open_files(options, OPEN_FILES);
     rocksdb_options_set_write_buffer_size(options, (size_t)(memory / 6));
     rocksdb_options_set_max_write_buffer_number(options, 3);
@@ -209,15 +211,13 @@ static void set_options(struct sb_rocksdb *db, uint64_t memory)
     rocksdb_writeoptions_disable_WAL(db->write, 1);
 }
 
-sabot_status sb_rocksdb_open(const struct sb_env *env,
-                             const char *directory,
-                             uint64_t memory,
-                             struct sb_rocksdb **db_out,
-                             sabot_error *error)
+sabot_status sb_rocksdb_create(const struct sb_env *env,
+                               const char *directory,
+                               uint64_t memory,
+                               struct sb_rocksdb **db_out,
+                               sabot_error *error)
 {
     struct sb_rocksdb *db = sb_alloc(env, sizeof *db);
-    char *reason = NULL;
-    sabot_status status;
 
     *db_out = NULL;
     if (db == NULL)
@@ -225,20 +225,49 @@ sabot_status sb_rocksdb_open(const struct sb_env *env,
     db->env = env;
     sb_lock_init(&db->lock);
     db->directory = sb_string_copy(env, directory);
-    if (db->directory == NULL) {
+    db->staged = sb_string_format(env, "%s/staged", directory);
+    if (db->directory == NULL || db->staged == NULL) {
         sb_rocksdb_close(db);
         return sabot_raise(error, SABOT_ERR_MEMORY, "state in %s: no memory", directory);
     }
     db->options = rocksdb_options_create();
     set_options(db, memory < MEMORY_MIN ? MEMORY_MIN : memory);
-    db->db = rocksdb_open(db->options, directory, &reason);
-    if (reason != NULL) {
-        status = raise_rocksdb(db, "cannot open the database", reason, error);
-        sb_rocksdb_close(db);
-        return status;
-    }
     *db_out = db;
     return SABOT_OK;
+}
+
+sabot_status sb_rocksdb_start(struct sb_rocksdb *db, enum sb_rocksdb_mode mode, sabot_error *error)
+{
+    char *reason = NULL;
+
+    SB_ASSERT(db->db == NULL);
+    rocksdb_options_set_create_if_missing(db->options, mode == SB_ROCKSDB_NEW);
+    rocksdb_options_set_error_if_exists(db->options, mode == SB_ROCKSDB_NEW);
+    if (mode == SB_ROCKSDB_READ)
+        db->db = rocksdb_open_for_read_only(db->options, db->directory, 0, &reason);
+    else
+        db->db = rocksdb_open(db->options, db->directory, &reason);
+    return reason == NULL ? SABOT_OK : raise_rocksdb(db, "cannot open the database", reason, error);
+}
+
+sabot_status sb_rocksdb_open(const struct sb_env *env,
+                             const char *directory,
+                             uint64_t memory,
+                             struct sb_rocksdb **db_out,
+                             sabot_error *error)
+{
+    struct sb_rocksdb *db;
+    sabot_status status;
+
+    *db_out = NULL;
+    SABOT_TRY(sb_rocksdb_create(env, directory, memory, &db, error));
+    SB_ASSERT(db != NULL);
+    status = sb_rocksdb_start(db, SB_ROCKSDB_NEW, error);
+    if (status == SABOT_OK)
+        *db_out = db;
+    else
+        sb_rocksdb_close(db);
+    return status;
 }
 
 void sb_rocksdb_close(struct sb_rocksdb *db)
@@ -258,6 +287,7 @@ void sb_rocksdb_close(struct sb_rocksdb *db)
     }
     sb_lock_reset(&db->lock);
     sb_string_free(db->env, db->directory);
+    sb_string_free(db->env, db->staged);
     sb_free(db->env, db, sizeof *db);
 }
 
@@ -296,6 +326,31 @@ sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error)
     rocksdb_flush(db->db, options, &reason);
     rocksdb_flushoptions_destroy(options);
     return reason == NULL ? SABOT_OK : raise_rocksdb(db, "cannot write", reason, error);
+}
+
+/* --- Checkpoints ---------------------------------------------------------------------------------
+ */
+
+sabot_status sb_rocksdb_stage(struct sb_rocksdb *db, const char **folder_out, sabot_error *error)
+{
+    rocksdb_checkpoint_t *checkpoint;
+    char *reason = NULL;
+
+    *folder_out = db->staged;
+    sb_rocksdb_unstage(db); /* what was left, if any */
+    SABOT_TRY(sb_rocksdb_flush(db, error));
+    sb_crash_point(db->env, "ckpt.rows_flushed");
+    checkpoint = rocksdb_checkpoint_object_create(db->db, &reason);
+    if (reason == NULL) {
+        rocksdb_checkpoint_create(checkpoint, db->staged, 0, &reason);
+        rocksdb_checkpoint_object_destroy(checkpoint);
+    }
+    return reason == NULL ? SABOT_OK : raise_rocksdb(db, "cannot be checkpointed", reason, error);
+}
+
+void sb_rocksdb_unstage(struct sb_rocksdb *db)
+{
+    sb_folder_remove(db->env, db->staged);
 }
 
 /* --- Rows ---------------------------------------------------------------------------------------
@@ -501,3 +556,35 @@ void sb_rocksdb_rows_close(struct sb_rows *rows_to_close)
     rocksdb_writebatch_destroy(rows->batch);
     sb_free(rows->db->env, rows, sizeof *rows);
 }
+
+/* --- Reading a checkpoint ------------------------------------------------------------------------
+ */
+
+static sabot_status read_open(const struct sb_env *env,
+                              const char *folder,
+                              struct sb_rows **rows_out,
+                              sabot_error *error)
+{
+    struct sb_rocksdb *db;
+    sabot_status status;
+
+    *rows_out = NULL;
+    SABOT_TRY(sb_rocksdb_create(env, folder, MEMORY_MIN, &db, error));
+    SB_ASSERT(db != NULL);
+    status = sb_rocksdb_start(db, SB_ROCKSDB_READ, error);
+    if (status == SABOT_OK)
+        status = sb_rocksdb_rows(db, rows_out, error);
+    if (status != SABOT_OK)
+        sb_rocksdb_close(db);
+    return status;
+}
+
+static void read_close(struct sb_rows *rows)
+{
+    struct sb_rocksdb *db = rows == NULL ? NULL : rocks_of(rows)->db;
+
+    sb_rocksdb_rows_close(rows);
+    sb_rocksdb_close(db);
+}
+
+const struct sb_rows_reader sb_rocksdb_reader = {.open = read_open, .close = read_close};

@@ -66,8 +66,24 @@ struct sb_rows_source {
  * opening one that has a database in it is refused. */
 struct sb_rocksdb;
 
-/* `directory` is made; it must not exist, or be empty. `memory`: bytes for its cache and its write
- * buffers together. SABOT_ERR_UNSUPPORTED: this Sabot was built without RocksDB. */
+enum sb_rocksdb_mode {
+    SB_ROCKSDB_NEW,   /* the directory must not exist, or have no database in it */
+    SB_ROCKSDB_ADOPT, /* goes on with the files of a checkpoint, which nobody else has */
+    SB_ROCKSDB_READ,  /* the same, and changes none of them */
+};
+
+/* A database that is not there yet: rows can be opened, and used from start() on. `memory`: bytes
+ * for its cache and its write buffers together. SABOT_ERR_UNSUPPORTED: this Sabot was built without
+ * RocksDB. */
+SABOT_MUST_CHECK sabot_status sb_rocksdb_create(const struct sb_env *env,
+                                                const char *directory,
+                                                uint64_t memory,
+                                                struct sb_rocksdb **db_out,
+                                                sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_rocksdb_start(struct sb_rocksdb *db,
+                                               enum sb_rocksdb_mode mode,
+                                               sabot_error *error);
+/* Both, with a new one; `directory` is made. */
 SABOT_MUST_CHECK sabot_status sb_rocksdb_open(const struct sb_env *env,
                                               const char *directory,
                                               uint64_t memory,
@@ -84,7 +100,15 @@ SABOT_MUST_CHECK sabot_status sb_rocksdb_rows(struct sb_rocksdb *db,
                                               struct sb_rows **rows_out,
                                               sabot_error *error);
 void sb_rocksdb_rows_close(struct sb_rows *rows_to_close);
-/* Write all that was committed into files; for tests, and before a checkpoint. */
+/* Write all that was committed into files, and link these into a folder of their own, which stays
+ * until unstage(): a database of its own, of what was committed by now. Any thread but those that
+ * write meanwhile. */
+SABOT_MUST_CHECK sabot_status sb_rocksdb_stage(struct sb_rocksdb *db,
+                                               const char **folder_out,
+                                               sabot_error *error);
+void sb_rocksdb_unstage(struct sb_rocksdb *db);
+extern const struct sb_rows_reader sb_rocksdb_reader;
+/* Write all that was committed into files; for tests. */
 SABOT_MUST_CHECK sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error);
 
 #endif

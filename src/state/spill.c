@@ -15,10 +15,12 @@
  * key size (3) | key | entry's key         -> [time] value timer         time, sign flipped (8) |
  * key             -> nothing
  *
- * Two generations: sb_store_freeze() ends one, e.g. at a barrier. What is dirty then is written
- * shard by shard (sb_store_write_some); a cell that is changed before its turn is written first;
- * and what becomes dirty after stays in memory until sb_store_thaw(), so that the database holds
- * the state of the barrier while it is checkpointed. SB_CELL_NEWER tells the two apart.
+ * Two generations: sb_spill_freeze() ends one, at a barrier. What is dirty then is written slab by
+ * slab (sb_spill_write_some), but for slabs that have not changed since all was written last; a
+ * cell that is changed before its turn is written first; and what becomes dirty after stays in
+ * memory until sb_store_thaw(), so that the database holds the state of the barrier while it is
+ * checkpointed. SB_CELL_PARITY tells the two apart. When newer cells have filled the memory
+ * meanwhile, whoever makes them waits (sb_store_is_held).
  *
  * Eviction: a hand goes round all cells (the clock algorithm, F. Corbato, 1968); used ones are
  * spared once. Threads: the store's. Memory: about config.cache_bytes, more within one callback. */
@@ -35,9 +37,12 @@ enum {
     LOOKS_AT_ONCE = 64,        /* slots looked at before memory is looked at again */
     LOOKS = 8192,              /* slots a tidying looks at, unless memory is far over */
     TURNS_MAX = 64,            /* as many times as much, then */
+    IDLE_ROUNDS = 2,           /* of the hand, in which used cells have been spared once */
     TIMERS_PER_SHARD = 256,    /* loaded at once */
     TIMER_NEAR_MS = 60000,     /* timers closer than this stay in memory */
     LISTS_AT_ONCE = 4,         /* that the sweep of rows looks at */
+    LOOKS_PER_ROW = 16,        /* slabs looked at that cost as much as one row written */
+    SLAB_CHUNKS_MAX = 4,       /* of a slab, which may change one by one */
 };
 
 /* --- Keys of rows -------------------------------------------------------------------------------
@@ -142,6 +147,40 @@ void sb_spill_reset(struct sb_vault *vault)
     sb_buffer_reset(&vault->row_value);
     if (vault->scratch.env != NULL)
         sb_arena_reset(&vault->scratch);
+}
+
+/* --- Commit -------------------------------------------------------------------------------------
+ *
+ * A database that can't be written for a while keeps nobody from going on with what is in memory:
+ * what was collected stays collected, its cells stay where they are, and it is tried again. But
+ * when a cell has left whose row is only collected, reads would miss it: then that is an error. */
+
+static sabot_status commit(struct sb_vault *vault, sabot_error *error)
+{
+    struct sb_rows *rows = vault->config.rows;
+
+    SABOT_TRY(rows->type->commit(rows, error));
+    vault->has_left = false;
+    return SABOT_OK;
+}
+
+/* The same, where it need not be now. */
+static sabot_status try_commit(struct sb_vault *vault, sabot_error *error)
+{
+    sabot_error why = {.status = SABOT_OK};
+    const sabot_status status = commit(vault, &why);
+
+    if (status == SABOT_OK || !vault->has_left)
+        return SABOT_OK;
+    if (error != NULL)
+        *error = why;
+    return status;
+}
+
+/* A cell goes whose row may be among those that are collected. */
+static void note_leaving(struct sb_vault *vault)
+{
+    vault->has_left |= vault->config.rows->type->pending(vault->config.rows) > 0;
 }
 
 /* --- Loading ------------------------------------------------------------------------------------
@@ -302,7 +341,7 @@ static sabot_status trim_rows(struct sb_vault *vault,
     prefix = vault->row.size;
     row_add_number(vault, list->rows_first, 8);
     /* What was collected must be seen by the walk. */
-    SABOT_TRY(rows->type->commit(rows, error));
+    SABOT_TRY(commit(vault, error));
     SABOT_TRY(rows->type->walk(rows, row_text(vault),
                                (sabot_text){(const char *)vault->row.data, prefix}, &walk, error));
     list->rows_first = list->next;
@@ -445,9 +484,7 @@ static sabot_status write_cell(struct sb_vault *vault,
     SABOT_TRY(status);
     cell->head &= ~(uint32_t)SB_CELL_DIRTY;
     cell->head |= SB_CELL_ROW;
-    if (rows->type->pending(rows) >= BATCH_BYTES)
-        return rows->type->commit(rows, error);
-    return SABOT_OK;
+    return rows->type->pending(rows) >= BATCH_BYTES ? try_commit(vault, error) : SABOT_OK;
 }
 
 /* Dirty, and of the generation that may be written now? */
@@ -478,7 +515,10 @@ bool sb_spill_write_absent(struct sb_vault *vault,
 
     if (is_writable(vault, cell) && write_cell(vault, state, shard, cell, &error) != SABOT_OK)
         (void)sb_vault_fail(vault, &error);
-    return (cell->head & SB_CELL_DIRTY) == 0;
+    if ((cell->head & SB_CELL_DIRTY) != 0)
+        return false;
+    note_leaving(vault);
+    return true;
 }
 
 /* --- All that is dirty --------------------------------------------------------------------------
@@ -491,20 +531,63 @@ static struct sb_index *index_of(struct sb_state *state, uint32_t shard)
     return state->spec.kind == SB_STATE_MAP ? &table->entries : &table->keys;
 }
 
-/* The dirty cells of one shard of a state. */
-static sabot_status write_shard(struct sb_vault *vault,
-                                struct sb_state *state,
-                                uint32_t shard,
-                                sabot_error *error)
+/* Cells of one slab. */
+struct writing {
+    struct sb_vault *vault;
+    uint32_t shard;
+    uint32_t rows;
+    sabot_error *error;
+};
+
+static sabot_status write_if_dirty(void *context, sb_ref ref, uint16_t tag, uint32_t size)
 {
-    struct sb_slot slot;
-    uint64_t at = 0;
+    struct writing *writing = context;
+    struct sb_vault *vault = writing->vault;
+    struct sb_state *state = &vault->states[tag / SB_TAGS_PER_STATE];
+    struct sb_cell *cell = sb_cell_at(&vault->cells[writing->shard], ref);
+    const uint32_t part = state->spec.kind == SB_STATE_MAP ? SB_TAG_PARTS : SB_TAG_KEYS;
 
-    while (sb_index_walk(index_of(state, shard), &at, &slot)) {
-        struct sb_cell *cell = sb_cell_at(&vault->cells[shard], slot.ref);
+    (void)size;
+    if (!state->backed || tag % SB_TAGS_PER_STATE != part || !is_writable(vault, cell))
+        return SABOT_OK;
+    writing->rows++;
+    return write_cell(vault, state, writing->shard, cell, writing->error);
+}
 
-        if (is_writable(vault, cell))
-            SABOT_TRY(write_cell(vault, state, shard, cell, error));
+/* Has the slab changed since all was written? Of a run every chunk has, or none. */
+static bool has_changed(const struct sb_vault *vault, const struct sb_cells *arena, uint32_t lead)
+{
+    const uint32_t chunks = arena->slabs[lead].chunks;
+
+    for (uint32_t i = 0; i < chunks && i < SLAB_CHUNKS_MAX; i++)
+        if (arena->chunks[lead + i].epoch > vault->rows_since)
+            return true;
+    return false;
+}
+
+/* Collect rows, slab by slab, from *at on, until about so many are collected or the end is reached.
+ */
+static sabot_status collect(struct sb_vault *vault,
+                            struct sb_spill_place *at,
+                            uint32_t rows,
+                            sabot_error *error)
+{
+    struct writing writing = {.vault = vault, .error = error};
+    uint32_t looks = rows < UINT32_MAX / LOOKS_PER_ROW ? rows * LOOKS_PER_ROW : UINT32_MAX;
+
+    for (; at->shard < SB_SHARD_COUNT; at->shard++, at->chunk = 0) {
+        const struct sb_cells *arena = &vault->cells[at->shard];
+        const bool changed = arena->pool != NULL && arena->changed > vault->rows_since;
+
+        writing.shard = at->shard;
+        for (; changed && at->chunk < arena->chunk_count; at->chunk++) {
+            if (writing.rows >= rows || looks == 0)
+                return SABOT_OK;
+            looks--;
+            if (arena->chunks[at->chunk].memory != NULL &&
+                arena->chunks[at->chunk].lead == at->chunk && has_changed(vault, arena, at->chunk))
+                SABOT_TRY(sb_cells_each(arena, at->chunk, write_if_dirty, &writing));
+        }
     }
     return SABOT_OK;
 }
@@ -517,64 +600,77 @@ void sb_spill_tell_time(struct sb_vault *vault, const int64_t now_ms[2])
     rows->type->clock(rows, SB_TIME_PROCESSING, now_ms[SB_TIME_PROCESSING]);
 }
 
-/* The rows of a checkpoint have all that a replay from it can see: the database drops what has
- * expired by the clocks of the one before, which is committed or given up when the next begins. */
-void sb_store_freeze(struct sb_store *store)
+sabot_status sb_spill_freeze(struct sb_vault *vault, uint32_t until, sabot_error *error)
 {
-    struct sb_vault *vault = sb_vault_of(store);
-
     SB_ASSERT(!vault->frozen);
-    if (vault->config.rows != NULL && vault->was_frozen)
+    while (vault->rows_left)
+        SABOT_TRY(sb_spill_write_some(vault, UINT32_MAX, error));
+    /* The rows of a checkpoint have all that a replay from it can see: the database drops what has
+     * expired by the clocks of the one before, which is committed or given up when the next
+     * begins. */
+    if (vault->was_frozen)
         sb_spill_tell_time(vault, vault->frozen_ms);
     vault->was_frozen = true;
-    vault->frozen_ms[SB_TIME_EVENT] = store->watermark_ms;
+    vault->frozen_ms[SB_TIME_EVENT] = vault->store.watermark_ms;
     vault->frozen_ms[SB_TIME_PROCESSING] = vault->processing_ms;
-    vault->frozen = vault->config.rows != NULL;
-    vault->frozen_at = 0;
+    vault->frozen = true;
+    vault->no_room = false;
+    vault->hand_idle = 0;
+    vault->rows_left = true;
+    vault->rows_until = until;
+    vault->rows_at = (struct sb_spill_place){.shard = 0};
     vault->parity ^= SB_CELL_PARITY;
-}
-
-sabot_status sb_store_write_some(struct sb_store *store, bool *done_out, sabot_error *error)
-{
-    struct sb_vault *vault = sb_vault_of(store);
-    const uint32_t end = vault->config.state_count * SB_SHARD_COUNT;
-
-    *done_out = true;
-    if (vault->config.rows == NULL)
-        return SABOT_OK;
-    while (vault->frozen_at < end) {
-        struct sb_state *state = &vault->states[vault->frozen_at / SB_SHARD_COUNT];
-        const uint32_t shard = vault->frozen_at++ % SB_SHARD_COUNT;
-
-        if (!state->backed || index_of(state, shard)->count == 0)
-            continue;
-        *done_out = false;
-        return write_shard(vault, state, shard, error);
-    }
-    return vault->config.rows->type->commit(vault->config.rows, error);
-}
-
-sabot_status sb_store_thaw(struct sb_store *store, sabot_error *error)
-{
-    struct sb_vault *vault = sb_vault_of(store);
-    bool done = !vault->frozen;
-
-    while (!done)
-        SABOT_TRY(sb_store_write_some(store, &done, error));
-    vault->frozen = false;
     return SABOT_OK;
+}
+
+sabot_status sb_spill_write_some(struct sb_vault *vault, uint32_t rows, sabot_error *error)
+{
+    SB_ASSERT(vault->rows_left);
+    sb_vault_bury(vault); /* so that the cells of a slab are those that count */
+    SABOT_TRY(commit(vault, error));
+    SABOT_TRY(collect(vault, &vault->rows_at, rows, error));
+    SABOT_TRY(commit(vault, error));
+    if (vault->rows_at.shard < SB_SHARD_COUNT)
+        return SABOT_OK;
+    vault->rows_left = false;
+    vault->rows_since = vault->rows_until;
+    return SABOT_OK;
+}
+
+void sb_store_thaw(struct sb_store *store)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+
+    vault->frozen = false;
+    vault->no_room = false;
+    vault->store.has_work |= sb_spill_is_full(vault);
+}
+
+bool sb_store_is_held(const struct sb_store *store)
+{
+    const struct sb_vault *vault = sb_vault_of_const(store);
+
+    return vault->frozen && vault->no_room && sb_spill_is_full(vault);
+}
+
+bool sb_store_write_left(struct sb_store *store, uint32_t rows)
+{
+    struct sb_vault *vault = sb_vault_of(store);
+
+    return vault->rows_left && !vault->imaging.active &&
+           sb_spill_write_some(vault, rows, NULL) == SABOT_OK;
 }
 
 sabot_status sb_spill_write_all(struct sb_vault *vault, sabot_error *error)
 {
-    bool done;
+    struct sb_spill_place at = {.shard = 0};
 
-    SB_ASSERT(!vault->frozen);
-    vault->frozen_at = 0;
-    do
-        SABOT_TRY(sb_store_write_some(&vault->store, &done, error));
-    while (!done);
-    return SABOT_OK;
+    if (vault->config.rows == NULL)
+        return SABOT_OK;
+    sb_vault_bury(vault);
+    SABOT_TRY(collect(vault, &at, UINT32_MAX, error));
+    SB_ASSERT(at.shard == SB_SHARD_COUNT);
+    return commit(vault, error);
 }
 
 /* --- Eviction -----------------------------------------------------------------------------------
@@ -608,6 +704,8 @@ static sabot_status evict(struct sb_vault *vault,
         return SABOT_OK;
     if ((cell->head & SB_CELL_DIRTY) != 0)
         SABOT_TRY(write_cell(vault, state, shard, cell, error));
+    note_leaving(vault);
+    vault->hand_idle = 0;
     if (state->spec.kind == SB_STATE_MAP)
         sb_entry_remove(vault, state, hash, slot.ref);
     else if (state->wheel != NULL)
@@ -617,10 +715,16 @@ static sabot_status evict(struct sb_vault *vault,
     return SABOT_OK;
 }
 
+static uint32_t table_count(const struct sb_vault *vault)
+{
+    return vault->config.state_count * SB_SHARD_COUNT;
+}
+
 static void next_table(struct sb_vault *vault)
 {
     vault->hand_at = 0;
-    vault->hand = (vault->hand + 1) % (vault->config.state_count * SB_SHARD_COUNT);
+    vault->hand_idle++;
+    vault->hand = (vault->hand + 1) % table_count(vault);
 }
 
 /* Move the hand on by about so many slots. */
@@ -628,7 +732,7 @@ static sabot_status turn(struct sb_vault *vault, uint32_t looks, sabot_error *er
 {
     uint32_t tables = 0;
 
-    while (looks > 0 && tables < vault->config.state_count * SB_SHARD_COUNT) {
+    while (looks > 0 && tables < table_count(vault)) {
         struct sb_state *state = &vault->states[vault->hand / SB_SHARD_COUNT];
         const uint32_t shard = vault->hand % SB_SHARD_COUNT;
         struct sb_slot slot;
@@ -664,7 +768,15 @@ static sabot_status make_room(struct sb_vault *vault, sabot_error *error)
     const uint64_t most = vault->config.cache_bytes;
     const uint64_t goal = most > ROOM ? most - ROOM : 0;
     uint32_t turns = used_bytes(vault) > most + most / 4 ? TURNS_MAX : 1;
+    sabot_status status;
 
+    if (vault->no_room)
+        return SABOT_OK;
+    status = commit(vault, error);
+    if (status != SABOT_OK) { /* nothing may leave whose row can't be written */
+        vault->no_room = vault->frozen && !vault->has_left;
+        return vault->no_room ? SABOT_OK : status;
+    }
     while (used_bytes(vault) > goal && turns-- > 0) {
         for (uint32_t looks = 0; looks < LOOKS && used_bytes(vault) > goal;
              looks += LOOKS_AT_ONCE) {
@@ -672,6 +784,9 @@ static sabot_status make_room(struct sb_vault *vault, sabot_error *error)
             sb_vault_bury(vault);
         }
     }
+    /* What is left was changed since the freeze: looking again would find no more. */
+    vault->no_room = vault->frozen && used_bytes(vault) > most &&
+                     vault->hand_idle > IDLE_ROUNDS * table_count(vault);
     return SABOT_OK;
 }
 
@@ -683,7 +798,7 @@ sabot_status sb_spill_tidy(struct sb_vault *vault, sabot_error *error)
     sb_arena_reset(&vault->scratch);
     if (sb_spill_is_full(vault))
         SABOT_TRY(make_room(vault, error));
-    return vault->config.rows->type->commit(vault->config.rows, error);
+    return try_commit(vault, error);
 }
 
 /* --- Walks --------------------------------------------------------------------------------------
@@ -714,7 +829,7 @@ sabot_status sb_spill_walk(struct sb_vault *vault,
     walk->row_prefix = (uint32_t)vault->row.size;
     if (is_list)
         row_add_number(vault, number, 8);
-    SABOT_TRY(rows->type->commit(rows, error));
+    SABOT_TRY(commit(vault, error));
     SABOT_TRY(rows->type->walk(rows, row_text(vault),
                                (sabot_text){(const char *)vault->row.data, walk->row_prefix},
                                &vault->walks[free], error));
@@ -827,7 +942,7 @@ sabot_status sb_spill_load_timers(struct sb_vault *vault,
                                   sabot_error *error)
 {
     *rest_out = UINT64_MAX;
-    SABOT_TRY(vault->config.rows->type->commit(vault->config.rows, error));
+    SABOT_TRY(commit(vault, error));
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++)
         SABOT_TRY(load_shard(vault, state, shard, from, rest_out, error));
     return SABOT_OK;
@@ -863,7 +978,7 @@ static sabot_status next_expired(struct sb_vault *vault,
     size_t key_end;
 
     row_begin(vault, state, state->rows_shard);
-    SABOT_TRY(rows->type->commit(rows, error));
+    SABOT_TRY(commit(vault, error));
     SABOT_TRY(rows->type->walk(
         rows, goes_on ? (sabot_text){(const char *)at->data, at->size} : row_text(vault),
         row_text(vault), &walk, error));

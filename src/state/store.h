@@ -14,7 +14,7 @@
  *     in the callback          sb_store_read, sb_store_edit, sb_store_put, sb_map_..., sb_timer_...
  *     after it                 sb_store_status(store, error)
  *     at a watermark           sb_store_fire(store, limit, function, context)
- *     at a barrier             sb_store_snapshot(store, shard, sink)
+ *     at a barrier             sb_store_image_begin(store, config), then sb_store_image_step()
  *
  * Both backends are one piece of code: a table of cells in memory (arena.h, index.h), which is all
  * there is with the memory backend, and which with RocksDB is a write-back cache in front of rows
@@ -94,6 +94,29 @@ uint64_t sb_account_used(const struct sb_account *account);
 
 struct sb_rows; /* rows.h: the database behind the cells; made by rocksdb.c */
 
+/* The database that the stores of a pipeline share, as checkpoints see it. Threads: the run's
+ * control; stage() while no store writes, as between SB_IMAGE_DONE and thaw(). */
+struct sb_database {
+    /* Make the folder for its files. Those of a checkpoint may be put there. */
+    sabot_status (*prepare)(void *context, const char **folder_out, sabot_error *error);
+    /* `has_files`: goes on with these. Before this no rows are used. */
+    sabot_status (*start)(void *context, bool has_files, sabot_error *error);
+    /* All that was written, as files that never change any more, in a folder of their own, which
+     * stays until unstage(). */
+    sabot_status (*stage)(void *context, const char **folder_out, sabot_error *error);
+    void (*unstage)(void *context);
+    void *context;
+};
+
+/* Reading the files of such a database, of which none is changed. */
+struct sb_rows_reader {
+    sabot_status (*open)(const struct sb_env *env,
+                         const char *folder,
+                         struct sb_rows **rows_out,
+                         sabot_error *error);
+    void (*close)(struct sb_rows *rows); /* NULL: nothing */
+};
+
 struct sb_store_config {
     const struct sb_env *env;
     const char *owner; /* the agent's name, for errors */
@@ -103,7 +126,6 @@ struct sb_store_config {
     struct sb_account *account; /* NULL: not counted */
     struct sb_rows *rows;       /* NULL: the memory backend */
     uint64_t cache_bytes;       /* with rows: memory for cells in front of them */
-    bool rows_are_old;          /* an earlier store has written some of them */
     uint16_t operator_id;       /* of the pipeline: where its rows begin */
     bool drops_unknown;         /* a snapshot's states that are not declared are passed over */
 };
@@ -291,18 +313,6 @@ SABOT_MUST_CHECK sabot_status sb_store_fire(struct sb_store *store,
 /* No timer of this clock is due before this time; INT64_MAX: there is none. A lower bound. */
 int64_t sb_store_next_timer(const struct sb_store *store, enum sb_state_time clock);
 
-/* --- Generations --------------------------------------------------------------------------------
- *
- * With rows: what a checkpoint of the database takes. freeze() ends a generation; write_some()
- * writes a part of it, until *done_out; then the database holds the state as it was at freeze(),
- * whatever was changed since, until thaw() (which writes what is left) lets newer changes follow.
- * Without rows nothing happens. Between callbacks. */
-void sb_store_freeze(struct sb_store *store);
-SABOT_MUST_CHECK sabot_status sb_store_write_some(struct sb_store *store,
-                                                  bool *done_out,
-                                                  sabot_error *error);
-SABOT_MUST_CHECK sabot_status sb_store_thaw(struct sb_store *store, sabot_error *error);
-
 /* --- Snapshots ----------------------------------------------------------------------------------
  */
 
@@ -334,12 +344,17 @@ SABOT_MUST_CHECK sabot_status sb_store_restore(struct sb_store *store,
 
 /* --- Images -------------------------------------------------------------------------------------
  *
- * What a checkpoint takes of states in memory while the stream goes on: their chunks as they were
- * at the barrier (image.h has the form). begin() costs the same however large the state is; step()
- * copies some chunks into blocks; and whoever changes a chunk that has not had its turn copies it
- * first. Between callbacks, on the store's thread.
+ * What a checkpoint takes of a store while the stream goes on. Of states in memory: their chunks as
+ * they were at the barrier (image.h has the form). step() copies some chunks into blocks; and
+ * whoever changes a chunk that has not had its turn copies it first. Of states with rows: step()
+ * writes what was changed before the barrier into the database, and what is changed after it stays
+ * in memory until thaw(). So from DONE to thaw() the database holds the state of the barrier, and
+ * can be checkpointed, once that is so for all stores that share it.
+ *
+ * begin() costs the same however large the state is. Between callbacks, on the store's thread.
  *
  *     begin ---> step, step, ... (and callbacks between them) ---> SB_IMAGE_DONE ---> end
+ *                with rows: the next begin is not before -----------------------------> thaw
  */
 
 enum {
@@ -363,8 +378,6 @@ enum sb_image_progress {
     SB_IMAGE_DONE,  /* or it has failed: end() says */
 };
 
-/* Is its state such that it has images? Not with rows. */
-bool sb_store_has_images(const struct sb_store *store);
 /* Count memory that is held for it, as blocks are. False: the limit is reached. */
 SABOT_MUST_CHECK bool sb_store_hold(struct sb_store *store, uint64_t bytes);
 void sb_store_unhold(struct sb_store *store, uint64_t bytes);
@@ -378,10 +391,17 @@ struct sb_image_config {
     struct sb_image_sink sink;
 };
 void sb_store_image_begin(struct sb_store *store, const struct sb_image_config *config);
-/* Copy up to so many chunks. */
+/* Copy up to so many chunks, or write a few times as many rows. */
 enum sb_image_progress sb_store_image_step(struct sb_store *store, uint32_t chunks);
 /* SABOT_OK: all was given to the sink. Before SB_IMAGE_DONE: it is given up. */
 SABOT_MUST_CHECK sabot_status sb_store_image_end(struct sb_store *store, sabot_error *error);
+/* With rows: the database was checkpointed, or that was given up: newer rows may be written. */
+void sb_store_thaw(struct sb_store *store);
+/* Nothing should be changed any more before thaw(): what was changed since the barrier has filled
+ * the memory for it. */
+bool sb_store_is_held(const struct sb_store *store);
+/* Rows of an image that was given up, which the next one would have to wait for: write a few. */
+bool sb_store_write_left(struct sb_store *store, uint32_t rows);
 
 /* A file of blocks, to be read. */
 struct sb_image_file {
@@ -405,6 +425,15 @@ SABOT_MUST_CHECK sabot_status sb_image_open(const struct sb_env *env,
                                             sabot_error *error);
 void sb_image_close(struct sb_image *image);
 bool sb_image_has_shard(const struct sb_image *image, uint32_t shard);
+
+/* Has it states whose rows are in a database? Then it is of use with these alone: */
+bool sb_image_has_rows(const struct sb_image *image);
+/* for sb_image_write(), those of the checkpoint's files, which are borrowed; */
+void sb_image_set_rows(struct sb_image *image, struct sb_rows *rows);
+/* for sb_store_restore_image(), those that the store has already, of an image of just its states.
+ */
+bool sb_store_fits(const struct sb_store *store, const struct sb_image *image);
+void sb_store_adopt_rows(struct sb_store *store);
 
 /* Put a shard into a store that holds nothing of it yet: as it lies in the image when the states
  * are the same, else cell by cell, as sb_store_restore() does, with its errors. */

@@ -48,7 +48,7 @@ sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state)
     if (wheel == NULL)
         return SABOT_ERR_MEMORY;
     sb_wheel_init(wheel, vault->config.env, vault->config.account, &state->line);
-    wheel->rows_from = state->backed && vault->config.rows_are_old ? 0 : UINT64_MAX;
+    wheel->rows_from = UINT64_MAX;
     state->wheel = wheel;
     return SABOT_OK;
 }

@@ -115,6 +115,12 @@ struct sb_hint {
 };
 #define SB_HINT_NONE UINT32_MAX
 
+/* Where a walk over slabs stands. */
+struct sb_spill_place {
+    uint32_t shard;
+    uint32_t chunk;
+};
+
 enum {
     SB_HINTS = 128,
     SB_WALKS_MAX = 16,
@@ -138,12 +144,19 @@ struct sb_vault {
     struct sb_buffer row_value; /* and its value */
     struct sb_arena scratch;    /* copies of rows for the callback that walks them */
     struct sb_rows_walk *walks[SB_WALKS_MAX];
-    uint32_t parity;      /* SB_CELL_PARITY or 0: of what becomes dirty now */
-    bool frozen;          /* only the older generation may be written */
-    bool was_frozen;      /* there are checkpoints of the rows: */
-    int64_t frozen_ms[2]; /* the clocks at the last freeze */
-    uint32_t frozen_at;   /* tables written, of states by shards */
-    uint32_t hand;        /* table that the clock's hand is at */
+    uint32_t parity;               /* SB_CELL_PARITY or 0: of what becomes dirty now */
+    bool has_adopted;              /* its rows are those of an earlier store */
+    bool frozen;                   /* only the older generation may be written */
+    bool was_frozen;               /* there are checkpoints of the rows: */
+    int64_t frozen_ms[2];          /* the clocks at the last freeze */
+    bool rows_left;                /* of the older generation, not all are written: */
+    struct sb_spill_place rows_at; /* from here on */
+    uint32_t rows_until;           /* the epoch that it ended with; */
+    uint32_t rows_since;           /* all that changed up to this one is written */
+    bool has_left;                 /* cells whose rows are collected, and not seen by reads yet */
+    bool no_room;                  /* frozen: nothing that may be written could leave */
+    uint32_t hand;                 /* table that the clock's hand is at */
+    uint32_t hand_idle;            /* tables it has passed since a cell left */
     uint64_t hand_at;
     struct sb_imaging imaging;
 };
@@ -531,6 +544,13 @@ bool sb_spill_write_absent(struct sb_vault *vault,
                            struct sb_cell *cell);
 bool sb_spill_is_full(const struct sb_vault *vault);
 sabot_status sb_spill_tidy(struct sb_vault *vault, sabot_error *error);
+/* A generation ends here, after the changes of epoch `until`. One that was not written in whole,
+ * because its checkpoint was given up, is written now; when that fails, nothing ends. */
+sabot_status sb_spill_freeze(struct sb_vault *vault, uint32_t until, sabot_error *error);
+/* Some rows of it, until rows_left is false. After an error, which is of the database, it may be
+ * called again. */
+sabot_status sb_spill_write_some(struct sb_vault *vault, uint32_t rows, sabot_error *error);
+/* All that is dirty; while it is frozen, of the older generation. */
 sabot_status sb_spill_write_all(struct sb_vault *vault, sabot_error *error);
 /* Walk the rows of a list's segments from a number on, or of a map's entries with walk->prefix. */
 sabot_status sb_spill_walk(struct sb_vault *vault,

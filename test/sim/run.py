@@ -43,7 +43,11 @@ UNREACHABLE = {
     "restore.moved_aside", "restore.before_adopting", "restore.adopted", "restore.copied", "restore.file_copied",
     "restore.folder_made", "restore.before_cut", "restore.tidying",
     "txn.in_begin",  # a client begins at once
-    "ckpt.state_written", "ckpt.state_synced",  # of states in RocksDB; those in memory are chunks
+    "ckpt.state_written", "ckpt.state_synced",  # of savepoints
+    # RocksDB, which has threads and files of its own
+    "ckpt.rows_asked", "ckpt.rows_flushed", "ckpt.rows_staged", "ckpt.rows_thawed", "ckpt.rows_linked",
+    "ckpt.rows_hashed", "ckpt.rows_copied", "ckpt.rows_taken", "restore.rows_put", "restore.rows_started",
+    "restore.rows_read",
 }
 
 

@@ -211,14 +211,15 @@ static void create_store(struct state_rig *rig, bool old)
                                            .hash_seed = 77,
                                            .account = rig->account,
                                            .rows = rig->rows,
-                                           .cache_bytes = old ? UINT64_MAX : rig->backend->cache,
-                                           .rows_are_old = old};
+                                           .cache_bytes = old ? UINT64_MAX : rig->backend->cache};
     sabot_error error = {.text = ""};
 
     memcpy(states, specs, sizeof states);
     for (uint32_t i = 0; i < STATES; i++)
         states[i].schema = is_fixed(i) ? rig->schema : NULL;
     assert_int_equal(sb_store_create(&config, &rig->store, &error), SABOT_OK);
+    if (old)
+        sb_store_adopt_rows(rig->store);
     sb_store_time(rig->store, rig->watermark_ms, rig->wall_ms);
 }
 
@@ -1269,13 +1270,45 @@ static uint32_t count_rows(struct state_rig *rig, uint32_t state)
     return count;
 }
 
+static void *take_block(void *context, bool must)
+{
+    (void)context;
+    (void)must;
+    return malloc(SB_IMAGE_BLOCK_MAX);
+}
+
+static void drop_block(void *context, void *block, uint32_t size)
+{
+    (void)context;
+    (void)size;
+    free(block);
+}
+
+void state_begin_image(struct sb_store *store)
+{
+    const struct sb_image_config config = {.id = 1, .sink = {take_block, drop_block, NULL}};
+
+    sb_store_image_begin(store, &config);
+}
+
+sabot_status state_write_rows(struct sb_store *store, sabot_error *error)
+{
+    sabot_status status;
+
+    state_begin_image(store);
+    while (sb_store_image_step(store, 100) != SB_IMAGE_DONE)
+        ;
+    status = sb_store_image_end(store, error);
+    sb_store_thaw(store);
+    return status;
+}
+
 static void write_all(struct state_rig *rig)
 {
     sabot_error error = {.text = ""};
 
     expect_ok(sb_store_begin(rig->store, rig->event_ms, &error), &error);
-    sb_store_freeze(rig->store);
-    expect_ok(sb_store_thaw(rig->store, &error), &error);
+    expect_ok(state_write_rows(rig->store, &error), &error);
 }
 
 static void lists_that_have_expired_leave_no_rows_though_nobody_asks_for_them(void **state)
@@ -1358,15 +1391,13 @@ static void rows_hold_the_state_of_the_freeze_while_the_store_goes_on(void **sta
     rig = state_rig_create(first_backend, 815);
     for (int round = 0; round < 6; round++) {
         struct state_rig *frozen;
-        bool done = false;
 
         state_rig_run(rig, 3000);
         frozen = copy_model(rig);
-        sb_store_freeze(rig->store);
-        while (!done) {
-            expect_ok(sb_store_write_some(rig->store, &done, &error), &error);
+        state_begin_image(rig->store);
+        while (sb_store_image_step(rig->store, 1) != SB_IMAGE_DONE)
             state_rig_run(rig, 3);
-        }
+        expect_ok(sb_store_image_end(rig->store, &error), &error);
         state_rig_run(rig, 2000);
         create_store(frozen, true);
         state_rig_check(frozen);
@@ -1374,7 +1405,7 @@ static void rows_hold_the_state_of_the_freeze_while_the_store_goes_on(void **sta
         sb_store_destroy(frozen->store);
         free_model(frozen);
         free(frozen);
-        expect_ok(sb_store_thaw(rig->store, &error), &error);
+        sb_store_thaw(rig->store);
         state_rig_check(rig);
     }
     state_rig_destroy(rig);

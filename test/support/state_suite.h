@@ -23,6 +23,11 @@ int state_suite_run(const struct state_backend *first, const struct state_backen
 int state_suite_run_operations(const struct state_backend *backend);
 int state_suite_run_keys(const struct state_backend *backend);
 
+/* An image whose blocks nobody wants, begun; and from its begin to the thaw, after which the rows
+ * have all that is in the store. */
+void state_begin_image(struct sb_store *store);
+sabot_status state_write_rows(struct sb_store *store, sabot_error *error);
+
 /* --- For tests of one backend alone
  * --------------------------------------------------------------- */
 

@@ -109,8 +109,7 @@ static sabot_status read_keys(struct fixture *fixture, int64_t count)
 
 static sabot_status write_all(struct fixture *fixture)
 {
-    sb_store_freeze(fixture->store);
-    SABOT_TRY(sb_store_thaw(fixture->store, &fixture->error));
+    SABOT_TRY(state_write_rows(fixture->store, &fixture->error));
     return sb_rocksdb_flush(fixture->db, &fixture->error);
 }
 
