@@ -123,10 +123,15 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SABOT_SANITIZE)
     sabot_test(sim mutants 900 ${SABOT_PYTHON} ${CMAKE_SOURCE_DIR}/test/sim/run.py mutants)
 endif()
 
-foreach(name long twice seeds)
+set(sim_tests long twice seeds)
+if(SABOT_SANITIZE)
+    set(sim_tests few)
+endif()
+foreach(name ${sim_tests})
     sabot_test(sim ${name} 1800 ${SABOT_PYTHON} ${CMAKE_SOURCE_DIR}/test/sim/run.py ${name})
 endforeach()
-set_tests_properties(sim.long PROPERTIES RUN_SERIAL ON)
+list(GET sim_tests 0 sim_jobs) # it has as many jobs as the machine has CPUs
+set_tests_properties(sim.${sim_jobs} PROPERTIES RUN_SERIAL ON)
 
 file(GLOB SCRIPTS CONFIGURE_DEPENDS test/e2e/*.py test/e2e/*.sh test/golden/*.py test/golden/*.sh)
 foreach(script ${SCRIPTS})

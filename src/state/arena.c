@@ -706,8 +706,7 @@ sabot_status sb_cells_adopt(struct sb_cells *arena,
         arena->pool->live += size;
         SABOT_TRY(each(context, ref_of(first, i * size), slab->tag, size));
     }
-    if (slab->cells_used == 0) /* it would have been given back */
-        return SABOT_ERR_CORRUPT;
+    SB_ASSERT(slab->cells_used > 0); /* it would have been given back */
     if (slab->cell_free != 0)
         slab_link(arena, first);
     return SABOT_OK;

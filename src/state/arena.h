@@ -137,7 +137,8 @@ struct sb_run {
 };
 /* SABOT_ERR_CORRUPT: there is no such run, or something lies there. SABOT_ERR_MEMORY. */
 SABOT_MUST_CHECK sabot_status sb_cells_place(struct sb_cells *arena, const struct sb_run *run);
-/* Look at each cell of the run that is in use; the function must not make or free any. */
+/* Look at each cell of the run that is in use, of which there is one at least (sb_cells_count());
+ * the function must not make or free any. */
 typedef sabot_status (*sb_cell_function)(void *context, sb_ref ref, uint16_t tag, uint32_t size);
 SABOT_MUST_CHECK sabot_status sb_cells_adopt(struct sb_cells *arena,
                                              uint32_t first,

@@ -235,9 +235,16 @@ static sabot_status reserve(struct placer *placer)
     struct sb_vault *vault = placer->vault;
     uint64_t counts[SB_STATES_MAX * SB_TAGS_PER_STATE] = {0};
 
-    for (uint32_t i = 1; i < placer->arena->chunk_count; i++)
-        if (placer->arena->chunks[i].memory != NULL && placer->arena->chunks[i].lead == i)
-            counts[placer->arena->slabs[i].tag] += sb_cells_count(placer->arena, i);
+    for (uint32_t i = 1; i < placer->arena->chunk_count; i++) {
+        uint32_t count;
+
+        if (placer->arena->chunks[i].memory == NULL || placer->arena->chunks[i].lead != i)
+            continue;
+        count = sb_cells_count(placer->arena, i);
+        if (count == 0)
+            return damaged(placer, "a run without a cell");
+        counts[placer->arena->slabs[i].tag] += count;
+    }
     for (uint32_t i = 0; i < vault->config.state_count; i++) {
         struct sb_state *state = &vault->states[i];
         struct sb_table *table = &state->tables[placer->shard];

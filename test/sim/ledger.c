@@ -208,13 +208,25 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
 /* --- What is committed -------------------------------------------------------------------------
  */
 
+int64_t ledger_digits(sabot_text text, size_t at)
+{
+    char digits[24] = "";
+    size_t size = at < text.size ? text.size - at : 0;
+
+    if (size >= sizeof digits)
+        size = sizeof digits - 1;
+    if (size > 0)
+        memcpy(digits, text.data + at, size); /* a text has no end of its own */
+    return strtoll(digits, NULL, 10);
+}
+
 bool ledger_number(sabot_text object, const char *name, int64_t *number_out)
 {
     const char *at = memmem(object.data, object.size, name, strlen(name));
 
     if (at == NULL)
         return false;
-    *number_out = strtoll(at + strlen(name), NULL, 10);
+    *number_out = ledger_digits(object, (size_t)(at - object.data) + strlen(name));
     return true;
 }
 

@@ -114,6 +114,9 @@ static inline int64_t ledger_leg_id(const struct ledger *ledger,
 /* --- Records -----------------------------------------------------------------------------------
  */
 
+/* The number that begins at a place of a text; 0: none does. */
+int64_t ledger_digits(sabot_text text, size_t at);
+
 /* The number behind `name`, which is "field": of an object without blanks. */
 bool ledger_number(sabot_text object, const char *name, int64_t *number_out);
 /* The number of the account whose name `text` begins with: "a7". */

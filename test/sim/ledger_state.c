@@ -23,7 +23,7 @@ typedef bool (*row_function)(struct dump *dump, uint32_t number, const sabot_sta
 
 static int64_t number_of(sabot_text text)
 {
-    return strtoll(text.data + (text.data[0] == '"'), NULL, 10);
+    return ledger_digits(text, text.size > 0 && text.data[0] == '"');
 }
 
 static bool field_is(sabot_text object, const char *name, int64_t expected)
@@ -171,7 +171,7 @@ static sabot_status see_row(void *context, const sabot_state_row *row)
 {
     struct dump *dump = context;
     const int state = find_state(dump->state);
-    const int64_t number = row->key.size < 3 ? -1 : strtoll(row->key.data + 2, NULL, 10);
+    const int64_t number = row->key.size < 3 ? -1 : ledger_digits(row->key, 2);
 
     dump->rows++;
     if (number >= 0 && number < (int64_t)dump->ledger->account_count &&
