@@ -128,11 +128,18 @@ struct fixture {
     sabot_error error;
 };
 
+static const char *url_of(const char *name)
+{
+    if (strcmp(name, "in") == 0)
+        return "memory:in?partitions=3";
+    return strcmp(name, "more") == 0 ? "memory:more?partitions=1000" : "memory:out";
+}
+
 static struct sb_channel *open_channel(struct fixture *f, const char *name, bool reading)
 {
     const struct sb_channel_config config = {
         .name = name,
-        .url = strcmp(name, "in") == 0 ? "memory:in?partitions=3" : "memory:out",
+        .url = url_of(name),
         .for_reading = reading,
         .for_writing = !reading,
         .record_max = 1 << 20,
@@ -732,6 +739,105 @@ static void test_the_producer_is_made_for_the_sink_of_the_smallest_records(void 
     sb_channel_memory.close(few);
 }
 
+/* --- More inputs than one --------------------------------------------------------------------- */
+
+enum { MORE = 2, TWO_INPUTS = 3, MORE_PARTITIONS = 1000 };
+
+static sabot_status commit_manifest(struct fixture *f, struct sb_commit *commit)
+{
+    sabot_status status;
+    uint64_t bytes;
+
+    do
+        status = sb_commit_step(commit, &f->manifest, &bytes, &f->error);
+    while (status == SABOT_AGAIN);
+    return status;
+}
+
+static struct sb_commit *make_commit_of(struct fixture *f, const struct sb_graph *graph)
+{
+    const struct sb_commit_config config = {
+        .env = f->env, .graph = graph, .group = GROUP, .timeout_ms = 60000, .waker = f->waker};
+    struct sb_commit *commit;
+
+    if (sb_commit_create(&config, &commit, &f->error) != SABOT_OK)
+        fail_msg("%s", f->error.text);
+    return commit;
+}
+
+/* Fence, read, compare, and describe what was read. */
+static sabot_status recover_two(struct fixture *f, struct sb_commit *commit, bool *found_out)
+{
+    struct sb_commit_mark mark;
+    sabot_status status;
+
+    do
+        status = sb_commit_recover(commit, found_out, &mark, &f->error);
+    while (status == SABOT_AGAIN);
+    if (status == SABOT_OK && *found_out)
+        status = sb_commit_compare(commit, &f->manifest, &f->error);
+    return status;
+}
+
+/* The second input is new at first: its partitions have no offset until a manifest knows them. */
+static void test_each_input_stands_where_its_own_manifest_says(void **state)
+{
+    static struct sb_part_position positions[MORE_PARTITIONS];
+    struct fixture *f = *state;
+    struct sb_channel *more = open_channel(f, "more", true);
+    struct sb_node nodes[TWO_INPUTS] = {f->nodes[SOURCE], f->nodes[SINK], f->nodes[SOURCE]};
+    const struct sb_graph graph = {.env = f->env, .nodes = nodes, .node_count = TWO_INPUTS};
+    struct sb_manifest_source sources[2];
+    struct sb_manifest described;
+    struct sb_commit *commit;
+    sabot_status status = SABOT_ERR_MEMORY;
+    uint64_t n = 0;
+    bool found;
+
+    nodes[MORE].index = MORE;
+    nodes[MORE].name = "more";
+    nodes[MORE].port.channel = more;
+    commit_two(f);
+    commit = make_commit_of(f, &graph);
+    assert_int_equal(recover_two(f, commit, &found), SABOT_OK);
+    assert_true(found);
+    assert_int_equal(commit_manifest(f, commit), SABOT_OK);
+    for (int32_t i = 0; i < MORE_PARTITIONS; i++)
+        positions[i] = (struct sb_part_position){.partition = i, .offset = 7000 + i};
+    sources[0] = (struct sb_manifest_source){.channel = "more",
+                                             .partition_count = MORE_PARTITIONS,
+                                             .position_count = MORE_PARTITIONS,
+                                             .positions = positions};
+    sources[1] = f->source;
+    f->manifest.sources = sources;
+    f->manifest.source_count = 2;
+    assert_int_equal(commit_manifest(f, commit), SABOT_OK);
+    sb_commit_destroy(commit);
+    commit = make_commit_of(f, &graph);
+    assert_int_equal(recover_two(f, commit, &found), SABOT_OK);
+    while (status != SABOT_OK) {
+        sb_manifest_init(&described, f->env);
+        sb_os_env_fail_allocation(f->env, ++n);
+        status = sb_commit_describe(commit, &described, &f->error);
+        sb_os_env_fail_allocation(f->env, 0);
+        if (status != SABOT_OK) {
+            assert_string_equal(f->error.text, GROUP ": no memory for offsets");
+            sb_manifest_reset(&described);
+        }
+        assert_true(n < 10);
+    }
+    assert_int_equal(described.source_count, 2);
+    assert_int_equal(described.sources[0].position_count, PARTITIONS);
+    assert_int_equal(described.sources[1].position_count, MORE_PARTITIONS);
+    assert_int_equal(described.sources[1].positions[999].offset, 7999);
+    sb_manifest_reset(&described);
+    positions[999].offset++;
+    assert_int_equal(recover_two(f, commit, &found), SABOT_ERR_STATE);
+    assert_non_null(strstr(f->error.text, "more partition 999 at offset 7999"));
+    sb_commit_destroy(commit);
+    sb_channel_memory.close(more);
+}
+
 /* --- Without a checkpoint --------------------------------------------------------------------- */
 
 static sabot_status describe(struct fixture *f)
@@ -961,6 +1067,7 @@ int main(void)
         TEST(test_a_pipeline_without_offsets_marks_its_output_instead),
         TEST(test_channels_of_two_clusters_are_refused_with_what_is_offered),
         TEST(test_the_producer_is_made_for_the_sink_of_the_smallest_records),
+        TEST(test_each_input_stands_where_its_own_manifest_says),
         TEST(test_a_start_from_the_offsets_takes_them_for_positions),
         TEST(test_a_start_from_offsets_that_are_not_there_is_refused),
         TEST(test_memory_that_runs_out_at_a_start_leaves_nothing),
