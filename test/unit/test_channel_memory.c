@@ -914,6 +914,57 @@ static void a_transaction_of_many_partitions_is_whole_or_not_at_all(void **state
     TYPE.close(channel);
 }
 
+static void without_memory_no_offset_is_committed_and_no_id_made(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:");
+    sabot_status status = SABOT_ERR_MEMORY;
+    uint64_t n;
+
+    for (n = 1; status != SABOT_OK; n++) {
+        sb_os_env_fail_allocation(f->env, n);
+        status = try_commit(f, channel, "g");
+        sb_os_env_fail_allocation(f->env, 0);
+        assert_true(status == SABOT_OK || status == SABOT_ERR_MEMORY);
+    }
+    assert_true(n > 4);
+    assert_int_equal(try_txn(f, channel, "first", 1000), SABOT_OK); /* the thread is there */
+    status = SABOT_ERR_MEMORY;
+    for (n = 1; status != SABOT_OK; n++) {
+        sb_os_env_fail_allocation(f->env, n);
+        status = try_txn(f, channel, "t", 1000);
+        sb_os_env_fail_allocation(f->env, 0);
+        assert_true(status == SABOT_OK || status == SABOT_ERR_MEMORY);
+    }
+    assert_int_equal(n, 5);
+    TYPE.close(channel);
+}
+
+static void of_two_offsets_in_one_transaction_the_last_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:numbers?partitions=2");
+    struct sb_txn *txn = open_txn(f, channel, "t");
+    struct sb_offset offsets[2] = {{.partition = 0}, {.partition = 1}};
+
+    assert_int_equal(TYPE.txn_begin(txn, &f->error), SABOT_OK);
+    for (int i = 0; i < 3; i++) {
+        offsets[0].metadata = (char[]){"before"};
+        offsets[1].metadata = (char[]){"before"};
+        assert_int_equal(TYPE.txn_offsets(txn, "g", offsets, 2, &f->error), SABOT_OK);
+    }
+    offsets[1].metadata = (char[]){"after"};
+    assert_int_equal(TYPE.txn_offsets(txn, "g", &offsets[1], 1, &f->error), SABOT_OK);
+    assert_int_equal(TYPE.txn_commit(txn, &f->error), SABOT_OK);
+    TYPE.txn_close(txn);
+    assert_int_equal(TYPE.committed(channel, "g", offsets, 2, &f->error), SABOT_OK);
+    assert_string_equal(offsets[0].metadata, "before");
+    assert_string_equal(offsets[1].metadata, "after");
+    sb_string_free(f->env, offsets[0].metadata);
+    sb_string_free(f->env, offsets[1].metadata);
+    TYPE.close(channel);
+}
+
 static void a_log_may_go_with_a_transaction_open(void **state)
 {
     struct fixture *f = *state;
@@ -1121,6 +1172,8 @@ int main(void)
         TEST(a_fence_is_one_however_often_it_is_asked_for),
         TEST(a_log_that_cant_start_its_thread_opens_no_transaction_until_it_can),
         TEST(a_transaction_of_many_partitions_is_whole_or_not_at_all),
+        TEST(without_memory_no_offset_is_committed_and_no_id_made),
+        TEST(of_two_offsets_in_one_transaction_the_last_counts),
         TEST(a_log_may_go_with_a_transaction_open),
         TEST(threads_read_all_that_threads_write_in_order),
     };

@@ -462,6 +462,56 @@ static void names_that_are_no_checkpoints_are_passed_over(void **state)
     assert_int_equal(id, 0);
 }
 
+static sabot_status many_names(void *self,
+                               const char *path,
+                               sb_list_function each,
+                               void *context,
+                               sabot_error *error)
+{
+    (void)self;
+    (void)path;
+    (void)error;
+    for (int i = 1; i <= SB_CKPT_LISTED_MAX + 1; i++) {
+        char name[64];
+
+        (void)snprintf(name, sizeof name, "ckpt-%016x-%016x", i, NONCE);
+        SABOT_TRY(each(context, name));
+    }
+    return SABOT_OK;
+}
+
+static void more_checkpoints_than_can_be_listed_are_an_error(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id;
+
+    nothing(f);
+    f->disk.type.directory_list = many_names;
+    assert_int_equal(find_id(f, &id), SABOT_ERR_LIMIT);
+    assert_non_null(strstr(f->error.text, "more than 4096 checkpoints: remove some by hand"));
+}
+
+static sabot_status huge_file(struct sb_file *file,
+                              struct sb_file_info *info_out,
+                              sabot_error *error)
+{
+    (void)file;
+    (void)error;
+    *info_out = (struct sb_file_info){.kind = SB_FILE_REGULAR, .size = UINT64_C(1) << 40};
+    return SABOT_OK;
+}
+
+static void a_manifest_of_a_terabyte_is_not_read(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id;
+
+    one_checkpoint(f);
+    f->disk.type.file_info = huge_file;
+    assert_int_equal(find_id(f, &id), SABOT_ERR_CORRUPT);
+    assert_non_null(strstr(f->error.text, "manifest: 1099511627776 bytes are too many"));
+}
+
 static void a_state_directory_in_a_folder_that_cant_be_synced_is_taken_as_it_is(void **state)
 {
     struct fixture *f = *state;
@@ -761,6 +811,8 @@ int main(void)
         TEST(a_checkpoint_that_has_changed_is_not_copied),
         TEST(a_checkpoint_in_the_place_of_another_is_refused),
         TEST(names_that_are_no_checkpoints_are_passed_over),
+        TEST(more_checkpoints_than_can_be_listed_are_an_error),
+        TEST(a_manifest_of_a_terabyte_is_not_read),
         TEST(a_state_directory_in_a_folder_that_cant_be_synced_is_taken_as_it_is),
         TEST(a_path_that_is_too_long_is_refused_before_anything_is_made),
         TEST(offsets_that_name_what_is_not_there_are_refused_with_the_choices),

@@ -13,6 +13,7 @@
 #include "ckpt/restore.h"
 #include "op/context.h"
 #include "op/process.h"
+#include "state/stream.h"
 
 enum { PARTITIONS = 3, KEYS = 13, OWNER = 5, CALLS_MAX = 300 };
 
@@ -328,6 +329,8 @@ static void a_checkpoint_comes_when_something_has_changed_and_the_interval_is_ov
     run_until(f, 2); /* a minute in which nothing changes */
     assert_int_equal(atomic_load(&f->coordinator.completed), 1);
     for (int64_t id = 2; id <= 8; id++) { /* chains, and what goes with them */
+        if (id == 6)
+            f->coordinator.chain.files_max = 1; /* each is a full one */
         show_more(f, 40);
         run_until(f, (uint64_t)id);
         expect_restored(f, id, 40 * id);
@@ -652,6 +655,80 @@ static void a_restore_that_fails_anywhere_says_so_and_works_when_done_again(void
     finish(f);
 }
 
+/* A checkpoint as savepoints are, shard by shard: of one key. */
+static void write_logical(struct fixture *f, int64_t id, bool has_image)
+{
+    const struct sb_store_config config = {.env = f->kit->env,
+                                           .owner = "count",
+                                           .states = &f->spec,
+                                           .state_count = 1,
+                                           .hash_seed = 17};
+    struct sb_buffer state;
+    const struct sb_byte_sink sink = {sb_buffer_take, &state};
+    const int64_t number = 1;
+    const sabot_text key = {(const char *)&number, sizeof number};
+    struct sb_manifest_shard shard = {.shard = sb_hash_shard(sb_hash(key.data, key.size, 17))};
+    struct sb_manifest_task task = {.name = "count", .shard_count = 1, .shards = &shard};
+    struct sb_manifest manifest = {.app = "app",
+                                   .pipeline = "pipe",
+                                   .id = id,
+                                   .nonce = 1,
+                                   .hash_seed = 17,
+                                   .task_count = 1,
+                                   .tasks = &task};
+    struct sb_store *store;
+    sabot_text part;
+
+    sb_buffer_init(&state, f->kit->env);
+    sb_arena_init(&manifest.arena, f->kit->env);
+    WELL(sb_store_create(&config, &store, &f->error));
+    ((struct count *)sb_store_edit(store, 0, key, sb_hash(key.data, key.size, 17), NULL))->times =
+        7;
+    WELL(sb_store_snapshot(store, shard.shard, &sink, &f->error));
+    sb_store_destroy(store);
+    part = (sabot_text){(const char *)state.data, state.size};
+    shard.size = state.size;
+    task.has_image = has_image;
+    WELL(sb_ckpt_write(&f->folder, &manifest, &part, 1, &f->error));
+    sb_arena_reset(&manifest.arena);
+    sb_buffer_reset(&state);
+}
+
+static void a_restore_shard_by_shard_that_fails_anywhere_says_so_as_well(void **state)
+{
+    struct fixture *f = begin(state);
+    uint64_t n = 1;
+
+    start(f);
+    write_logical(f, 1, false);
+    while (restore_with(f, n, 0))
+        assert_true(n++ < CALLS_MAX);
+    assert_true(n > 5);
+    for (n = 1; restore_with(f, 0, n);)
+        assert_true(n++ < CALLS_MAX);
+    assert_true(n > 5);
+    finish(f);
+}
+
+static void an_image_without_a_file_of_chunks_is_damage(void **state)
+{
+    struct fixture *f = begin(state);
+    const struct sb_flow_config config = flow_config(f);
+    struct sb_restore restore;
+    struct sb_flow *flow;
+
+    start(f);
+    write_logical(f, 1, true);
+    WELL(sb_flow_create(f->kit->env, &f->graph, &config, &flow, &f->error));
+    sb_restore_init(&restore, &f->disk.env, &f->folder);
+    assert_int_equal(restore_into(f, &restore, flow), SABOT_ERR_CORRUPT);
+    assert_string_equal(f->error.text, "checkpoint 1: agent count has an image, but there is no "
+                                       "file of chunks");
+    sb_restore_reset(&restore);
+    destroy_unused(f, flow);
+    finish(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -666,6 +743,8 @@ int main(void)
         KIT_TEST(a_flow_that_has_broken_down_gets_no_last_checkpoint),
         KIT_TEST(without_memory_there_is_no_coordinator),
         KIT_TEST(a_restore_that_fails_anywhere_says_so_and_works_when_done_again),
+        KIT_TEST(a_restore_shard_by_shard_that_fails_anywhere_says_so_as_well),
+        KIT_TEST(an_image_without_a_file_of_chunks_is_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,12 +65,19 @@ static struct sb_channel *open_channel(struct fixture *f, const char *name, bool
     return channel;
 }
 
+static const char *cluster_of(const struct sb_channel *channel)
+{
+    (void)channel;
+    return "one";
+}
+
 /* A machine and a broker on which nothing has happened yet. */
 static void power_on(struct fixture *f)
 {
     disk_make(&f->disk, f->os);
     WELL(sb_log_create(f->os, &f->log, &f->error));
     f->type = sb_channel_memory;
+    f->type.cluster = cluster_of; /* so offsets follow where there are no transactions */
     f->settings = (struct sb_process_settings){.states = &seen, .state_count = 1};
     f->nodes[IN] = (struct sb_node){
         .index = IN,
@@ -451,6 +458,70 @@ static void another_checkpoint_needs_force_which_is_told_what_would_be_read_agai
     assert_int_equal(found_id(f), 4);
 }
 
+/* Partition 2 and the input "more" are newer than checkpoint 1; an app's own positions are bytes.
+ */
+static void write_with_bytes(struct fixture *f, int64_t id, uint32_t partitions, const char *bytes)
+{
+    struct written written;
+    struct sb_manifest_source sources[2];
+
+    describe(f, &written, id);
+    written.source.position_count = partitions;
+    for (uint32_t i = 0; i < partitions; i++) {
+        written.positions[i].offset = 50;
+        written.positions[i].opaque.size = i == 0 ? strlen(bytes) : 1;
+        memcpy(written.positions[i].opaque.bytes, i == 0 ? bytes : "x",
+               written.positions[i].opaque.size);
+    }
+    sources[0] = written.source;
+    sources[1] = written.source;
+    sources[1].channel = "more";
+    written.manifest.sources = sources;
+    written.manifest.source_count = partitions > 2 ? 2 : 1;
+    write_to(f, &f->recovery.folder, &written);
+    sb_arena_reset(&written.manifest.arena);
+}
+
+static void what_would_be_read_again_is_found_by_offsets_and_by_an_apps_own_positions(void **state)
+{
+    static const struct choice one = {
+        {{"checkpoint.restore", "1"}, {"checkpoint.drop_state", "true"}}};
+    static const struct choice three = {
+        {{"checkpoint.restore", "3"}, {"checkpoint.drop_state", "true"}}};
+    struct fixture *f = *state;
+
+    f->nodes[OUT].port.stages = false;
+    WELL(start(f, &usual));
+    write_with_bytes(f, 1, 2, "aa");
+    write_with_bytes(f, 2, 2, "ab");
+    refused(f, &one, "read again: in, partition 0, from offset 50 to 50;");
+    write_with_bytes(f, 3, 2, "aab");
+    refused(f, &one, "read again: in, partition 0, from offset 50 to 50;");
+    write_with_bytes(f, 4, 3, "aab");
+    refused(f, &three,
+            "read again: in, partition 2, from offset 0 to 50; more, partition 0, from "
+            "offset 0 to 50; more, partition 1, from offset 0 to 50; and 1 more");
+    /* Where nothing would be, no force is needed. */
+    write_with_bytes(f, 5, 2, "aab");
+    WELL(start(f, &three));
+    assert_int_equal(found_id(f), 6);
+}
+
+static void of_twins_with_one_id_one_counts_and_the_other_is_tidied_up(void **state)
+{
+    struct fixture *f = *state;
+    const struct sb_ckpt_entry twin = {1, 1};
+
+    f->nodes[OUT].port.stages = false;
+    WELL(start(f, &usual));
+    checkpoint(f, 1, true);
+    checkpoint(f, 1, true);
+    assert_true(sb_ckpt_exists(&f->recovery.folder, &twin));
+    WELL(start(f, &usual));
+    assert_int_equal(f->recovery.restore.manifest.nonce, 2);
+    assert_false(sb_ckpt_exists(&f->recovery.folder, &twin));
+}
+
 static void a_checkpoint_that_was_never_committed_needs_force(void **state)
 {
     static const struct choice unforced = {{{"checkpoint.restore", "1"}}};
@@ -477,6 +548,8 @@ static void ids_that_are_none_or_two_are_refused(void **state)
         assert_int_equal(start(f, &choice), SABOT_ERR_CONFIG);
         assert_non_null(strstr(f->error.text, "expected the id of a checkpoint"));
     }
+    WELL(f->disk.type.directory_create(
+        &f->disk, "/dir/app/pipe/ckpt-0000000000000007-0000000000000001", &f->error));
     refused(f, &seven, "/dir/app/pipe has no checkpoint 7; checkpoints that are kept");
     checkpoint(f, 2, false);
     refused(f, &two, "has more than one checkpoint 2");
@@ -508,8 +581,11 @@ static void a_savepoint_of_what_counts_needs_no_force_and_is_restored_once(void 
     assert_int_equal(f->flow.positions[0].at.offset, 200);
     WELL(start(f, &saved)); /* with the same command again: from where it has come since */
     assert_int_equal(found_id(f), 1);
-    checkpoint(f, 3, true);
-    refused(f, &saved, "is not the checkpoint that counts, which is 3");
+    checkpoint(f, 2, true); /* it stands where the savepoint does */
+    WELL(start(f, &saved));
+    assert_int_equal(found_id(f), 3);
+    checkpoint(f, 4, true);
+    refused(f, &saved, "is not the checkpoint that counts, which is 4");
 }
 
 static void savepoints_of_others_are_refused_and_new_pipelines_begin_without(void **state)
@@ -552,8 +628,17 @@ static void what_the_app_cant_read_is_refused_before_it_counts(void **state)
     f->settings.state_count = 0; /* nothing is to be tried */
     WELL(start(f, &forced));
     f->settings.state_count = 1;
+    f->nodes[AGENT].type = sb_catalog_window();
+    WELL(start(f, &forced));
+    f->nodes[AGENT].type = sb_catalog_process();
     WELL(start(f, &dropping));
-    assert_int_equal(found_id(f), 5);
+    assert_int_equal(found_id(f), 6);
+}
+
+static bool says_full(const struct sb_channel *channel)
+{
+    (void)channel;
+    return false;
 }
 
 static bool says_empty(const struct sb_channel *channel)
@@ -578,6 +663,9 @@ static void an_output_that_was_begun_anew_is_not_cut(void **state)
     write_to(f, &f->recovery.folder, &written);
     sb_arena_reset(&written.manifest.arena);
     checkpoint(f, 2, true);
+    WELL(start(f, &forced));
+    assert_int_equal(f->recovery.restore.manifest.sinks[0].length, 700);
+    f->type.is_empty = says_full;
     WELL(start(f, &forced));
     assert_int_equal(f->recovery.restore.manifest.sinks[0].length, 700);
     f->type.is_empty = says_empty;
@@ -641,6 +729,33 @@ static void what_the_app_does_not_have_any_more_is_named_as_far_as_there_is_room
     assert_null(strstr(f->error.text, "the agent cccc"));
     WELL(start(f, &dropping));
     assert_int_equal(f->flow.position_count, 0);
+}
+
+static void keys_of_another_type_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_schema *schema;
+    struct written written;
+
+    f->nodes[OUT].port.stages = false;
+    WELL(sb_schema_create(f->os, &kit_table, SB_SCHEMA_RECORD, &schema, &f->error));
+    WELL(start(f, &usual));
+    describe(f, &written, 1);
+    written.task.key_type = SABOT_UTF8;
+    write_to(f, &f->recovery.folder, &written);
+    sb_arena_reset(&written.manifest.arena);
+    f->nodes[AGENT].input = schema;
+    WELL(start(f, &usual)); /* it has no key now */
+    f->nodes[AGENT].key_field = KIT_TEXT;
+    WELL(start(f, &usual));
+    f->nodes[AGENT].key_field = KIT_ID;
+    refused(f, &usual, "agent count: its keys are int64 now, and were utf8 when its state was");
+    checkpoint(f, 2, true); /* it had no key then */
+    WELL(start(f, &usual));
+    assert_int_equal(found_id(f), 2);
+    f->nodes[AGENT].input = NULL;
+    f->nodes[AGENT].key_field = SB_NO_FIELD;
+    sb_schema_destroy(schema);
 }
 
 static sabot_status resume_fails(struct sb_channel *channel, uint64_t length, sabot_error *error)
@@ -808,6 +923,8 @@ int main(void)
         TEST(a_finished_run_has_no_positions_to_go_on_from),
         TEST(choices_that_exclude_each_other_are_refused),
         TEST(another_checkpoint_needs_force_which_is_told_what_would_be_read_again),
+        TEST(what_would_be_read_again_is_found_by_offsets_and_by_an_apps_own_positions),
+        TEST(of_twins_with_one_id_one_counts_and_the_other_is_tidied_up),
         TEST(a_checkpoint_that_was_never_committed_needs_force),
         TEST(ids_that_are_none_or_two_are_refused),
         TEST(only_eight_kept_checkpoints_are_named_and_no_folder_without_a_manifest),
@@ -817,6 +934,7 @@ int main(void)
         TEST(an_output_that_was_begun_anew_is_not_cut),
         TEST(offsets_are_gone_on_from_only_where_some_are_committed),
         TEST(what_the_app_does_not_have_any_more_is_named_as_far_as_there_is_room),
+        TEST(keys_of_another_type_are_refused),
         TEST(a_channel_that_is_another_one_now_is_refused),
         TEST(a_pipeline_that_only_the_savepoint_has_is_dropped_by_word_only),
         TEST(each_call_that_fails_is_said_and_the_next_process_gets_further),

@@ -285,6 +285,17 @@ static sabot_status flush_fails(struct sb_writer *writer, sabot_error *error)
     return sabot_raise(error, SABOT_ERR_IO, "the disk is full");
 }
 
+static void an_output_that_fails_at_a_flush_ends_the_pipeline_with_its_name(void **state)
+{
+    struct fixture *f = fixture_of(state);
+
+    f->type.flush = flush_fails;
+    build(f, false, SB_NO_FIELD);
+    assert_int_equal(run_to_the_end(f), SABOT_ERR_IO);
+    assert_string_equal(f->error.text, "channel out: the disk is full");
+    finish(f);
+}
+
 static void a_barrier_waits_until_what_was_written_is_safe(void **state)
 {
     struct fixture *f = fixture_of(state);
@@ -451,6 +462,7 @@ int main(void)
         KIT_TEST(a_stage_that_fills_up_asks_for_a_checkpoint_and_then_holds_its_input),
         KIT_TEST(a_record_that_cant_be_staged_for_memory_fails_the_pipeline),
         KIT_TEST(a_record_that_the_output_doesnt_take_is_named),
+        KIT_TEST(an_output_that_fails_at_a_flush_ends_the_pipeline_with_its_name),
         KIT_TEST(a_barrier_waits_until_what_was_written_is_safe),
         KIT_TEST(an_output_that_fails_at_a_barrier_fails_checkpoint_and_pipeline),
         KIT_TEST(an_output_that_has_failed_has_no_part_in_a_checkpoint),

@@ -11,7 +11,7 @@
 #include "state/image.h"
 #include "state/row.h"
 
-enum { BYTES_MAX = 192 * 1024, FILES_MAX = 2, SAID_MAX = 64, LARGE = 9000 };
+enum { BYTES_MAX = 192 * 1024, FILES_MAX = 2, SAID_MAX = 64, LARGE = 9000, VALUES = 5 };
 
 struct cell {
     int64_t count;
@@ -272,7 +272,8 @@ static void expect_heard(const struct fixture *fixture)
 /* The n-th other value of a byte. */
 static uint8_t another(uint8_t byte, uint32_t n)
 {
-    const uint8_t values[] = {(uint8_t)(byte + 1), 0xff, (uint8_t)(byte - 1), 0};
+    const uint8_t values[VALUES] = {(uint8_t)(byte + 1), 0xff, (uint8_t)(byte - 1), 0,
+                                    byte ^ 8u /* another flag */};
 
     return values[n];
 }
@@ -383,7 +384,7 @@ static void change_each_byte(struct fixture *fixture, enum app app)
 
         if (i > zeros && i < zeros + LARGE - 64)
             continue;
-        for (uint32_t n = 0; n < 4; n++) {
+        for (uint32_t n = 0; n < VALUES; n++) {
             *byte = another(whole, n);
             sum_up(fixture, payload);
             hear(fixture, restore(fixture, app));
@@ -650,7 +651,7 @@ static void change_each_byte_of_the_image(struct fixture *fixture, enum app app)
         const uint8_t whole = fixture->bytes[at];
 
         /* Of chunks that are zeros, a part. */
-        for (uint32_t n = 0; n < 4 && (!in_chunk || whole != 0 || at % 16 == 0); n++) {
+        for (uint32_t n = 0; n < VALUES && (!in_chunk || whole != 0 || at % 16 == 0); n++) {
             fixture->bytes[at] = another(whole, n);
             if (in_layout)
                 sum_up_layout(fixture, start);
