@@ -113,6 +113,37 @@ static void a_snapshot_has_some_blocks_also_when_memory_has_come_to_its_limit(vo
     assert_int_equal(sb_carrier_out(&f->carrier), SB_CARRIER_KEPT);
 }
 
+static void a_block_that_there_is_no_memory_for_is_none_and_not_counted(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint32_t i = 0; i < SB_CARRIER_KEPT + 2; i++) {
+        const uint64_t used = sb_account_used(f->account);
+
+        sb_os_env_fail_allocation(f->env, 1);
+        assert_null(sb_carrier_take(&f->carrier, SB_CARRIER_MAX));
+        sb_os_env_fail_allocation(f->env, 0);
+        assert_int_equal(f->carrier.made, i);
+        assert_int_equal(sb_account_used(f->account), used);
+        sb_carrier_give(&f->carrier, sb_carrier_take(&f->carrier, SB_CARRIER_MAX), 1);
+    }
+}
+
+static void a_carrier_is_made_whole_or_not_at_all(void **state)
+{
+    struct fixture *f = *state;
+    sabot_status status = SABOT_ERR_MEMORY;
+    struct sb_carrier carrier;
+
+    for (uint64_t n = 1; status != SABOT_OK; n++) {
+        sb_os_env_fail_allocation(f->env, n);
+        status = sb_carrier_init(&carrier, f->env, f->store, f->waker, NULL);
+        sb_os_env_fail_allocation(f->env, 0);
+        sb_carrier_reset(&carrier);
+        assert_true(n < 5);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +152,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_snapshot_has_some_blocks_also_when_memory_has_come_to_its_limit, setup_poor,
             teardown),
+        cmocka_unit_test_setup_teardown(a_block_that_there_is_no_memory_for_is_none_and_not_counted,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_carrier_is_made_whole_or_not_at_all, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
