@@ -32,7 +32,7 @@ SABOT_API SABOT_MUST_CHECK sabot_status sabot_value_clear(sabot_context *context
  * leaves when the function has returned SABOT_OK; a record whose function fails emits nothing.
  *
  * Returns SABOT_OK
- *         SABOT_ERR_LIMIT     more than SABOT_EMIT_MAX records from one call, or a record too large
+ *         SABOT_ERR_LIMIT     more than SABOT_EMIT_MAX records from one call, or one too large
  *         SABOT_ERR_SCHEMA    a required text is missing, or a text is not UTF-8
  *         SABOT_ERR_MEMORY */
 enum { SABOT_EMIT_MAX = 65536 };

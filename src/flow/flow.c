@@ -300,6 +300,7 @@ static sabot_status init_task(struct sb_flow *flow,
 {
     const struct sb_task_config config = {
         .env = flow->env,
+        .graph = flow->graph,
         .node = instance->node,
         .control = &flow->control,
         .metrics = &flow->metrics[worker],

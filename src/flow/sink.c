@@ -4,9 +4,8 @@
 
 #include "base/mutant.h"
 #include "data/key.h"
+#include "flow/fit.h"
 #include "flow/stage.h"
-
-enum { KEY_SHOWN = 64 /* bytes of a key in an error */ };
 
 sabot_status sb_sink_init(struct sb_sink *sink,
                           const struct sb_sink_config *config,
@@ -25,8 +24,7 @@ sabot_status sb_sink_init(struct sb_sink *sink,
     sb_buffer_init(&sink->stage, config->env);
     if (sb_inbox_init(&sink->inbox, config->env, config->input_count) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "channel %s: no memory", sink->node->name);
-    sink->record_max =
-        port->type->record_max == NULL ? UINT64_MAX : port->type->record_max(port->channel);
+    sink->record_max = sb_fit_record_max(sink->node);
     SABOT_TRY(port->codec->encoder_create(sink->env, port->schema, &sink->encoder, error));
     if (port->stages)
         return SABOT_OK;
@@ -95,26 +93,6 @@ static sabot_status stage(struct sb_sink *sink, const struct sb_record *record, 
     return SABOT_OK;
 }
 
-/* Before it is staged: a transaction that the broker refuses because of one record would fail again
- * and again. The channel's own words say what the limit is, and ours which record it was. */
-static sabot_status refuse_size(const struct sb_sink *sink,
-                                const struct sb_record *record,
-                                int64_t time_ms,
-                                sabot_error *error)
-{
-    const struct sb_port *port = &sink->node->port;
-    const int key_size = record->key.size < KEY_SHOWN ? (int)record->key.size : KEY_SHOWN;
-
-    return sabot_raise(error, SABOT_ERR_LIMIT,
-                       "a record of %zu bytes (key \"%.*s\", event time %lld ms); %s%s takes %llu, "
-                       "by its max.message.bytes or record.bytes_max: raise them, or emit less",
-                       record->key.size + record->value.size, key_size,
-                       record->key.data == NULL ? "" : record->key.data, (long long)time_ms,
-                       port->type->topic == NULL ? "" : "topic ",
-                       port->type->topic == NULL ? "it" : port->type->topic(port->channel),
-                       (unsigned long long)sink->record_max);
-}
-
 static sabot_status write_row(struct sb_sink *sink, uint32_t row, sabot_error *error)
 {
     const struct sb_port *port = &sink->node->port;
@@ -131,7 +109,8 @@ static sabot_status write_row(struct sb_sink *sink, uint32_t row, sabot_error *e
     if (port->key_field != SB_NO_FIELD)
         record.key = sb_key_text(batch, (uint32_t)port->key_field, row, scratch);
     if (record.key.size + record.value.size > sink->record_max)
-        return refuse_size(sink, &record, time_ms, error);
+        return sb_fit_refuse(sink->node, record.key, record.key.size + record.value.size, time_ms,
+                             error);
     if (port->stages)
         SABOT_TRY(stage(sink, &record, error));
     else

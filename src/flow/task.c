@@ -8,18 +8,39 @@ enum {
     LEFT_ROWS = 128,      /* written at a step, of an image that was given up */
 };
 
-static sabot_status init_outputs(struct sb_task *task, sabot_error *error)
+/* What is too large for where an output leads is refused where it is emitted. */
+static sabot_status guard_output(struct sb_task *task,
+                                 const struct sb_graph *graph,
+                                 uint32_t output,
+                                 sabot_error *error)
+{
+    struct sb_fit *fit = &task->fits[output];
+
+    SABOT_TRY(sb_fit_init(fit, graph, task->node->index, output, error));
+    if (fit->sink != NULL) {
+        task->outlets[output].guard = sb_fit_check;
+        task->outlets[output].guard_context = fit;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status init_outputs(struct sb_task *task,
+                                 const struct sb_graph *graph,
+                                 sabot_error *error)
 {
     const struct sb_node *node = task->node;
 
     task->outlets = sb_alloc_array(task->env, node->output_count, sizeof *task->outlets);
     task->outputs = sb_alloc_array(task->env, node->output_count, sizeof *task->outputs);
-    if (task->outlets == NULL || task->outputs == NULL)
+    task->fits = sb_alloc_array(task->env, node->output_count, sizeof *task->fits);
+    if (task->outlets == NULL || task->outputs == NULL || task->fits == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its outputs", node->name);
     task->output_count = node->output_count;
-    for (uint32_t i = 0; i < node->output_count; i++)
+    for (uint32_t i = 0; i < node->output_count; i++) {
         SABOT_TRY(sb_outlet_init(&task->outlets[i], task->env, node->outputs[i],
                                  node->output_times[i], error));
+        SABOT_TRY(guard_output(task, graph, i, error));
+    }
     return SABOT_OK;
 }
 
@@ -58,7 +79,7 @@ sabot_status sb_task_init(struct sb_task *task,
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for its counters", node->name);
     task->own_unit = (struct sb_unit){.first = task, .live = 1};
     task->unit = &task->own_unit;
-    SABOT_TRY(init_outputs(task, error));
+    SABOT_TRY(init_outputs(task, config->graph, error));
     operator_config.outlets = task->outlets;
     SABOT_TRY(node->type->create(&operator_config, &task->instance, error));
     if (node->type->store != NULL)
@@ -84,10 +105,12 @@ void sb_task_reset(struct sb_task *task)
         task->node->type->destroy(task->instance);
     for (uint32_t i = 0; i < task->output_count; i++) {
         sb_outlet_reset(&task->outlets[i]);
+        sb_fit_reset(&task->fits[i]);
         sb_output_reset(&task->outputs[i]);
     }
     sb_free_array(task->env, task->outlets, task->node->output_count, sizeof *task->outlets);
     sb_free_array(task->env, task->outputs, task->node->output_count, sizeof *task->outputs);
+    sb_free_array(task->env, task->fits, task->node->output_count, sizeof *task->fits);
     sb_inbox_reset(&task->inbox);
     *task = (struct sb_task){.env = NULL};
 }

@@ -7,6 +7,7 @@
 
 #include "flow/carrier.h"
 #include "flow/control.h"
+#include "flow/fit.h"
 #include "flow/graph.h"
 #include "flow/inbox.h"
 #include "flow/output.h"
@@ -46,6 +47,7 @@ struct sb_task {
     struct sb_inbox inbox;
     struct sb_operator *instance;
     struct sb_outlet *outlets; /* one an output, filled by the operator */
+    struct sb_fit *fits;       /* one an output: is a record too large for where it goes? */
     struct sb_output *outputs; /* one an output, on the way to the edges */
     uint32_t output_count;
     struct sb_tally *tallies; /* by partition of its source; NULL: agents feed it */
@@ -71,6 +73,7 @@ struct sb_task {
 /* What a task must know of its place. */
 struct sb_task_config {
     const struct sb_env *env;
+    const struct sb_graph *graph;
     const struct sb_node *node;
     struct sb_control *control;
     struct sb_flow_metrics *metrics;

@@ -52,6 +52,10 @@ struct sb_codec_type {
                                                     struct sb_encoder **encoder_out,
                                                     sabot_error *error);
     void (*encoder_destroy)(struct sb_encoder *encoder);
+    /* At least as many bytes as encode makes of the row, from the sizes of its texts alone. */
+    uint64_t (*encoded_max)(const struct sb_encoder *encoder,
+                            const struct sb_batch *batch,
+                            uint32_t row);
     /* Append the record of a row to `out`, without a newline. Missing optional fields are left out.
      * SABOT_ERR_MEMORY; SABOT_ERR_SCHEMA: a value the format can't say (a NaN in JSON); `out` is
      * unchanged then. */

@@ -48,5 +48,6 @@ const struct sb_codec_type sb_codec_json = {
     .is_null = is_null,
     .encoder_create = sb_json_encoder_create,
     .encoder_destroy = sb_json_encoder_destroy,
+    .encoded_max = sb_json_encoded_max,
     .encode = sb_json_encode,
 };

@@ -197,6 +197,9 @@ sabot_status sb_json_encoder_create(const struct sb_env *env,
                                     struct sb_encoder **encoder_out,
                                     sabot_error *error);
 void sb_json_encoder_destroy(struct sb_encoder *encoder);
+uint64_t sb_json_encoded_max(const struct sb_encoder *encoder,
+                             const struct sb_batch *batch,
+                             uint32_t row);
 sabot_status sb_json_encode(struct sb_encoder *encoder,
                             const struct sb_batch *batch,
                             uint32_t row,

@@ -199,6 +199,23 @@ static uint8_t *write_lead(uint8_t *at, const struct step *step)
     return at + size;
 }
 
+/* Every byte of a text may need the longest escape; base64 makes less of one than that. */
+uint64_t sb_json_encoded_max(const struct sb_encoder *encoder,
+                             const struct sb_batch *batch,
+                             uint32_t row)
+{
+    uint64_t total = encoder->room;
+
+    SB_ASSERT(row < batch->rows);
+    for (uint32_t i = 0; i < batch->schema->field_count; i++) {
+        const struct sb_column *column = &batch->columns[i];
+
+        if (column->offsets != NULL)
+            total += (uint64_t)(column->offsets[row + 1] - column->offsets[row]) * ESCAPE_SIZE + 4;
+    }
+    return total;
+}
+
 static bool is_unspeakable(const struct step *step, const struct sb_batch *batch, uint32_t row)
 {
     return step->type == SABOT_FLOAT64 && !isfinite(sb_batch_float64(batch, step->field, row));

@@ -76,6 +76,23 @@ static sabot_status check_room(const struct sb_outlet *outlet, sabot_error *erro
                        SB_OUTLET_ROWS_MAX);
 }
 
+/* Count the row that was just added to a builder, if it may stay. */
+static sabot_status add_row(struct sb_outlet *outlet,
+                            struct sb_builder *builder,
+                            sabot_error *error)
+{
+    const uint32_t row = sb_builder_rows(builder) - 1;
+    sabot_status status = SABOT_OK;
+
+    if (outlet->guard != NULL)
+        status = outlet->guard(outlet->guard_context, builder->batch, row, error);
+    if (status == SABOT_OK)
+        outlet->open_rows++;
+    else
+        sb_builder_truncate(builder, row);
+    return status;
+}
+
 sabot_status sb_outlet_record(struct sb_outlet *outlet,
                               const void *record,
                               int64_t event_time_ms,
@@ -87,8 +104,7 @@ sabot_status sb_outlet_record(struct sb_outlet *outlet,
     builder = open_builder(outlet);
     SABOT_TRY(
         sb_builder_record(builder, record, event_time_of(outlet, record, event_time_ms), error));
-    outlet->open_rows++;
-    return SABOT_OK;
+    return add_row(outlet, builder, error);
 }
 
 sabot_status sb_outlet_begin(struct sb_outlet *outlet,
@@ -122,8 +138,7 @@ sabot_status sb_outlet_commit(struct sb_outlet *outlet,
     if (status != SABOT_OK)
         return sabot_raise(error, status, "record of %s: no room for its defaults",
                            outlet->schema->name);
-    outlet->open_rows++;
-    return SABOT_OK;
+    return add_row(outlet, builder, error);
 }
 
 static void seal_builder(struct sb_outlet *outlet, struct sb_builder *builder)

@@ -13,6 +13,9 @@
  * builders are the open call's. `sealed` is emptied by the task before the operator goes on, so it
  * never holds more than one call and one rest.
  *
+ * What an output leads to may refuse a record, for its size: the guard says so while the call can
+ * still be told.
+ *
  * Thread: the worker that owns the task. Memory: batches come from the outlet's pool. */
 #ifndef SB_OP_OUTLET_H
 #define SB_OP_OUTLET_H
@@ -36,6 +39,12 @@ struct sb_outlet {
     int64_t arrival_us;     /* of the oldest record that caused what is gathered; INT64_MAX: none */
     struct sb_batch *sealed[SB_OUTLET_BUILDERS_MAX + 1]; /* oldest first */
     uint32_t sealed_count;
+    /* May the row that was just added stay? NULL: any may. */
+    sabot_status (*guard)(void *context,
+                          const struct sb_batch *batch,
+                          uint32_t row,
+                          sabot_error *error);
+    void *guard_context;
 };
 
 /* For records of `schema`, in batches of SB_BATCH_ROWS rows. */
@@ -56,7 +65,7 @@ static inline void sb_outlet_arrival(struct sb_outlet *outlet, int64_t arrival_u
 /* Add a record (the struct of the schema, copied) to the open call. Its event time is its own
  * field's, where the outlet has one, else `event_time_ms`.
  * SABOT_ERR_LIMIT: more than SB_OUTLET_ROWS_MAX from one call, or a text too long; others of
- * sb_builder_record. */
+ * sb_builder_record and of the guard. On an error nothing was added. */
 SABOT_MUST_CHECK sabot_status sb_outlet_record(struct sb_outlet *outlet,
                                                const void *record,
                                                int64_t event_time_ms,

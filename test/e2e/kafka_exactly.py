@@ -182,13 +182,15 @@ class Idle(ExactlyOnce):
 
 
 class Refusals(ExactlyOnce):
-    def test_a_record_over_the_topics_limit_is_refused_before_it_is_in_a_transaction(self):
-        note = "." * 1_200_000
-        self.write("in.jsonl", json.dumps({"id": 0, "key": "the-large-one", "note": note}) + "\n")
+    def test_a_record_over_the_topics_limit_fails_the_call_that_emits_it(self):
+        """The error names the record that the call was about; nothing is in a transaction by then."""
+        lines = [{"id": i, "key": "a-small-one"} for i in range(3)]
+        lines.append({"id": 3, "key": "the-large-one", "note": "." * 1_200_000})
+        self.write("in.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
         done = self.finish("file:in.jsonl", self.url("out"), "record.bytes_max=4MiB")
         self.assert_code(done, 1)
-        self.assert_in(["channel out", "a record of 12001", "the-large-one", self.topic("out"), "max.message.bytes"],
-                       done.error)
+        self.assert_in(["agent repeat: partition 0, offset 96: emit: channel out", "a record of 12001", "the-large-one",
+                        self.topic("out"), "max.message.bytes"], done.error)
         self.assertEqual(self.committed(self.url("out")), [])
 
     def test_a_group_with_live_members_is_refused(self):

@@ -75,6 +75,16 @@ static void encoder_destroy(struct sb_encoder *encoder)
     sb_free(encoder->env, encoder, sizeof *encoder);
 }
 
+static uint64_t encoded_max(const struct sb_encoder *encoder,
+                            const struct sb_batch *batch,
+                            uint32_t row)
+{
+    (void)encoder;
+    (void)batch;
+    (void)row;
+    return 3 * sizeof(int64_t);
+}
+
 static sabot_status encode(struct sb_encoder *encoder,
                            const struct sb_batch *batch,
                            uint32_t row,
@@ -98,6 +108,7 @@ const struct sb_codec_type kit_codec = {
     .decode = decode,
     .encoder_create = encoder_create,
     .encoder_destroy = encoder_destroy,
+    .encoded_max = encoded_max,
     .encode = encode,
 };
 

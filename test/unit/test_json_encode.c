@@ -218,6 +218,8 @@ static void any_row_survives_there_and_back(void **state)
         assert_int_equal(
             sb_codec_json.encode(json->encoder, builder.batch, builder.batch->rows - 1, &out, NULL),
             SABOT_OK);
+        assert_true(out.size <= sb_codec_json.encoded_max(json->encoder, builder.batch,
+                                                          builder.batch->rows - 1));
         assert_int_equal(json_decode(json, out.data, out.size), SABOT_OK);
         assert_same_row(builder.batch, builder.batch->rows - 1, json->builder.batch);
     }
