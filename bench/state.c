@@ -281,16 +281,23 @@ static void rig_close(struct rig *rig)
     sb_account_destroy(rig->account);
 }
 
+/* A row of an agent that has timers only. */
+static void take(struct rig *rig, const struct batch *batch, uint32_t i)
+{
+    rig->context.key = (sabot_text){(const char *)&batch->keys[i], 8};
+    rig->context.hash = batch->hashes[i];
+    if (sb_store_begin(rig->context.store, 0, &error) != SABOT_OK)
+        fail("begin");
+}
+
+/* A row of one that has values, too: they are fetched ahead. */
 static void begin(struct rig *rig, const struct batch *batch, uint32_t i)
 {
     struct sb_store *store = rig->context.store;
 
     sb_store_ahead(store, VALUE, batch->hashes[i + AHEAD_INDEX < BATCH ? i + AHEAD_INDEX : i],
                    batch->hashes[i + AHEAD_CELL < BATCH ? i + AHEAD_CELL : i]);
-    rig->context.key = (sabot_text){(const char *)&batch->keys[i], 8};
-    rig->context.hash = batch->hashes[i];
-    if (sb_store_begin(store, 0, &error) != SABOT_OK)
-        fail("begin");
+    take(rig, batch, i);
 }
 
 /* Millions per second of one operation on many keys. */
@@ -434,6 +441,125 @@ static sabot_status timer_fired(void *context,
     (void)unused;
     ++*fired;
     return SABOT_OK;
+}
+
+/* --- Bare timers: a set of (key, time) by open addressing, and a binary heap of both ------------
+ */
+
+struct bare_timer {
+    int64_t time_ms;
+    uint64_t key;
+};
+
+struct bare_timers {
+    struct bare_timer *slots; /* time 0: empty */
+    uint64_t mask;
+    struct bare_timer *heap;
+    uint64_t count;
+};
+
+static uint64_t bare_timer_place(const struct bare_timers *bare, uint64_t hash, int64_t time_ms)
+{
+    return (hash ^ (uint64_t)time_ms * UINT64_C(0x9e3779b97f4a7c15)) *
+                   UINT64_C(0xc2b2ae3d27d4eb4f) >>
+               32 &
+           bare->mask;
+}
+
+static void bare_timer_set(struct bare_timers *bare, uint64_t key, uint64_t hash, int64_t time_ms)
+{
+    uint64_t at = bare_timer_place(bare, hash, time_ms);
+    uint64_t child = bare->count;
+
+    for (; bare->slots[at].time_ms != 0; at = (at + 1) & bare->mask)
+        if (bare->slots[at].key == key && bare->slots[at].time_ms == time_ms)
+            return;
+    bare->slots[at] = (struct bare_timer){time_ms, key};
+    for (; child > 0 && bare->heap[(child - 1) / 2].time_ms > time_ms; child = (child - 1) / 2)
+        bare->heap[child] = bare->heap[(child - 1) / 2];
+    bare->heap[child] = (struct bare_timer){time_ms, key};
+    bare->count++;
+}
+
+static void bare_timer_unset(struct bare_timers *bare, struct bare_timer timer)
+{
+    uint64_t at = bare_timer_place(bare, sb_hash(&timer.key, 8, 1), timer.time_ms);
+    uint64_t hole;
+
+    while (bare->slots[at].key != timer.key || bare->slots[at].time_ms != timer.time_ms)
+        at = (at + 1) & bare->mask;
+    hole = at;
+    for (;;) {
+        at = (at + 1) & bare->mask;
+        const struct bare_timer slot = bare->slots[at];
+
+        if (slot.time_ms == 0)
+            break;
+        const uint64_t place = bare_timer_place(bare, sb_hash(&slot.key, 8, 1), slot.time_ms);
+
+        if (((at - place) & bare->mask) < ((at - hole) & bare->mask))
+            continue;
+        bare->slots[hole] = slot;
+        hole = at;
+    }
+    bare->slots[hole].time_ms = 0;
+}
+
+static void bare_timer_fire(struct bare_timers *bare)
+{
+    struct bare_timer *heap = bare->heap;
+    const struct bare_timer last = heap[--bare->count];
+    uint64_t at = 0;
+
+    bare_timer_unset(bare, heap[0]);
+    for (;;) {
+        uint64_t child = 2 * at + 1;
+
+        if (child >= bare->count)
+            break;
+        child += child + 1 < bare->count && heap[child + 1].time_ms < heap[child].time_ms;
+        if (heap[child].time_ms >= last.time_ms)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = last;
+}
+
+static void run_bare_timers(const uint32_t *numbers)
+{
+    struct bare_timers bare = {.mask = 2 * OPERATIONS - 1};
+    const int64_t start = cpu_us();
+    struct batch batch;
+    double set_s;
+    uint64_t count;
+
+    bare.slots = sb_alloc_array(env, bare.mask + 1, sizeof *bare.slots);
+    bare.heap = sb_alloc_array(env, OPERATIONS, sizeof *bare.heap);
+    if (bare.slots == NULL || bare.heap == NULL)
+        exit(1);
+    for (uint32_t at = 0; at + BATCH <= OPERATIONS; at += BATCH) {
+        fill_batch(&batch, numbers + at);
+        for (uint32_t i = 0; i < BATCH; i++) {
+            if (i + AHEAD_INDEX < BATCH)
+                __builtin_prefetch(
+                    &bare.slots[bare_timer_place(
+                        &bare, batch.hashes[i + AHEAD_INDEX],
+                        1 + (int64_t)((at + i + AHEAD_INDEX) * 2654435761U % 10000000))],
+                    1, 3);
+            bare_timer_set(&bare, batch.keys[i], batch.hashes[i],
+                           1 + (int64_t)((at + i) * 2654435761U % 10000000));
+        }
+    }
+    set_s = seconds_since(start);
+    count = bare.count;
+    while (bare.count > 0)
+        bare_timer_fire(&bare);
+    printf("  bare set and heap: set and fire %6.2f M/s (set %6.2f, fire %6.2f)\n",
+           (double)count / seconds_since(start) / 1e6, OPERATIONS / set_s / 1e6,
+           (double)count / (seconds_since(start) - set_s) / 1e6);
+    sb_free_array(env, bare.slots, bare.mask + 1, sizeof *bare.slots);
+    sb_free_array(env, bare.heap, OPERATIONS, sizeof *bare.heap);
 }
 
 /* Set, then fire as time goes on: millions of both together per second. */
@@ -588,18 +714,53 @@ static void measure_growth(uint64_t keys)
     rig_close(&rig);
 }
 
+/* As a stream does it: each record sets a timer some time ahead, and as many fire. */
+static void steady_timers(const uint32_t *numbers, uint32_t pending)
+{
+    const uint32_t batches = OPERATIONS / BATCH;
+    const uint32_t lead = pending / BATCH;
+    uint64_t fired = 0;
+    int64_t start = 0;
+    struct batch batch;
+    struct rig rig;
+
+    rig_open(&rig, NULL, 0);
+    for (uint32_t at = 0; at < batches + lead; at++) {
+        if (at == lead) {
+            start = cpu_us();
+            fired = 0;
+        }
+        fill_batch(&batch, numbers + (size_t)(at % batches) * BATCH);
+        sb_store_time(rig.context.store, 10 * (int64_t)at, 0);
+        for (uint32_t i = 0; i < BATCH; i++) {
+            take(&rig, &batch, i);
+            if (sabot_timer_set(&rig.context, &timer_handle, 10 * (int64_t)(at + lead) + i % 10) !=
+                SABOT_OK)
+                fail("timer");
+        }
+        if (sb_store_fire(rig.context.store, UINT32_MAX, timer_fired, &fired, &error) != SABOT_OK)
+            fail("fire");
+    }
+    printf("  timers, steady, %8u pending: set and fire %6.2f M/s\n", lead * BATCH,
+           (double)fired / seconds_since(start) / 1e6);
+    rig_close(&rig);
+}
+
 static void measure_timers(uint64_t keys)
 {
     uint32_t *uniform = make_keys(keys, false);
     struct rig rig;
 
     printf("timers, %llu keys:\n", (unsigned long long)keys);
+    run_bare_timers(uniform);
     rig_open(&rig, NULL, 0);
     run_timers(&rig, uniform, "times spread", timer_set_spread);
     rig_close(&rig);
     rig_open(&rig, NULL, 0);
     run_timers(&rig, uniform, "ends of windows", timer_set_windows);
     rig_close(&rig);
+    for (uint32_t pending = BATCH; pending <= OPERATIONS; pending *= 16)
+        steady_timers(uniform, pending);
     free(uniform);
 }
 

@@ -295,6 +295,7 @@ void sb_store_image_begin(struct sb_store *store, const struct sb_image_config *
     SB_ASSERT(!imaging->active);
     SB_ASSERT(imaging->epoch < UINT32_MAX && config->node <= UINT16_MAX &&
               config->worker <= UINT8_MAX);
+    imaging->failed = sb_timer_settle(vault, &imaging->error) != SABOT_OK;
     sb_vault_bury(vault); /* what nobody can see is not part of it */
     imaging->node = config->node;
     imaging->worker = config->worker;
@@ -308,7 +309,6 @@ void sb_store_image_begin(struct sb_store *store, const struct sb_image_config *
     imaging->chunk = 0;
     imaging->layout_at = 0;
     imaging->chunks = 0;
-    imaging->failed = false;
     imaging->active = true;
     for (uint32_t i = 0; i < SB_SHARD_COUNT; i++) {
         const uint64_t bit = (uint64_t)1 << (i % 64);

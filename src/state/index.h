@@ -23,6 +23,7 @@ struct sb_slot {
 };
 
 #define SB_SLOT_GONE UINT32_MAX /* a reference: moved to the new array, or removed */
+enum { SB_SLOTS_AHEAD = 5 };    /* few runs of used slots go on farther */
 
 struct sb_index {
     struct sb_slot *slots;
@@ -58,11 +59,19 @@ static inline void sb_index_prefetch(const struct sb_index *index, uint64_t hash
 {
     __builtin_prefetch(&index->slots[sb_index_tag(hash) & index->mask], 0, 3);
 }
-/* The same by a read: see timer.c. */
-static inline void sb_index_fetch(const struct sb_index *index, uint64_t hash)
+/* For a change, which looks on to the next empty slot. */
+static inline void sb_index_prefetch_run(const struct sb_index *index, uint64_t hash)
 {
-    if (index->slots != NULL)
-        (void)*(const volatile uint32_t *)&index->slots[sb_index_tag(hash) & index->mask].tag;
+    sb_index_prefetch(index, hash);
+    __builtin_prefetch(&index->slots[(sb_index_tag(hash) + SB_SLOTS_AHEAD) & index->mask], 1, 3);
+}
+/* The same, the first slot by a read: see timer.c. */
+static inline void sb_index_fetch_run(const struct sb_index *index, uint64_t hash)
+{
+    if (index->slots == NULL)
+        return;
+    (void)*(const volatile uint32_t *)&index->slots[sb_index_tag(hash) & index->mask].tag;
+    __builtin_prefetch(&index->slots[(sb_index_tag(hash) + SB_SLOTS_AHEAD) & index->mask], 1, 3);
 }
 
 /* The cells with the tag of a hash, one after the other: a caller compares keys.

@@ -501,6 +501,8 @@ sabot_status sb_store_restore(struct sb_store *store,
     status = read_head(&reader);
     if (status == SABOT_OK)
         status = read_rows(&reader);
+    if (status == SABOT_OK)
+        status = sb_timer_settle(vault, error);
     reader_reset(&reader);
     store->refresh_ms[SB_TIME_PROCESSING] = vault->processing_ms;
     return status;

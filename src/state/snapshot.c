@@ -374,6 +374,7 @@ sabot_status sb_store_snapshot(struct sb_store *store,
     SB_ASSERT(shard < SB_SHARD_COUNT);
     /* The clock of event time is the watermark now: there is no record. */
     SABOT_TRY(sb_store_begin(store, INT64_MIN, error));
+    SABOT_TRY(sb_timer_settle(vault, error));
     SABOT_TRY(sb_spill_write_all(vault, error));
     SABOT_TRY(sb_out_init(&out, vault->config.env, sink, error));
     writer.out = &out;

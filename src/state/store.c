@@ -61,6 +61,8 @@ static sabot_status vault_init(struct sb_vault *vault, const struct sb_store_con
     vault->store.refresh_ms[SB_TIME_EVENT] = INT64_MIN;
     vault->store.refresh_ms[SB_TIME_PROCESSING] = INT64_MIN;
     vault->processing_ms = INT64_MIN;
+    vault->staged_ms[SB_TIME_EVENT] = INT64_MAX;
+    vault->staged_ms[SB_TIME_PROCESSING] = INT64_MAX;
     vault->zeros_size = 16;
     for (uint32_t i = 0; i < SB_HINTS; i++)
         vault->hints[i].state = SB_HINT_NONE;

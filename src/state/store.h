@@ -311,7 +311,7 @@ SABOT_MUST_CHECK sabot_status sb_store_fire(struct sb_store *store,
                                             void *context,
                                             sabot_error *error);
 /* No timer of this clock is due before this time; INT64_MAX: there is none. A lower bound. */
-int64_t sb_store_next_timer(const struct sb_store *store, enum sb_state_time clock);
+int64_t sb_store_next_timer(struct sb_store *store, enum sb_state_time clock);
 
 /* --- Snapshots ----------------------------------------------------------------------------------
  */

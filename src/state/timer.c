@@ -16,6 +16,11 @@
  *
  * Times are kept with the sign bit flipped, so that their order is that of unsigned numbers.
  *
+ * Most places of the index are not in the cache. So a timer that is set is only noted, and its
+ * place asked for; when some are noted, or before anybody looks at timers, all of them are entered
+ * (sb_timer_settle). By then their places have come, all in the time of one. With rows, and with
+ * long keys, a timer is entered at once.
+ *
  * Invariants: each timer in memory has an entry in the queue. Order: by time; timers of one time in
  * the order of their states; otherwise undefined. Threads: the store's. Memory: a cell, a place in
  * the index, and one to two entries of 16 bytes for each timer. */
@@ -29,7 +34,9 @@ enum {
     SIFT_MIN = 4096,     /* entries that are not worth sorting out */
     SIFT_ENTRIES = 16,   /* sorted out at once */
     SERIAL_BITS = 25,
+    FETCHED = 64, /* timers whose cells are fetched at once */
 };
+_Static_assert(sizeof(struct sb_staged_timer) == 64, "a line of the cache");
 
 static uint64_t ordered(int64_t time_ms)
 {
@@ -234,6 +241,51 @@ static sabot_status timer_add(struct sb_vault *vault,
     return sb_vault_no_memory(vault, state, error);
 }
 
+/* Into the index and the queue, unless it is there. */
+static sabot_status timer_enter(struct sb_vault *vault,
+                                struct sb_state *state,
+                                struct sb_key key,
+                                int64_t time_ms,
+                                sabot_error *error)
+{
+    const sb_ref before = timer_find(vault, state, key, time_ms);
+    const uint32_t shard = sb_hash_shard(key.hash);
+    sb_ref ref;
+
+    if (before != 0 && (timer_at(vault, shard, before)->cell.head & SB_CELL_ABSENT) == 0)
+        return SABOT_OK;
+    if (before != 0)
+        timer_drop(vault, state, timer_hash(key.hash, time_ms), before);
+    SABOT_TRY(timer_add(vault, state, key, time_ms, &ref, error));
+    if (before != 0)
+        timer_at(vault, shard, ref)->cell.head |= SB_CELL_ROW;
+    sift(vault, state);
+    return SABOT_OK;
+}
+
+/* --- Timers that are noted, but not entered yet -------------------------------------------------
+ */
+
+sabot_status sb_timer_settle(struct sb_vault *vault, sabot_error *error)
+{
+    uint32_t done = 0;
+    sabot_status status = SABOT_OK;
+
+    for (; done < vault->staged_count; done++) {
+        const struct sb_staged_timer *timer = &vault->staged[done];
+        const struct sb_key key = {{(const char *)timer->key, timer->key_size}, timer->hash};
+
+        status = timer_enter(vault, &vault->states[timer->state], key, timer->time_ms, error);
+        if (status != SABOT_OK)
+            break;
+    }
+    vault->staged_count -= done;
+    if (vault->staged_count == 0)
+        vault->staged_ms[SB_TIME_EVENT] = vault->staged_ms[SB_TIME_PROCESSING] = INT64_MAX;
+    memmove(vault->staged, vault->staged + done, vault->staged_count * sizeof *vault->staged);
+    return status;
+}
+
 sabot_status sb_timer_set(struct sb_store *store,
                           uint32_t index,
                           sabot_text key,
@@ -243,20 +295,23 @@ sabot_status sb_timer_set(struct sb_store *store,
 {
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
-    const struct sb_key named = {key, hash};
-    const sb_ref before = timer_find(vault, state, named, time_ms);
-    const uint32_t shard = sb_hash_shard(hash);
-    sb_ref ref;
+    struct sb_staged_timer *timer;
 
     SB_ASSERT(state->spec.kind == SB_STATE_TIMERS);
-    if (before != 0 && (timer_at(vault, shard, before)->cell.head & SB_CELL_ABSENT) == 0)
-        return SABOT_OK;
-    if (before != 0)
-        timer_drop(vault, state, timer_hash(hash, time_ms), before);
-    SABOT_TRY(timer_add(vault, state, named, time_ms, &ref, error));
-    if (before != 0)
-        timer_at(vault, shard, ref)->cell.head |= SB_CELL_ROW;
-    sift(vault, state);
+    if (state->backed || key.size > sizeof timer->key)
+        return timer_enter(vault, state, (struct sb_key){key, hash}, time_ms, error);
+    if (vault->staged_count == SB_STAGED_TIMERS)
+        SABOT_TRY(sb_timer_settle(vault, error));
+    timer = &vault->staged[vault->staged_count++];
+    timer->hash = hash;
+    timer->time_ms = time_ms;
+    timer->state = (uint16_t)index;
+    timer->key_size = (uint16_t)key.size;
+    if (time_ms < vault->staged_ms[state->spec.ttl_time])
+        vault->staged_ms[state->spec.ttl_time] = time_ms;
+    if (key.size > 0)
+        memcpy(timer->key, key.data, key.size);
+    sb_index_prefetch_run(&state->tables[sb_hash_shard(hash)].keys, timer_hash(hash, time_ms));
     return SABOT_OK;
 }
 
@@ -270,9 +325,11 @@ sabot_status sb_timer_delete(struct sb_store *store,
     struct sb_vault *vault = sb_vault_of(store);
     struct sb_state *state = sb_state_of(vault, index);
     const struct sb_key named = {key, hash};
-    const sb_ref ref = timer_find(vault, state, named, time_ms);
+    sb_ref ref;
 
     SB_ASSERT(state->spec.kind == SB_STATE_TIMERS);
+    SABOT_TRY(sb_timer_settle(vault, error));
+    ref = timer_find(vault, state, named, time_ms);
     sift(vault, state);
     if (ref == 0)
         return !state->backed || ordered(time_ms) < state->wheel->rows_from
@@ -382,20 +439,24 @@ sabot_status sb_timer_adopt(struct sb_vault *vault,
 static void fetch_ahead(const struct sb_vault *vault, const struct sb_state *state)
 {
     const struct sb_wheel *wheel = state->wheel;
+    const struct sb_wheel_entry *entries = wheel->ready + wheel->ready_at;
+    const uint32_t left = wheel->ready_count - wheel->ready_at;
+    const uint32_t count = left < FETCHED ? left : FETCHED;
+    sb_ref refs[FETCHED];
 
-    for (uint32_t i = 0; i < wheel->ready_count; i++) {
-        const uint64_t mark = wheel->ready[i].mark;
+    for (uint32_t i = 0; i < count; i++)
+        sb_index_fetch_run(&state->tables[sb_hash_shard(entries[i].mark)].keys, entries[i].mark);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sb_cells *cells = &vault->cells[sb_hash_shard(entries[i].mark)];
+        struct sb_probe probe =
+            sb_index_probe(&state->tables[sb_hash_shard(entries[i].mark)].keys, entries[i].mark);
 
-        sb_index_fetch(&state->tables[sb_hash_shard(mark)].keys, mark);
+        refs[i] = sb_index_match(&probe);
+        __builtin_prefetch(&cells->chunks[refs[i] >> 8], 0, 3);
     }
-    for (uint32_t i = 0; i < wheel->ready_count; i++) {
-        const uint64_t mark = wheel->ready[i].mark;
-        const uint32_t shard = sb_hash_shard(mark);
-        struct sb_probe probe = sb_index_probe(&state->tables[shard].keys, mark);
-        const sb_ref ref = sb_index_match(&probe);
-        if (ref != 0)
-            sb_cell_fetch(&vault->cells[shard], ref);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (refs[i] != 0)
+            sb_cell_fetch(&vault->cells[sb_hash_shard(entries[i].mark)], refs[i]);
 }
 
 /* The entry that comes next by a clock; NULL in *entry_out: none. SABOT_AGAIN: too many moves. */
@@ -411,17 +472,16 @@ static sabot_status peek(struct sb_vault *vault,
     for (;;) {
         const uint64_t rows_from = wheel->rows_from;
         sabot_status status = SABOT_OK;
-        bool fetched = false;
 
         *entry_out = NULL;
         if (rows_from > 0) /* what lies in rows only comes after all that is before it */
-            status = sb_wheel_peek(wheel, rows_from <= clock ? rows_from - 1 : clock, moves,
-                                   entry_out, &fetched);
+            status =
+                sb_wheel_peek(wheel, rows_from <= clock ? rows_from - 1 : clock, moves, entry_out);
         if (status == SABOT_ERR_MEMORY)
             return sabot_raise(error, status, "agent %s: no memory for its timers",
                                vault->config.owner);
         SABOT_TRY(status);
-        if (fetched)
+        if (wheel->ready_at % FETCHED == 0 && *entry_out == &wheel->ready[wheel->ready_at])
             fetch_ahead(vault, state);
         if (*entry_out != NULL || rows_from > clock || rows_from == UINT64_MAX)
             return SABOT_OK;
@@ -442,6 +502,8 @@ static sabot_status find_next(struct sb_vault *vault,
 
     *state_out = NULL;
     *entry_out = (struct sb_wheel_entry){.time = UINT64_MAX};
+    if (vault->staged_ms[clock] <= now_ms) /* a callback has set it */
+        SABOT_TRY(sb_timer_settle(vault, error));
     for (uint32_t i = 0; i < vault->config.state_count; i++) {
         struct sb_state *state = &vault->states[i];
         const struct sb_wheel_entry *entry;
@@ -489,6 +551,7 @@ sabot_status sb_store_fire(struct sb_store *store,
     struct sb_vault *vault = sb_vault_of(store);
     uint32_t moves = limit > UINT32_MAX / MOVES_PER_FIRE ? UINT32_MAX : limit * MOVES_PER_FIRE;
 
+    SABOT_TRY(sb_timer_settle(vault, error));
     for (int clock = SB_TIME_EVENT; clock <= SB_TIME_PROCESSING; clock++) {
         for (;;) {
             struct sb_wheel_entry entry;
@@ -510,11 +573,13 @@ sabot_status sb_store_fire(struct sb_store *store,
     return SABOT_OK;
 }
 
-int64_t sb_store_next_timer(const struct sb_store *store, enum sb_state_time clock)
+int64_t sb_store_next_timer(struct sb_store *store, enum sb_state_time clock)
 {
-    const struct sb_vault *vault = sb_vault_of_const(store);
+    struct sb_vault *vault = sb_vault_of(store);
     uint64_t earliest = UINT64_MAX;
 
+    if (sb_timer_settle(vault, NULL) != SABOT_OK)
+        return INT64_MIN; /* firing says why */
     for (uint32_t i = 0; i < vault->config.state_count; i++) {
         const struct sb_state *state = &vault->states[i];
         uint64_t next;

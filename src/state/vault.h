@@ -121,8 +121,18 @@ struct sb_spill_place {
     uint32_t chunk;
 };
 
+/* A timer that was set and is not in the index and the queue yet. */
+struct sb_staged_timer {
+    uint64_t hash; /* of the key */
+    int64_t time_ms;
+    uint16_t state;
+    uint16_t key_size;
+    uint8_t key[44];
+};
+
 enum {
     SB_HINTS = 128,
+    SB_STAGED_TIMERS = 32,
     SB_WALKS_MAX = 16,
     SB_SEGMENT_ROW_HEAD = 8, /* bytes before the elements in a segment's row */
 };
@@ -130,6 +140,9 @@ enum {
 struct sb_vault {
     struct sb_store store; /* first: a store is its vault */
     struct sb_hint hints[SB_HINTS];
+    struct sb_staged_timer staged[SB_STAGED_TIMERS];
+    uint32_t staged_count;
+    int64_t staged_ms[2]; /* by clock: none of them is before this time */
     struct sb_store_config config;
     struct sb_state *states;
     struct sb_pool pool;
@@ -481,6 +494,9 @@ struct sb_timer {
 
 SABOT_MUST_CHECK sabot_status sb_wheel_create(struct sb_vault *vault, struct sb_state *state);
 void sb_wheel_destroy(struct sb_vault *vault, struct sb_state *state);
+
+/* Enter the timers that are only noted, before anybody looks. SABOT_ERR_MEMORY: the rest stays. */
+SABOT_MUST_CHECK sabot_status sb_timer_settle(struct sb_vault *vault, sabot_error *error);
 
 bool sb_timer_is_far(const struct sb_vault *vault,
                      const struct sb_state *state,

@@ -14,7 +14,7 @@ enum {
 /* Entries of a block: with its head 256 bytes, 1 KiB, 4 KiB. A slot begins with the smallest. */
 static const uint32_t block_room[SB_WHEEL_SIZES] = {15, 63, 255};
 /* Blocks that are kept for the next slots, for most slots live shortly. */
-static const uint32_t block_spare[SB_WHEEL_SIZES] = {512, 32, 8};
+static const uint32_t block_spare[SB_WHEEL_SIZES] = {512, 256, 8};
 
 void sb_wheel_init(struct sb_wheel *wheel,
                    const struct sb_env *env,
@@ -345,6 +345,57 @@ static void fetch(struct sb_wheel *wheel, uint64_t limit)
     }
 }
 
+/* Entries of one slot of level 1, in order of time, into `ready`. */
+static void sort_ready(struct sb_wheel *wheel, const struct sb_wheel_entry *entries, uint32_t count)
+{
+    uint16_t first[SB_WHEEL_DIGITS]; /* entry of a digit, where `used` has its bit */
+    uint16_t next[SB_WHEEL_READY];   /* of the same digit */
+    uint64_t used[SB_WHEEL_WORDS] = {0};
+
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t digit = digit_of(entries[i].time, 0);
+        const uint64_t bit = (uint64_t)1 << (digit % 64);
+
+        next[i] = (used[digit / 64] & bit) != 0 ? first[digit] : SB_WHEEL_READY;
+        used[digit / 64] |= bit;
+        first[digit] = (uint16_t)i;
+    }
+    for (uint32_t word = 0; word < SB_WHEEL_WORDS; word++)
+        for (; used[word] != 0; used[word] &= used[word] - 1)
+            for (uint32_t i = first[word * 64 + (uint32_t)__builtin_ctzll(used[word])];
+                 i < SB_WHEEL_READY; i = next[i])
+                wheel->ready[wheel->ready_count++] = entries[i];
+}
+
+/* A slot of level 1 that has few entries, all of them due: they needn't go by level 0. */
+static bool fetch_whole(struct sb_wheel *wheel, uint32_t slot, uint64_t limit)
+{
+    struct sb_wheel_entry entries[SB_WHEEL_READY];
+    struct sb_wheel_block **chain = &wheel->slots[slot];
+    uint32_t count = 0;
+
+    if (slot / SB_WHEEL_DIGITS != 1 || slot_start(wheel, slot) + SB_WHEEL_DIGITS - 1 > limit)
+        return false;
+    for (const struct sb_wheel_block *block = *chain; block != NULL; block = block->next)
+        count += block->count;
+    if (count > SB_WHEEL_READY)
+        return false;
+    for (count = 0; *chain != NULL;) {
+        struct sb_wheel_block *block = *chain;
+
+        memcpy(entries + count, block->entries, block->count * sizeof *entries);
+        count += block->count;
+        *chain = block->next;
+        block_give(wheel, block);
+    }
+    mark_used(wheel, slot, false);
+    wheel->ready_at = 0;
+    wheel->ready_count = 0;
+    sort_ready(wheel, entries, count);
+    wheel->now = wheel->ready[count - 1].time;
+    return true;
+}
+
 /* Go on to the next entries that are not after `limit`. */
 static sabot_status advance(struct sb_wheel *wheel, uint64_t limit, uint32_t *moves)
 {
@@ -357,6 +408,8 @@ static sabot_status advance(struct sb_wheel *wheel, uint64_t limit, uint32_t *mo
             wheel->now = limit > wheel->now ? limit : wheel->now;
             return SABOT_OK;
         }
+        if (fetch_whole(wheel, slot, limit))
+            return SABOT_OK;
         wheel->now = slot_start(wheel, slot);
         if (slot < SB_WHEEL_DIGITS) {
             fetch(wheel, limit);
@@ -375,15 +428,11 @@ static bool due_is_first(const struct sb_wheel *wheel)
 sabot_status sb_wheel_peek(struct sb_wheel *wheel,
                            uint64_t limit,
                            uint32_t *moves,
-                           const struct sb_wheel_entry **entry_out,
-                           bool *fetched_out)
+                           const struct sb_wheel_entry **entry_out)
 {
     *entry_out = NULL;
-    *fetched_out = false;
-    if (wheel->due_count == 0 && wheel->ready_at == wheel->ready_count) {
+    if (wheel->due_count == 0 && wheel->ready_at == wheel->ready_count)
         SABOT_TRY(advance(wheel, limit, moves));
-        *fetched_out = wheel->ready_at < wheel->ready_count;
-    }
     if (due_is_first(wheel))
         *entry_out = &wheel->due[0];
     else if (wheel->ready_at < wheel->ready_count)

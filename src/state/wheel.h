@@ -13,7 +13,8 @@
  * of that digit; at the end of the slot's newest block, so that adding costs the same for one timer
  * as for tens of millions of one time. When now comes to a slot of a higher level, its entries move
  * down (`moving`), some at each call, so that no call pays for all; each moves at most once a
- * level. What comes next is taken into a small array (`ready`), so that its owner can fetch ahead.
+ * level. What comes next is taken into a small array (`ready`), so that its owner can fetch ahead:
+ * from slots of level 0, or all of a slot of level 1 that has few entries, sorted there and then.
  * Times that have passed when they are added wait in a heap of their own (`due`).
  *
  * Nothing is removed but from the front: an entry that its owner doesn't want any more stays where
@@ -34,7 +35,7 @@ enum {
     SB_WHEEL_LEVELS = 8,
     SB_WHEEL_SLOTS = SB_WHEEL_DIGITS * SB_WHEEL_LEVELS,
     SB_WHEEL_WORDS = SB_WHEEL_DIGITS / 64,
-    SB_WHEEL_READY = 64,
+    SB_WHEEL_READY = 256,
     SB_WHEEL_SIZES = 3, /* of blocks */
 };
 
@@ -85,13 +86,12 @@ void sb_wheel_reset(struct sb_wheel *wheel);
 /* SABOT_ERR_MEMORY: unchanged. */
 SABOT_MUST_CHECK sabot_status sb_wheel_add(struct sb_wheel *wheel, uint64_t time, uint64_t mark);
 /* The earliest entry at or before `limit`, which never goes back; NULL in *entry_out: there is
- * none. *fetched_out: `ready` was filled anew. Each entry that moves costs one of *moves; none
+ * none. Each entry that moves costs one of *moves; none
  * left: SABOT_AGAIN. */
 SABOT_MUST_CHECK sabot_status sb_wheel_peek(struct sb_wheel *wheel,
                                             uint64_t limit,
                                             uint32_t *moves,
-                                            const struct sb_wheel_entry **entry_out,
-                                            bool *fetched_out);
+                                            const struct sb_wheel_entry **entry_out);
 /* Remove what peek gave. */
 void sb_wheel_pop(struct sb_wheel *wheel);
 /* No entry is before this time; UINT64_MAX: there is none. */

@@ -956,6 +956,15 @@ struct sb_store *state_rig_store(struct state_rig *rig)
     return rig->store;
 }
 
+void state_rig_set_timer(struct state_rig *rig, const char *key)
+{
+    sabot_error error = {.text = ""};
+
+    expect_ok(sb_timer_set(rig->store, TIMERS_EVENT, (sabot_text){key, strlen(key)},
+                           sb_hash(key, strlen(key), 77), INT64_C(1) << 40, &error),
+              &error);
+}
+
 struct sb_env *state_rig_env(struct state_rig *rig)
 {
     return rig->env;
@@ -1192,6 +1201,84 @@ static void thousands_of_timers_per_key_fire_in_order(void **state)
     state_rig_destroy(rig);
 }
 
+struct noted {
+    struct state_rig *rig;
+    int64_t times_ms[16];
+    int count;
+};
+
+static sabot_status note_and_set(void *context,
+                                 uint32_t state,
+                                 sabot_text key,
+                                 uint64_t hash,
+                                 int64_t time_ms,
+                                 sabot_error *error)
+{
+    struct noted *noted = context;
+    struct state_rig *rig = noted->rig;
+
+    assert_true(noted->count < 16);
+    noted->times_ms[noted->count++] = time_ms;
+    if (noted->count > 1)
+        return SABOT_OK;
+    SABOT_TRY(sb_timer_set(rig->store, state, key, hash, time_ms + 1000000, error));
+    SABOT_TRY(sb_timer_set(rig->store, state, key, hash, time_ms, error));
+    return sb_timer_set(rig->store, state, key, hash, time_ms + 3, error);
+}
+
+/* Timers that are set are entered some at once: nobody may see that. */
+static void a_timer_that_was_just_set_is_there_for_whoever_looks(void **state)
+{
+    struct state_rig *rig = state_rig_create(first_backend, 14);
+    const int64_t base_ms = rig->event_ms + 1000;
+    const int64_t expected_ms[6] = {0, 0, 2, 3, 6, 8};
+    struct noted noted = {.rig = rig};
+    sabot_error error = {.text = ""};
+
+    (void)state;
+    expect_ok(sb_store_begin(rig->store, rig->event_ms, &error), &error);
+    for (int64_t i = 5; i-- > 0;)
+        for (int twice = 0; twice < 2; twice++)
+            expect_ok(sb_timer_set(rig->store, TIMERS_EVENT, KEY(rig, 1), base_ms + 2 * i, &error),
+                      &error);
+    assert_true(sb_store_next_timer(rig->store, SB_TIME_EVENT) <= base_ms);
+    expect_ok(sb_timer_set(rig->store, TIMERS_EVENT, KEY(rig, 1), base_ms - 1, &error), &error);
+    expect_ok(sb_timer_delete(rig->store, TIMERS_EVENT, KEY(rig, 1), base_ms - 1, &error), &error);
+    expect_ok(sb_timer_delete(rig->store, TIMERS_EVENT, KEY(rig, 1), base_ms + 4, &error), &error);
+    sb_store_time(rig->store, base_ms + 1000, 0);
+    /* The first one that fires sets three: one that is past, one between the others, one later. */
+    expect_ok(sb_store_fire(rig->store, 100, note_and_set, &noted, &error), &error);
+    assert_int_equal(noted.count, 6);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(noted.times_ms[i] - base_ms, expected_ms[i]);
+    assert_true(sb_store_next_timer(rig->store, SB_TIME_EVENT) <= base_ms + 1000000);
+    state_rig_destroy(rig);
+}
+
+static void timers_that_find_no_memory_are_told_when_they_are_looked_for_and_are_kept(void **state)
+{
+    struct state_rig *rig = state_rig_create(first_backend, 15);
+    int64_t last[2] = {INT64_MIN, 0};
+    sabot_error error = {.text = ""};
+
+    (void)state;
+    if (first_backend->open != NULL)
+        skip(); /* there a timer is entered at once */
+    sb_os_env_fail_allocation(rig->env, 1);
+    for (int64_t i = 0; i < 20; i++)
+        expect_ok(sb_timer_set(rig->store, TIMERS_EVENT, (sabot_text){(const char *)&i, sizeof i},
+                               sb_hash(&i, sizeof i, 77), rig->event_ms + 1, &error),
+                  &error);
+    assert_true(sb_store_next_timer(rig->store, SB_TIME_EVENT) == INT64_MIN);
+    assert_int_equal(sb_store_fire(rig->store, 100, count_timer, last, &error), SABOT_ERR_MEMORY);
+    assert_int_equal(last[1], 0);
+    sb_os_env_fail_allocation(rig->env, 0);
+    sb_store_time(rig->store, rig->event_ms + 1, 0);
+    expect_ok(sb_store_fire(rig->store, 100, count_timer, last, &error), &error);
+    assert_int_equal(last[1], 20);
+    state_rig_destroy(rig);
+}
+
 /* As a session does whose end moves on with each record. */
 static void timers_that_are_deleted_take_no_memory(void **state)
 {
@@ -1419,6 +1506,8 @@ int state_suite_run(const struct state_backend *first, const struct state_backen
         cmocka_unit_test(too_large_keys_and_values_are_refused),
         cmocka_unit_test(thousands_of_timers_per_key_fire_in_order),
         cmocka_unit_test(timers_that_are_deleted_take_no_memory),
+        cmocka_unit_test(a_timer_that_was_just_set_is_there_for_whoever_looks),
+        cmocka_unit_test(timers_that_find_no_memory_are_told_when_they_are_looked_for_and_are_kept),
         cmocka_unit_test(the_memory_of_expired_entries_comes_back),
         cmocka_unit_test(lists_that_have_expired_leave_no_rows_though_nobody_asks_for_them),
         cmocka_unit_test(rows_hold_the_state_of_the_freeze_while_the_store_goes_on),

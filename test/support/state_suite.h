@@ -46,6 +46,8 @@ void state_rig_move(struct state_rig *rig, const struct state_backend *backend);
  * time, which the caller destroys; and the latter in the place of the former, when it holds the
  * same. */
 struct sb_store *state_rig_store(struct state_rig *rig);
+/* One that the model doesn't know. */
+void state_rig_set_timer(struct state_rig *rig, const char *key);
 struct sb_env *state_rig_env(struct state_rig *rig);
 struct sb_store *state_rig_spare(struct state_rig *rig);
 void state_rig_take(struct state_rig *rig, struct sb_store *store);

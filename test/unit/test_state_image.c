@@ -257,6 +257,27 @@ static void a_restored_store_goes_on_as_the_one_before(void **state)
     }
 }
 
+static void a_timer_that_was_just_set_is_in_the_image(void **state)
+{
+    struct rig *rig = make_rig(200);
+    struct sb_store *store = state_rig_store(rig->state);
+    struct sb_store *spare = state_rig_spare(rig->state);
+    struct state_tape after[SB_SHARD_COUNT];
+    sabot_error error;
+
+    (void)state;
+    state_rig_set_timer(rig->state, "soon");
+    begin(rig, 1, 0);
+    go_on(rig, false);
+    assert_int_equal(sb_store_image_end(store, &error), SABOT_OK);
+    add_file(rig, 0);
+    state_rig_record(rig->state, store, after);
+    check_chain(rig, spare, after);
+    free_tapes(after);
+    sb_store_destroy(spare);
+    free_rig(rig);
+}
+
 /* An image of a store that was restored, and in which nothing has changed since, has all. */
 static void what_was_restored_is_in_the_next_image(void **state)
 {
@@ -381,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_image_is_the_state_at_its_barrier_in_chains_and_after_failures),
         cmocka_unit_test(a_restored_store_goes_on_as_the_one_before),
+        cmocka_unit_test(a_timer_that_was_just_set_is_in_the_image),
         cmocka_unit_test(what_was_restored_is_in_the_next_image),
         cmocka_unit_test(only_what_has_changed_is_written_again),
         cmocka_unit_test(without_a_block_the_image_fails_and_the_state_goes_on),

@@ -115,9 +115,7 @@ static void fire(struct fixture *fixture)
     for (;;) {
         const struct sb_wheel_entry *entry;
         uint32_t moves = (uint32_t)draw(fixture, 50);
-        bool fetched;
-        const sabot_status status =
-            sb_wheel_peek(&fixture->wheel, fixture->clock, &moves, &entry, &fetched);
+        const sabot_status status = sb_wheel_peek(&fixture->wheel, fixture->clock, &moves, &entry);
 
         if (status == SABOT_AGAIN)
             continue;
