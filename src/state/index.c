@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* index.c - changes of an index: insert, remove, and the move from an array to the next in steps.
  *
- *     one array --(3/4 full, or nearly empty)--> two arrays --(all slots moved)--> one array
+ *     one array --(some 5/8 full)--> and one being cleared --(it is clear)-->
+ *     two arrays --(all slots moved)--> one array
+ *
+ * A small array is cleared when it is made, at 3/4; one that shrinks is made when nearly empty.
  *
  * Removing from the newer array closes the gap by moving later slots back (Knuth, 6.4, algorithm
  * R), so that it never needs marks; the old array only lives shortly and is marked instead. */
@@ -9,13 +12,31 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 enum {
     SLOTS_MIN = 8,
     MOVED = 32,  /* slots of the old array per change */
     SHRINK = 16, /* smaller when one of so many slots is used */
+    /* An array of so many slots is followed by one that is cleared in steps, from a load of 9/16 to
+     * 11/16 on. What is left until 3/4 of it is full is enough to clear twice as many slots. */
+    STEPPED_MIN = 4096,
+    CLEARED = 64, /* slots of the next array per change */
 };
+_Static_assert(STEPPED_MIN * sizeof(struct sb_slot) >= SB_CHUNK_SIZE, "it lies in the pool");
+_Static_assert(CLEARED / 16 > 2, "an array is clear before it is needed");
+
+static bool is_pooled(uint64_t count)
+{
+    return count * sizeof(struct sb_slot) >= SB_CHUNK_SIZE;
+}
+
+/* Of any content. */
+static struct sb_slot *slots_take_pooled(struct sb_pool *pool, uint64_t count)
+{
+    return sb_pool_take(pool, (uint32_t)(count * sizeof(struct sb_slot) / SB_CHUNK_SIZE));
+}
 
 /* Small arrays are blocks of their own; from a chunk on they lie in the pool's regions, so that a
  * look into them seldom misses the page tables. */
@@ -24,8 +45,8 @@ static struct sb_slot *slots_take(struct sb_pool *pool, uint64_t count)
     const uint64_t bytes = count * sizeof(struct sb_slot);
     struct sb_slot *slots;
 
-    if (bytes >= SB_CHUNK_SIZE) {
-        slots = sb_pool_take(pool, (uint32_t)(bytes / SB_CHUNK_SIZE));
+    if (is_pooled(count)) {
+        slots = slots_take_pooled(pool, count);
         return slots == NULL ? NULL : memset(slots, 0, bytes);
     }
     if (!sb_account_reserve(pool->account, bytes))
@@ -44,7 +65,7 @@ static void slots_give(struct sb_pool *pool, struct sb_slot *slots, uint32_t mas
 
     if (slots == NULL)
         return;
-    if (bytes >= SB_CHUNK_SIZE) {
+    if (is_pooled((uint64_t)mask + 1)) {
         sb_pool_give(pool, slots, (uint32_t)(bytes / SB_CHUNK_SIZE));
         return;
     }
@@ -53,8 +74,67 @@ static void slots_give(struct sb_pool *pool, struct sb_slot *slots, uint32_t mas
     pool->bytes -= bytes;
 }
 
+/* --- The array that comes next ------------------------------------------------------------------
+ */
+
+static uint64_t slot_count(const struct sb_index *index)
+{
+    return index->slots == NULL ? 0 : (uint64_t)index->mask + 1;
+}
+
+static bool has_next(const struct sb_index *index)
+{
+    return index->old == NULL && index->next != NULL;
+}
+
+static void next_give(struct sb_index *index, struct sb_pool *pool)
+{
+    if (!has_next(index))
+        return;
+    slots_give(pool, index->next, index->mask * 2 + 1);
+    index->next = NULL;
+}
+
+/* Take it when it is time, and clear some of it. Without memory: another time. */
+static void prepare_next(struct sb_index *index, struct sb_pool *pool, uint32_t spread)
+{
+    const uint64_t slots = slot_count(index);
+    const uint64_t begins = slots / 16 * 9 + slots / 8 * (spread % SB_SHARD_COUNT) / SB_SHARD_COUNT;
+    uint32_t clear;
+    uint64_t left;
+
+    if (index->old != NULL || slots < STEPPED_MIN || index->count < begins)
+        return;
+    if (index->next == NULL) {
+        index->next = slots_take_pooled(pool, slots * 2);
+        if (index->next != NULL)
+            index->next[0] = (struct sb_slot){.tag = 1};
+        return;
+    }
+    clear = index->next[0].tag;
+    left = slots * 2 - clear;
+    memset(index->next + clear, 0, (left < CLEARED ? left : CLEARED) * sizeof *index->next);
+    index->next[0].tag += (uint32_t)(left < CLEARED ? left : CLEARED);
+}
+
+/* It, all clear; NULL: there is none. It is the caller's. */
+static struct sb_slot *next_take(struct sb_index *index)
+{
+    struct sb_slot *next = index->next;
+    uint32_t clear;
+
+    if (!has_next(index))
+        return NULL;
+    clear = next[0].tag;
+    memset(next + clear, 0, (slot_count(index) * 2 - clear) * sizeof *next);
+    next[0] = (struct sb_slot){0, 0};
+    index->next = NULL;
+    return next;
+}
+
 void sb_index_reset(struct sb_index *index, struct sb_pool *pool)
 {
+    next_give(index, pool);
     slots_give(pool, index->slots, index->mask);
     slots_give(pool, index->old, index->old_mask);
     *index = (struct sb_index){.slots = NULL};
@@ -86,8 +166,7 @@ static void move_some(struct sb_index *index, struct sb_pool *pool, uint32_t slo
         return;
     slots_give(pool, index->old, index->old_mask);
     index->old = NULL;
-    index->old_mask = 0;
-    index->old_moved = 0;
+    index->next = NULL;
 }
 
 /* Begin to move to an array of another size. */
@@ -98,7 +177,9 @@ static sabot_status start_move(struct sb_index *index, struct sb_pool *pool, uin
     SB_ASSERT(index->old == NULL);
     if (count > (uint64_t)1 << 31)
         return SABOT_ERR_MEMORY;
-    slots = slots_take(pool, count);
+    slots = count == slot_count(index) * 2 ? next_take(index) : NULL;
+    if (slots == NULL)
+        slots = slots_take(pool, count);
     if (slots == NULL)
         return SABOT_ERR_MEMORY;
     index->old = index->slots;
@@ -109,11 +190,20 @@ static sabot_status start_move(struct sb_index *index, struct sb_pool *pool, uin
     return SABOT_OK;
 }
 
-sabot_status sb_index_grow(struct sb_index *index, struct sb_pool *pool)
+/* All of the next array is clear. */
+static bool is_next_ready(const struct sb_index *index)
 {
-    const uint64_t slots = index->slots == NULL ? 0 : (uint64_t)index->mask + 1;
+    return has_next(index) && index->next[0].tag == slot_count(index) * 2;
+}
+
+sabot_status sb_index_grow(struct sb_index *index, struct sb_pool *pool, uint32_t spread)
+{
+    const uint64_t slots = slot_count(index);
 
     move_some(index, pool, MOVED);
+    prepare_next(index, pool, spread);
+    if (is_next_ready(index))
+        return start_move(index, pool, slots * 2);
     if ((uint64_t)index->count + 1 <= slots / 4 * 3)
         return SABOT_OK;
     if (index->old != NULL) /* grows again while it shrinks: finish first */
@@ -184,6 +274,8 @@ void sb_index_remove(struct sb_index *index, struct sb_pool *pool, uint64_t hash
     }
     index->count--;
     move_some(index, pool, MOVED);
+    if (index->count < index->mask / 2)
+        next_give(index, pool);
     /* Without memory for a smaller array the greater one stays. */
     if (index->old == NULL && index->mask >= SLOTS_MIN && index->count < index->mask / SHRINK)
         (void)start_move(index, pool, ((uint64_t)index->mask + 1) / 4);

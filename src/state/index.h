@@ -7,10 +7,14 @@
  * A slot has all of the hash that its place needs, so growing never looks at a cell. It grows, and
  * shrinks, in steps: a new array is made, and each change moves MOVED slots of the old one to it;
  * until that is done, what isn't in the new array is looked for in the old one, where a moved or
- * removed slot is marked. So no change pays for a whole table.
+ * removed slot is marked. The array that comes next is taken before this one is full, and cleared
+ * in steps as well. So no change pays for a whole table, not even for the zeros of one.
+ *
+ * Keys come to all shards of a table alike. So that their indexes don't all grow at the same time,
+ * and ask for more pages than can be made ready, each begins at another load (`spread`).
  *
  * Invariants: at most 3/4 of the slots of the new array are used; both arrays together hold every
- * cell once; the old array is empty before the new one is full.
+ * cell once; the old array is empty before the new one is full, and before a next one is taken.
  * Threads: the store's. Memory: the arrays, reserved from the account. */
 #ifndef SB_STATE_INDEX_H
 #define SB_STATE_INDEX_H
@@ -29,14 +33,23 @@ struct sb_index {
     struct sb_slot *slots;
     struct sb_slot *old; /* NULL: all has moved */
     uint32_t mask;       /* slots - 1; 0: none yet */
-    uint32_t old_mask;
-    uint32_t count;     /* cells in both arrays */
-    uint32_t old_moved; /* slots of the old array that were looked at */
+    uint32_t count;      /* cells in both arrays */
+    union {
+        struct { /* there is an old array */
+            uint32_t old_mask;
+            uint32_t old_moved; /* slots of it that were looked at */
+        };
+        /* There is none. An array of twice the slots, being cleared, NULL: none; until it is used
+         * the tag of its first slot says how many slots are clear. */
+        struct sb_slot *next;
+    };
 };
 
 void sb_index_reset(struct sb_index *index, struct sb_pool *pool);
-/* Room for one more. SABOT_ERR_MEMORY: unchanged. */
-SABOT_MUST_CHECK sabot_status sb_index_grow(struct sb_index *index, struct sb_pool *pool);
+/* Room for one more. `spread`: the shard. SABOT_ERR_MEMORY: unchanged. */
+SABOT_MUST_CHECK sabot_status sb_index_grow(struct sb_index *index,
+                                            struct sb_pool *pool,
+                                            uint32_t spread);
 /* Room for so many in an index that has none, so that it need not grow. SABOT_ERR_MEMORY. */
 SABOT_MUST_CHECK sabot_status sb_index_reserve(struct sb_index *index,
                                                struct sb_pool *pool,
@@ -49,11 +62,6 @@ void sb_index_remove(struct sb_index *index, struct sb_pool *pool, uint64_t hash
 static inline uint32_t sb_index_tag(uint64_t hash)
 {
     return (uint32_t)hash;
-}
-static inline uint64_t sb_index_bytes(const struct sb_index *index)
-{
-    return sizeof(struct sb_slot) * ((index->slots == NULL ? 0 : (uint64_t)index->mask + 1) +
-                                     (index->old == NULL ? 0 : (uint64_t)index->old_mask + 1));
 }
 static inline void sb_index_prefetch(const struct sb_index *index, uint64_t hash)
 {

@@ -193,7 +193,7 @@ static sabot_status make(struct sb_vault *vault,
         SABOT_TRY(sb_key_create(vault, state, key, sizeof(struct sb_map), &place->owner,
                                 &place->owner_ref, error));
     place->ref = 0;
-    if (sb_index_grow(&state->tables[place->shard].entries, &vault->pool) == SABOT_OK)
+    if (sb_index_grow(&state->tables[place->shard].entries, &vault->pool, place->shard) == SABOT_OK)
         place->ref =
             sb_cell_alloc(&vault->cells[place->shard], sb_state_tag(state, SB_TAG_PARTS), bytes);
     if (place->ref == 0) {

@@ -264,7 +264,7 @@ sabot_status sb_key_create(struct sb_vault *vault,
         return sabot_raise(error, SABOT_ERR_LIMIT,
                            "state %s of agent %s: a key of %zu bytes, %d are allowed",
                            state->spec.name, vault->config.owner, key.text.size, SB_STATE_KEY_MAX);
-    if (cells != NULL && sb_index_grow(index, &vault->pool) == SABOT_OK)
+    if (cells != NULL && sb_index_grow(index, &vault->pool, shard) == SABOT_OK)
         ref = sb_cell_alloc(cells, sb_state_tag(state, SB_TAG_KEYS), bytes);
     if (ref == 0)
         return sb_vault_no_memory(vault, state, error);

@@ -421,7 +421,7 @@ sabot_status sb_timer_adopt(struct sb_vault *vault,
         return sabot_raise(error, SABOT_ERR_CORRUPT,
                            "state %s of agent %s: a timer is in another shard than its key",
                            state->spec.name, vault->config.owner);
-    if (sb_index_grow(index, &vault->pool) != SABOT_OK ||
+    if (sb_index_grow(index, &vault->pool, shard) != SABOT_OK ||
         sb_wheel_add(state->wheel, ordered(timer->time_ms), mark_of(hash, timer->serial)) !=
             SABOT_OK)
         return sb_vault_no_memory(vault, state, error);

@@ -63,7 +63,7 @@ static void toggle(struct fixture *fixture, uint32_t key)
     if (fixture->present[key]) {
         sb_index_remove(&fixture->index, &fixture->pool, hash_of(key), key);
     } else {
-        assert_int_equal(sb_index_grow(&fixture->index, &fixture->pool), SABOT_OK);
+        assert_int_equal(sb_index_grow(&fixture->index, &fixture->pool, 0), SABOT_OK);
         sb_index_insert(&fixture->index, hash_of(key), key);
     }
     fixture->present[key] = !fixture->present[key];
@@ -121,7 +121,7 @@ static void an_index_that_cannot_grow_is_unchanged(void **state)
     uint32_t key = 1;
 
     sb_os_env_fail_allocation(fixture->env, 3);
-    while (sb_index_grow(&fixture->index, &fixture->pool) == SABOT_OK) {
+    while (sb_index_grow(&fixture->index, &fixture->pool, 0) == SABOT_OK) {
         sb_index_insert(&fixture->index, hash_of(key), key);
         fixture->present[key++] = true;
     }
@@ -129,6 +129,65 @@ static void an_index_that_cannot_grow_is_unchanged(void **state)
     for (uint32_t i = 1; i < 1000; i++)
         assert_int_equal(is_there(fixture, i), i < key);
     toggle(fixture, key);
+}
+
+/* Memory that has been used before, so that what isn't cleared is seen. */
+static void soil(struct fixture *fixture, void *runs[], uint32_t count, uint32_t chunks)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        runs[i] = sb_pool_take(&fixture->pool, chunks);
+        memset(runs[i], 0xa5, (size_t)chunks * SB_CHUNK_SIZE);
+    }
+    for (uint32_t i = 1; i < count; i++) /* the first keeps the region */
+        sb_pool_give(&fixture->pool, runs[i], chunks);
+}
+
+static void a_large_array_is_cleared_bit_by_bit_before_it_is_used(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sb_index *index = &fixture->index;
+    void *runs[7];
+    uint32_t moves = 0;
+
+    soil(fixture, runs, 7, 64);
+    for (uint32_t key = 1; key <= KEYS; key++) {
+        const uint32_t slots = index->mask + 1;
+        const struct sb_slot *next = index->old == NULL ? index->next : NULL;
+        const uint32_t clear = next == NULL ? 0 : next->tag;
+
+        toggle(fixture, key);
+        if (slots < 4096)
+            continue;
+        if (index->mask + 1 != slots) { /* at once, or as good as that */
+            assert_true(clear >= slots * 2 - 64);
+            moves++;
+        } else if (index->old == NULL && index->next != NULL) {
+            assert_true(index->next->tag <= clear + 64);
+        }
+    }
+    assert_int_equal(moves, 4);
+    for (uint32_t key = 1; key <= KEYS; key++)
+        assert_true(is_there(fixture, key));
+    sb_pool_give(&fixture->pool, runs[0], 64);
+}
+
+static void indexes_of_different_shards_grow_at_different_times(void **state)
+{
+    struct fixture *fixture = *state;
+    uint32_t began[2] = {0};
+
+    for (uint32_t i = 0; i < 2; i++) {
+        for (uint32_t key = 1; key <= KEYS; key++) {
+            assert_int_equal(sb_index_grow(&fixture->index, &fixture->pool, i * 127), SABOT_OK);
+            sb_index_insert(&fixture->index, hash_of(key), key);
+            if (began[i] == 0 && fixture->index.mask == 16383 && fixture->index.old == NULL &&
+                fixture->index.next != NULL)
+                began[i] = key;
+        }
+        sb_index_reset(&fixture->index, &fixture->pool);
+    }
+    assert_true(began[0] >= 16384 / 16 * 9);
+    assert_true(began[1] > began[0] + 16384 / 10);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, free_fixture)
@@ -140,6 +199,8 @@ int main(void)
         TEST(a_walk_meets_every_cell_once),
         TEST(an_emptied_index_gives_its_memory_back),
         TEST(an_index_that_cannot_grow_is_unchanged),
+        TEST(a_large_array_is_cleared_bit_by_bit_before_it_is_used),
+        TEST(indexes_of_different_shards_grow_at_different_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
