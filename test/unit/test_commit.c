@@ -379,6 +379,9 @@ static void test_a_commit_is_found_by_the_next_incarnation(void **state)
     assert_int_equal(mark.checksum, 26);
     assert_int_equal(mark.owner, 99);
     assert_int_equal(sb_commit_compare(f->commit, &f->manifest, &f->error), SABOT_OK);
+    recover_well(f, &found, &mark); /* however often it is asked */
+    assert_true(found);
+    assert_int_equal(mark.id, 2);
 }
 
 static void test_what_was_staged_waits_for_the_next_commit(void **state)

@@ -885,6 +885,12 @@ static bool live_with(struct fixture *f,
     return failed;
 }
 
+/* Under ThreadSanitizer, which is slow and looks at threads, not every one is tried. */
+static uint64_t stride(void)
+{
+    return test_cases(10) < 10 ? 9 : 1;
+}
+
 static void each_call_that_fails_is_said_and_the_next_process_gets_further(void **state)
 {
     struct fixture *f = *state;
@@ -892,8 +898,8 @@ static void each_call_that_fails_is_said_and_the_next_process_gets_further(void 
     for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
         uint64_t n = 1;
 
-        while (live_with(f, &lives[i], n, 0))
-            assert_true(n++ < CALLS_MAX);
+        for (; live_with(f, &lives[i], n, 0); n += stride())
+            assert_true(n < CALLS_MAX);
         assert_true(n > 10);
     }
 }
@@ -905,8 +911,8 @@ static void memory_that_runs_out_is_said_and_the_next_process_gets_further(void 
     for (size_t i = 0; i < sizeof lives / sizeof *lives; i++) {
         uint64_t n = 1;
 
-        while (live_with(f, &lives[i], 0, n))
-            assert_true(n++ < CALLS_MAX);
+        for (; live_with(f, &lives[i], 0, n); n += stride())
+            assert_true(n < CALLS_MAX);
         assert_true(n > 2);
     }
 }
