@@ -25,6 +25,11 @@ static bool stages(const struct sb_graph *graph)
     return false;
 }
 
+static int64_t txn_timeout_ms(const struct sb_recovery *recovery)
+{
+    return TXN_TIMEOUT_MS + sb_pace_read_ms(&recovery->folder);
+}
+
 static sabot_status begin(struct sb_recovery *recovery,
                           const struct sb_env *env,
                           const sabot_config *config,
@@ -47,7 +52,7 @@ static sabot_status begin(struct sb_recovery *recovery,
     recovery->owner = sb_random(env);
     sb_restore_init(&recovery->restore, env, &recovery->folder);
     (void)snprintf(group, sizeof group, "sabot.%s.%s", app, flow->name);
-    commit.timeout_ms = TXN_TIMEOUT_MS + sb_pace_read_ms(&recovery->folder);
+    commit.timeout_ms = txn_timeout_ms(recovery);
     if (stages(graph))
         SABOT_TRY(sb_commit_create(&commit, &recovery->commit, error));
     else
@@ -251,6 +256,7 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
         .interval_us = interval_us(recovery, config),
         .refresh_us = sb_config_int64(config, "checkpoint.refresh_ms") * 1000,
         .timeout_us = sb_config_int64(config, "checkpoint.timeout_ms") * 1000,
+        .leave_us = txn_timeout_ms(recovery) * 1000,
         .keep = (uint32_t)sb_config_int64(config, "checkpoint.keep"),
         .chain_max = (uint32_t)sb_config_int64(config, "checkpoint.full_every"),
     };

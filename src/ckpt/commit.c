@@ -350,7 +350,7 @@ static void crash_point(const struct sb_commit *commit, enum sb_txn_state state,
     sb_crash_point(commit->config.env, labels[state][when]);
 }
 
-static uint64_t kept_bytes(const struct sb_commit *commit)
+uint64_t sb_commit_bytes(const struct sb_commit *commit)
 {
     uint64_t total = 0;
 
@@ -393,7 +393,7 @@ sabot_status sb_commit_step(struct sb_commit *commit,
             return raise_lost(commit, error);
     }
     commit->under_way = false;
-    *bytes_out = kept_bytes(commit);
+    *bytes_out = sb_commit_bytes(commit);
     drop_kept(commit);
     return SABOT_OK;
 }

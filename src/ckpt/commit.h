@@ -53,6 +53,9 @@ SABOT_MUST_CHECK sabot_status sb_commit_describe(const struct sb_commit *commit,
 /* Take what the sinks of a gathered checkpoint have staged. */
 void sb_commit_keep(struct sb_commit *commit, struct sb_checkpoint *checkpoint);
 
+/* Bytes that were kept and are not committed yet. */
+uint64_t sb_commit_bytes(const struct sb_commit *commit);
+
 /* Commit the checkpoint of a durable manifest, with all that was kept. SABOT_AGAIN: under way, call
  * again when woken. SABOT_OK: committed, *bytes_out of what was staged are written. An error:
  * SABOT_ERR_FENCED, another has taken over; else the outcome is unknown, and only a new incarnation

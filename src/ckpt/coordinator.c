@@ -655,10 +655,47 @@ static struct sb_step lose(struct sb_coordinator *coordinator, const sabot_error
     return over(coordinator);
 }
 
+/* Told to stop while the broker does not answer a commit. It is waited for as long as a transaction
+ * may take: what has become of it by then is the broker's to say, to whoever asks next. SABOT_OK:
+ * not yet, until *until_us. */
+static sabot_status check_patience(struct sb_coordinator *coordinator,
+                                   int64_t *until_us,
+                                   sabot_error *error)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    const int64_t now_us = sb_now_us(config->env);
+
+    *until_us = INT64_MAX;
+    if (!sb_control_stopping(control_of(coordinator)))
+        return SABOT_OK;
+    if (coordinator->stop_us == 0)
+        coordinator->stop_us = now_us;
+    *until_us = coordinator->stop_us + config->leave_us;
+    if (now_us < *until_us)
+        return SABOT_OK;
+    return sabot_raise(
+        error, SABOT_ERR_TIMEOUT,
+        "pipeline %s was told to stop, but the commit of checkpoint %lld, with %llu bytes of "
+        "output, is not answered after %lld ms: whether it came through the next start finds out, "
+        "and goes on from there; nothing is lost",
+        config->folder->pipeline, (long long)coordinator->manifest.id,
+        (unsigned long long)sb_commit_bytes(config->commit),
+        (long long)((now_us - coordinator->commit_us) / 1000));
+}
+
+/* It ends without an answer. No new run of this process would fare better. */
+static struct sb_step leave(struct sb_coordinator *coordinator, const sabot_error *why)
+{
+    note_pace(coordinator, true);
+    coordinator->error = *why;
+    return over(coordinator);
+}
+
 static struct sb_step commit(struct sb_coordinator *coordinator)
 {
     struct sb_commit *transaction = coordinator->config.commit;
     uint64_t bytes;
+    int64_t until_us;
     sabot_error error;
     sabot_status status;
 
@@ -668,8 +705,11 @@ static struct sb_step commit(struct sb_coordinator *coordinator)
         coordinator->commit_us = sb_now_us(coordinator->config.env);
     status = sb_commit_step(transaction, &coordinator->manifest, &bytes, &error);
     if (status == SABOT_AGAIN)
-        return sb_step_wait(INT64_MAX);
+        return check_patience(coordinator, &until_us, &error) == SABOT_OK
+                   ? sb_step_wait(until_us)
+                   : leave(coordinator, &error);
     if (status == SABOT_OK) {
+        coordinator->stop_us = 0; /* the next one has its own */
         note_pace(coordinator, coordinator->checkpoint->last);
         sb_control_committed(control_of(coordinator), bytes);
         return complete(coordinator);

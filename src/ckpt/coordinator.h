@@ -58,6 +58,7 @@ struct sb_coordinator_config {
     int64_t refresh_us; /* with `commit` or `follow`: offsets are committed again so often, though
                            idle */
     int64_t timeout_us; /* of a checkpoint, until it is gathered */
+    int64_t leave_us;   /* told to stop: a commit is waited for so long */
     uint32_t keep;      /* checkpoints that stay */
     uint32_t chain_max; /* files of a chain of images */
 };
@@ -83,6 +84,7 @@ struct sb_coordinator {
     int64_t begun_us;          /* the one in the making */
     int64_t commit_us;         /* when committing began; 0: not yet */
     int64_t slowest_commit_us; /* of this run */
+    int64_t stop_us;           /* since when a commit holds up a stop; 0: it does not */
     int64_t next_us;           /* not before */
     int64_t refresh_due_us;    /* then, even when nothing has changed */
     uint64_t changes;          /* counted when the last one began */

@@ -243,6 +243,12 @@ class Ledger:
             raise TooFast(f"the worker with SABOT_STOP_AT={point} has never been there")
         return worker
 
+    def sabot(self, *arguments):
+        """A command about the state, or to its worker."""
+        done = subprocess.run([SABOT, *arguments, "--state-dir", "state"], cwd=self.folder, env=clean_environment(),
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, check=False)
+        return Done(done.returncode, done.stdout, done.stderr)
+
     def entries(self):
         """What a reader of committed records sees up to the end of the topic; no transaction stays open before it."""
         deadline = time.monotonic() + PATIENCE_S

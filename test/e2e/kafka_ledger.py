@@ -209,6 +209,35 @@ class Exactly(unittest.TestCase):
         for turn in range(2 if LONG else 1):
             self.break_broker(6, f"broker-pause-{turn}", act)
 
+    def test_a_stop_does_not_wait_for_ever_for_a_broker_that_hangs(self):
+        """It waits as long as a transaction may take. The next start finds out whether that was committed."""
+        chance = random.Random(SEED)
+        ledgers = [Ledger(self.bank, f"hung-{i}", threads=chance.choice((1, 2)), partitions=chance.choice((1, 3)),
+                          pause_ms=5) for i in range(4)]
+        try:
+            workers = [ledger.start() for ledger in ledgers]
+            for ledger, worker in zip(ledgers, workers):
+                ledger.wait_for_entries(worker, chance.randint(1, 120))
+            self.bank.broker.pause()
+            try:
+                for worker in workers[1:]:
+                    worker.send_signal(signal.SIGTERM)
+                told = ledgers[0].sabot("savepoint", "create", "saved", "--stop")
+                self.assertEqual(told.code, 1, told.err)
+                for ledger, worker in zip(ledgers, workers):
+                    done = ledger.finish(worker, (1,), "the worker that was told to stop")
+                    self.assertRegex(done.error, r"told to stop, but the commit of checkpoint \d+, with \d+ bytes")
+            finally:
+                self.bank.broker.resume()
+            for ledger in ledgers:
+                ledger.run()
+                ledger.check()
+        except (Wrong, subprocess.SubprocessError) as error:
+            self.fail(f"SABOT_LEDGER_SEED={SEED}: {error}\n" + report(ledgers))
+        finally:
+            for ledger in ledgers:
+                ledger.end()
+
     # --- Workers ------------------------------------------------------------------------------------
 
     def test_a_worker_freezes_for_longer_than_its_transaction_may_take(self):

@@ -9,11 +9,9 @@ import collections
 import os
 import random
 import signal
-import subprocess
 import sys
 import unittest
 
-from _command import SABOT, clean_environment
 from _ledger import Bank, Ledger, Transfers, Wrong
 
 SEED = int(os.environ.get("SABOT_LEDGER_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -36,9 +34,8 @@ class Choices(unittest.TestCase):
         return ledger
 
     def sabot(self, ledger, *arguments):
-        done = subprocess.run([SABOT, *arguments, "--state-dir", "state"], cwd=ledger.folder, capture_output=True,
-                              text=True, env=clean_environment(), check=False, timeout=120)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        done = ledger.sabot(*arguments)
+        self.assertEqual(done.code, 0, done.err)
 
     def stopped(self, **options):
         """A ledger whose worker was stopped in the middle, with a savepoint."""
