@@ -328,6 +328,13 @@ sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error)
     return reason == NULL ? SABOT_OK : raise_rocksdb(db, "cannot write", reason, error);
 }
 
+sabot_status sb_rocksdb_compact(struct sb_rocksdb *db, sabot_error *error)
+{
+    SABOT_TRY(sb_rocksdb_flush(db, error));
+    rocksdb_compact_range(db->db, NULL, 0, NULL, 0);
+    return SABOT_OK;
+}
+
 /* --- Checkpoints ---------------------------------------------------------------------------------
  */
 

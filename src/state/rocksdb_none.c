@@ -98,6 +98,11 @@ void sb_rocksdb_rows_close(struct sb_rows *rows_to_close)
     SB_ASSERT(rows_to_close == NULL);
 }
 
+sabot_status sb_rocksdb_compact(struct sb_rocksdb *db, sabot_error *error)
+{
+    return sb_rocksdb_flush(db, error);
+}
+
 sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error)
 {
     SB_ASSERT(db == NULL);

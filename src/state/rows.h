@@ -108,7 +108,9 @@ SABOT_MUST_CHECK sabot_status sb_rocksdb_stage(struct sb_rocksdb *db,
                                                sabot_error *error);
 void sb_rocksdb_unstage(struct sb_rocksdb *db);
 extern const struct sb_rows_reader sb_rocksdb_reader;
-/* Write all that was committed into files; for tests. */
+/* Write all that was committed into files; and write these anew, without what has expired; for
+ * tests. */
 SABOT_MUST_CHECK sabot_status sb_rocksdb_flush(struct sb_rocksdb *db, sabot_error *error);
+SABOT_MUST_CHECK sabot_status sb_rocksdb_compact(struct sb_rocksdb *db, sabot_error *error);
 
 #endif
