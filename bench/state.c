@@ -861,6 +861,34 @@ static void fail_rocksdb(const char *reason)
     exit(1);
 }
 
+/* A value by a bare call; zeros: there is none. */
+static struct value bare_rocksdb_get(rocksdb_t *db, rocksdb_readoptions_t *reading, uint64_t key)
+{
+    struct value value = {0};
+    char *reason = NULL;
+    size_t size = 0;
+    char *found = rocksdb_get(db, reading, (const char *)&key, 8, &size, &reason);
+
+    if (reason != NULL)
+        fail_rocksdb(reason);
+    if (found != NULL)
+        memcpy(&value, found, sizeof value);
+    free(found);
+    return value;
+}
+
+/* Read each key by bare calls. */
+static double read_bare_rocksdb(rocksdb_t *db, const uint32_t *numbers, uint32_t count)
+{
+    rocksdb_readoptions_t *reading = rocksdb_readoptions_create();
+    const int64_t start = cpu_us();
+
+    for (uint32_t i = 0; i < count; i++)
+        read_sum += bare_rocksdb_get(db, reading, __builtin_bswap64(numbers[i])).count;
+    rocksdb_readoptions_destroy(reading);
+    return count / seconds_since(start) / 1e6;
+}
+
 /* Read, change and write each key by bare calls, no log. */
 static double run_bare_rocksdb(rocksdb_t *db, const uint32_t *numbers, uint32_t count)
 {
@@ -872,16 +900,9 @@ static double run_bare_rocksdb(rocksdb_t *db, const uint32_t *numbers, uint32_t 
     rocksdb_writeoptions_disable_WAL(writing, 1);
     for (uint32_t i = 0; i < count; i++) {
         const uint64_t key = __builtin_bswap64(numbers[i]);
-        struct value value = {0};
+        struct value value = bare_rocksdb_get(db, reading, key);
         char *reason = NULL;
-        size_t size = 0;
-        char *found = rocksdb_get(db, reading, (const char *)&key, 8, &size, &reason);
 
-        if (reason != NULL)
-            fail_rocksdb(reason);
-        if (found != NULL)
-            memcpy(&value, found, sizeof value);
-        free(found);
         value.count++;
         rocksdb_put(db, writing, (const char *)&key, 8, (const char *)&value, sizeof value,
                     &reason);
@@ -961,10 +982,18 @@ static void compare_rocksdb(uint64_t keys, uint64_t memory)
             const uint32_t *next = numbers + (size_t)(pass + 1) * (ROCKS_OPERATIONS / 2);
             const double bare_rate = run_bare_rocksdb(bare, next, ROCKS_OPERATIONS);
             const double rate = run(&rig, next, ROCKS_OPERATIONS, edit);
+            const double bare_read = read_bare_rocksdb(bare, next, ROCKS_OPERATIONS);
+            const double read = run(&rig, next, ROCKS_OPERATIONS, look);
 
-            printf("  edit, %s: %6.3f M/s, bare %6.3f, ratio %.2f\n",
-                   is_zipf == 1 ? "Zipf 0.99" : "uniform", rate, bare_rate, rate / bare_rate);
+            printf("  %s: edit %6.3f M/s, bare %6.3f, ratio %.2f; get %6.3f, bare %6.3f, ratio "
+                   "%.2f\n",
+                   is_zipf == 1 ? "Zipf 0.99" : "uniform", rate, bare_rate, rate / bare_rate, read,
+                   bare_read, read / bare_read);
         }
+        time_operations(&rig, numbers, ROCKS_OPERATIONS, edit,
+                        is_zipf == 1 ? "edit, Zipf 0.99" : "edit, uniform");
+        time_operations(&rig, numbers, ROCKS_OPERATIONS, look,
+                        is_zipf == 1 ? "get, Zipf 0.99" : "get, uniform");
         free(numbers);
     }
     rig_close(&rig);
@@ -982,6 +1011,7 @@ int main(int argc, char **argv)
     const uint64_t max = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000;
     const char *parts = argc > 2 ? argv[2] : "memory,timers,rocksdb";
 
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* each part takes minutes */
     if (sb_os_env_create(&env, &error) != SABOT_OK ||
         sb_schema_create(env, &value_table, SB_SCHEMA_STATE, &schema, &error) != SABOT_OK)
         fail("start");
