@@ -164,7 +164,7 @@ static sabot_status commit(struct sb_vault *vault, sabot_error *error)
     return SABOT_OK;
 }
 
-/* The same, where it need not be now. */
+/* The same, where it need not be now: a walk sees what is in memory before what is in rows. */
 static sabot_status try_commit(struct sb_vault *vault, sabot_error *error)
 {
     sabot_error why = {.status = SABOT_OK};
@@ -515,10 +515,9 @@ bool sb_spill_write_absent(struct sb_vault *vault,
 
     if (is_writable(vault, cell) && write_cell(vault, state, shard, cell, &error) != SABOT_OK)
         (void)sb_vault_fail(vault, &error);
-    if ((cell->head & SB_CELL_DIRTY) != 0)
-        return false;
-    note_leaving(vault);
-    return true;
+    vault->store.has_work = true; /* a commit, if there is nothing else */
+    return (cell->head & SB_CELL_DIRTY) == 0 &&
+           vault->config.rows->type->pending(vault->config.rows) == 0;
 }
 
 /* --- All that is dirty --------------------------------------------------------------------------
@@ -829,7 +828,7 @@ sabot_status sb_spill_walk(struct sb_vault *vault,
     walk->row_prefix = (uint32_t)vault->row.size;
     if (is_list)
         row_add_number(vault, number, 8);
-    SABOT_TRY(commit(vault, error));
+    SABOT_TRY(try_commit(vault, error));
     SABOT_TRY(rows->type->walk(rows, row_text(vault),
                                (sabot_text){(const char *)vault->row.data, walk->row_prefix},
                                &vault->walks[free], error));
@@ -942,7 +941,7 @@ sabot_status sb_spill_load_timers(struct sb_vault *vault,
                                   sabot_error *error)
 {
     *rest_out = UINT64_MAX;
-    SABOT_TRY(commit(vault, error));
+    SABOT_TRY(try_commit(vault, error));
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++)
         SABOT_TRY(load_shard(vault, state, shard, from, rest_out, error));
     return SABOT_OK;
@@ -978,7 +977,7 @@ static sabot_status next_expired(struct sb_vault *vault,
     size_t key_end;
 
     row_begin(vault, state, state->rows_shard);
-    SABOT_TRY(commit(vault, error));
+    SABOT_TRY(try_commit(vault, error));
     SABOT_TRY(rows->type->walk(
         rows, goes_on ? (sabot_text){(const char *)at->data, at->size} : row_text(vault),
         row_text(vault), &walk, error));

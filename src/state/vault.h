@@ -553,7 +553,8 @@ void sb_spill_settle(struct sb_vault *vault,
                      struct sb_state *state,
                      uint32_t shard,
                      struct sb_cell *cell);
-/* A cell that says there is none: write that, when it is dirty and may be. True: it may go. */
+/* A cell that says there is none: write that, when it is dirty and may be. True: it may go, for
+ * that is seen by reads. */
 bool sb_spill_write_absent(struct sb_vault *vault,
                            struct sb_state *state,
                            uint32_t shard,

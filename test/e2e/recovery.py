@@ -230,6 +230,19 @@ class Refusals(RecoveryTest):
             self.assert_exactly_once(50)
             subprocess.run(["rm", "-r", "state", "out.jsonl"], cwd=self.folder, check=True)
 
+    def test_a_damaged_database_is_refused_before_it_is_opened(self):
+        self.checkpoint_at(50, "-O", "state=rocksdb")
+        paths = sorted(self.checkpoints()[-1].glob("rows-*"))
+        self.assertGreaterEqual(len(paths), 4)
+        for path in paths:
+            whole = path.read_bytes()
+            for damaged in (whole[:-1], bytes([whole[0] ^ 1]) + whole[1:]):
+                path.write_bytes(damaged)
+                self.assert_refused(f"{path.parent.name}/{path.name}", "--reset")
+            path.write_bytes(whole)
+        paths[0].unlink()
+        self.assert_refused(paths[0].name, "it is gone")
+
     def test_a_state_that_is_gone_is_refused(self):
         self.checkpoint_at(50)
         (self.checkpoints()[-1] / "chunks").unlink()

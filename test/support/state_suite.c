@@ -211,12 +211,15 @@ static void create_store(struct state_rig *rig, bool old)
                                            .hash_seed = 77,
                                            .account = rig->account,
                                            .rows = rig->rows,
+                                           .operator_id = rig->backend->operator_id,
                                            .cache_bytes = old ? UINT64_MAX : rig->backend->cache};
     sabot_error error = {.text = ""};
 
     memcpy(states, specs, sizeof states);
-    for (uint32_t i = 0; i < STATES; i++)
+    for (uint32_t i = 0; i < STATES; i++) {
         states[i].schema = is_fixed(i) ? rig->schema : NULL;
+        states[i].in_memory = rig->backend->mixed && i % 3 == 0;
+    }
     assert_int_equal(sb_store_create(&config, &rig->store, &error), SABOT_OK);
     if (old)
         sb_store_adopt_rows(rig->store);
@@ -970,18 +973,45 @@ struct sb_env *state_rig_env(struct state_rig *rig)
     return rig->env;
 }
 
-struct sb_store *state_rig_spare(struct state_rig *rig)
+struct sb_store *state_rig_spare_on(struct state_rig *rig, struct sb_rows *rows)
 {
     struct sb_store *store = rig->store;
-    struct sb_rows *rows = rig->rows;
+    struct sb_rows *own = rig->rows;
     struct sb_store *spare;
 
-    rig->rows = NULL;
+    rig->rows = rows;
     create_store(rig, false);
     spare = rig->store;
     rig->store = store;
-    rig->rows = rows;
+    rig->rows = own;
     return spare;
+}
+
+struct sb_store *state_rig_spare(struct state_rig *rig)
+{
+    return state_rig_spare_on(rig, NULL);
+}
+
+struct state_rig *state_rig_copy(const struct state_rig *rig)
+{
+    struct state_rig *copy = copy_model(rig);
+
+    copy->store = NULL;
+    copy->rows = NULL;
+    return copy;
+}
+
+void state_rig_attach(struct state_rig *copy, struct sb_store *store)
+{
+    release_held(copy);
+    copy->store = store;
+}
+
+void state_rig_drop(struct state_rig *copy)
+{
+    release_held(copy);
+    free_model(copy);
+    free(copy);
 }
 
 void state_rig_take(struct state_rig *rig, struct sb_store *store)

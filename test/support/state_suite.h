@@ -15,6 +15,8 @@ struct state_backend {
     void (*close)(struct sb_env *env, struct sb_rows *rows);
     uint64_t memory; /* limit of the account of each test, bytes; 0: none */
     uint64_t cache;  /* memory for cells in front of rows */
+    uint16_t operator_id;
+    bool mixed; /* every third state is kept in memory, though there are rows */
 };
 
 /* `second` is the backend that snapshots of the first are restored on, and back. */
@@ -51,6 +53,12 @@ void state_rig_set_timer(struct state_rig *rig, const char *key);
 struct sb_env *state_rig_env(struct state_rig *rig);
 struct sb_store *state_rig_spare(struct state_rig *rig);
 void state_rig_take(struct state_rig *rig, struct sb_store *store);
+/* The model as it is now, without a store; one of its states, on these rows; and this one, or one
+ * of rig_spare(), as its own. It must go before the rig it is of. */
+struct state_rig *state_rig_copy(const struct state_rig *rig);
+struct sb_store *state_rig_spare_on(struct state_rig *rig, struct sb_rows *rows);
+void state_rig_attach(struct state_rig *copy, struct sb_store *store);
+void state_rig_drop(struct state_rig *copy);
 /* Everything in the store as bytes, shard by shard, which are freed by the caller. */
 struct state_tape {
     uint8_t *bytes;

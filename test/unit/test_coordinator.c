@@ -217,6 +217,14 @@ static int setup(void **state)
     return 0;
 }
 
+static int setup_rocksdb(void **state)
+{
+    if (setup(state) != 0)
+        return -1;
+    words_set(*state, "state", "rocksdb");
+    return 0;
+}
+
 static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *where)
 {
     (void)info;
@@ -282,6 +290,7 @@ static void a_checkpoint_that_is_held_up_fails_by_its_timeout_and_the_next_one_w
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_ROCKSDB(name) cmocka_unit_test_setup_teardown(name, setup_rocksdb, teardown)
 
 int main(void)
 {
@@ -291,5 +300,15 @@ int main(void)
         TEST(a_run_whose_last_checkpoint_always_fails_says_why_and_the_next_one_ends_it),
     };
 
+#ifdef SB_HAVE_ROCKSDB
+    const struct CMUnitTest rocksdb_tests[] = {
+        TEST_ROCKSDB(a_run_ends_well_whichever_call_of_a_checkpoint_fails),
+        TEST_ROCKSDB(a_checkpoint_that_is_held_up_fails_by_its_timeout_and_the_next_one_works),
+        TEST_ROCKSDB(a_run_whose_last_checkpoint_always_fails_says_why_and_the_next_one_ends_it),
+    };
+
+    if (cmocka_run_group_tests_name("rocksdb", rocksdb_tests, NULL, NULL) != 0)
+        return 1;
+#endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
