@@ -22,7 +22,9 @@ from _command import SABOT, SOURCE, Done, clean_environment, compile_app
 sys.path.insert(0, str(pathlib.Path(SOURCE) / "test/kafka"))
 import broker as kafka  # noqa: E402
 
-PROPERTIES = {**kafka.FAST_RESTART, "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
+TXN_TIMEOUT_MAX_MS = 12000  # Sabot asks for 10 s and what commits have taken
+PROPERTIES = {**kafka.FAST_RESTART, "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+              "transaction.max.timeout.ms": str(TXN_TIMEOUT_MAX_MS)}
 PARTITIONS = 3
 NOTE = "." * 400  # rings are bounded in bytes: with large records a barrier has few of them before it
 
@@ -301,6 +303,18 @@ class Ledger:
         if done.returncode != 0 or sorted(ends) != list(range(self.partitions)):
             return []
         return [ends[partition] for partition in range(self.partitions)]
+
+    def slowest_commit_ms(self):
+        """Of the run before, as the next one will find it; 0: they were fast."""
+        path = self.folder / "state/ledger" / self.name / "commit.ms"
+        return int(path.read_text()) if path.exists() else 0
+
+    def timeout_ms(self):
+        """Of its transactions, as the broker has it."""
+        told = self.bank.tool("org.apache.kafka.tools.TransactionsCommand",
+                              "describe", "--transactional-id", self.group)
+        names, values = (line.split() for line in told.splitlines()[-2:])
+        return int(values[names.index("TransactionTimeoutMs")])
 
     def keep(self):
         """Keep what a failed ledger leaves behind: its state, its topic with what was never committed, and where that
