@@ -123,6 +123,19 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SABOT_SANITIZE)
     sabot_test(sim mutants 900 ${SABOT_PYTHON} ${CMAKE_SOURCE_DIR}/test/sim/run.py mutants)
 endif()
 
+# The same, counting which error branches of checkpoints and recovery it takes: `run.py long` wants gcov's counters.
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SABOT_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    file(GLOB COUNTED CONFIGURE_DEPENDS src/ckpt/*.c src/api/recovery*.c src/flow/carrier.c src/flow/checkpoint.c
+         src/flow/stage.c src/flow/gate.c src/state/image*.c src/state/snapshot.c src/state/restore.c)
+    add_library(sabot_counted OBJECT ${COUNTED})
+    target_compile_options(sabot_counted PRIVATE --coverage)
+    target_link_libraries(sabot_counted PRIVATE sabot_internal)
+    sabot_compile(sabot_counted)
+    sabot_program(sabot-sim-reach ${SIM_SOURCES} $<TARGET_OBJECTS:sabot_counted>)
+    target_link_options(sabot-sim-reach PRIVATE --coverage)
+    target_link_libraries(sabot-sim-reach PRIVATE sabot_internal sabot_static)
+endif()
+
 set(sim_tests long twice seeds)
 if(SABOT_SANITIZE)
     set(sim_tests few)

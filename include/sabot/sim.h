@@ -12,9 +12,9 @@
  *
  * `sabot -A app.so:app sim --seed 1..1000 --bind transactions=file:transactions.jsonl`
  *
- * The sources of an app must end. A seed gives the same on every machine. An app must keep what it
- * knows in its state: its writable data is put back to what it was when it was loaded, each time a
- * process starts.
+ * Of each input, and of a source that is the app's own, the first 500 records are taken. A seed
+ * gives the same on every machine. An app must keep what it knows in its state: its writable data
+ * is put back to what it was when it was loaded, each time a process starts.
  *
  * Threads: one. */
 #ifndef SABOT_SIM_H
@@ -56,7 +56,7 @@ typedef struct sabot_sim_options {
     uint64_t seed;
     const char *faults; /* "all", "none", or names with commas; NULL: all */
     int64_t until_ms;   /* virtual time at which faults end; 0: the seed says */
-    size_t records_max; /* of each input file; 0: 500 */
+    size_t records_max; /* of each input, file or source of the app; 0: 500 */
     bool verbose;       /* what happens, on stderr */
     bool any_output;    /* outputs need not be those of the run without faults */
 } sabot_sim_options;

@@ -45,7 +45,16 @@
     ROW(EXPIRED_NOT_FENCED, "the broker says done to a commit of what it has aborted")            \
     ROW(ABORTED_SHOWN, "readers see what was aborted")                                            \
     ROW(OPEN_SHOWN, "readers see what is not committed yet")                                      \
-    ROW(CHUNK_NOT_COPIED, "a chunk is changed before the copier of a snapshot has been there")
+    ROW(CHUNK_NOT_COPIED, "a chunk is changed before the copier of a snapshot has been there")    \
+    ROW(CHANGE_NOT_SEEN, "what has changed since the last checkpoint is not in the next")         \
+    ROW(PARTITION_TIME_LOST, "the watermarks of partitions are not restored, those of tasks are") \
+    ROW(CLOCK_TIMERS_LOST, "restored timers of processing time are not in the queue")             \
+    ROW(TABLES_NOT_AWAITED, "streams are read before the tables are loaded")                      \
+    ROW(DELETE_IGNORED, "a record without a value leaves the row of its key in the table")        \
+    ROW(SESSION_PART_LOST, "sessions that become one lose what the later one had")                \
+    ROW(LATENESS_IGNORED, "a window is over when it has fired, whatever lateness it allows")      \
+    ROW(LATE_DROPPED, "a late record goes nowhere, though there is a channel for it")             \
+    ROW(LATE_AS_PROCESSED, "a late record is counted twice: as late, and as processed")
 /* clang-format on */
 
 enum sb_mutant {

@@ -3,7 +3,8 @@
  * at a time, no writers.
  *
  * It stands in for a memory channel, so it is opened by a memory: URL, of which ?bytes= bounds what
- * the function may be ahead of the reader, else the buffer of the configuration and SB_FEED_AHEAD.
+ * the function may be ahead of the reader, else the buffer of the configuration and SB_FEED_AHEAD;
+ * ?records= ends it behind so many, whether the function would go on or not.
  *
  * Positions. The app's bytes say where a call of its function began, not where a record inside of
  * that call is. So a position is the bytes before the call and the number of records taken since
@@ -27,11 +28,12 @@
 
 #include "channel/url.h"
 
-enum { RULE_PARTITIONS, RULE_BYTES };
+enum { RULE_PARTITIONS, RULE_BYTES, RULE_RECORDS };
 
 static const struct sb_url_rule url_rules[] = {
     [RULE_PARTITIONS] = {"partitions", SB_URL_INT, 1, SB_PARTITIONS_MAX},
     [RULE_BYTES] = {"bytes", SB_URL_BYTES, SB_FEED_BYTES_MIN, INT64_MAX / 2},
+    [RULE_RECORDS] = {"records", SB_URL_INT, 0, INT64_MAX},
 };
 
 struct sb_channel {
@@ -139,6 +141,7 @@ static sabot_status source_open(const struct sb_env *env,
     struct sb_channel *channel;
     struct sb_url url;
     int64_t partitions;
+    int64_t records;
     uint64_t bytes;
     sabot_status status;
 
@@ -150,6 +153,7 @@ static sabot_status source_open(const struct sb_env *env,
                           error));
     partitions = sb_url_number(&url, RULE_PARTITIONS, 1);
     bytes = (uint64_t)sb_url_number(&url, RULE_BYTES, 0);
+    records = sb_url_number(&url, RULE_RECORDS, INT64_MAX);
     sb_url_reset(&url);
     if (partitions != 1)
         return sabot_raise(error, SABOT_ERR_CONFIG,
@@ -167,6 +171,7 @@ static sabot_status source_open(const struct sb_env *env,
     channel->source.user = config->source_user;
     channel->source.codec = config->codec;
     channel->source.schema = config->schema;
+    channel->source.records_end = records;
     sb_lock_init(&channel->source.lock);
     set_sizes(&channel->source,
               config->buffer_bytes == 0 ? SB_FEED_BYTES_DEFAULT : config->buffer_bytes,
@@ -499,18 +504,24 @@ static sabot_status source_poll(struct sb_reader *reader,
                                 sabot_error *error)
 {
     struct sabot_source *source = &reader->channel->source;
-    struct showing showing = {.each = each, .context = context, .left = records_max};
+    const int64_t left = source->records_end - reader->number;
+    const uint32_t most = left > 0 && left < (int64_t)records_max ? (uint32_t)left : records_max;
+    struct showing showing = {.each = each, .context = context, .left = most};
 
     SB_ASSERT(index == 0);
     SB_ASSERT(records_max > 0);
     if (reader->stopped)
         return SABOT_END;
+    if (left <= 0) {
+        source_stop(reader);
+        return SABOT_END;
+    }
     /* The second look is for what came between the first and saying that we wait. */
     for (uint32_t look = 0; look < 2; look++) {
         const bool ended = atomic_load(&source->ended_epoch) == reader->epoch;
 
         SABOT_TRY(show_blocks(reader, &showing));
-        if (showing.left < records_max || showing.done)
+        if (showing.left < most || showing.done)
             return SABOT_OK;
         if (ended)
             return finish(reader, error);

@@ -79,6 +79,7 @@ struct sabot_source {
     uint64_t bytes_max; /* of blocks with records; the last call of fill may exceed it */
     uint32_t record_max;
     uint32_t records_max; /* of one call: so many of the largest fit into the buffer */
+    int64_t records_end;  /* of all: it ends behind so many */
     uint32_t block_size;
     struct sb_thread *thread;
     struct sb_waker *waker;

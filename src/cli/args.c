@@ -92,7 +92,7 @@ static const struct cli_option options[] = {
     {0, "until", "SECONDS", NULL, NULL, CLI_SIM,
      "faults end then, in virtual time; default: the seed says"},
     {0, "records", "N", NULL, NULL, CLI_SIM,
-     "take at most N lines of each input file; default: 500"},
+     "take at most N records of each input, file or source of the app; default: 500"},
     {0, "any-output", NULL, NULL, NULL, CLI_SIM,
      "outputs need not be those of the run without faults"},
     {0, "verbose", NULL, NULL, NULL, CLI_SIM,

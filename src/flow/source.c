@@ -38,7 +38,7 @@ static void restore_position(struct sb_source *source,
             continue;
         position->offset = SB_MUTANT(POSITION_LOST) ? SB_OFFSET_BEGIN : at->offset;
         position->opaque = at->opaque;
-        if (SB_MUTANT(WATERMARK_LOST))
+        if (SB_MUTANT(WATERMARK_LOST) || SB_MUTANT(PARTITION_TIME_LOST))
             return;
         source->partitions[index].clock.told_ms = at->watermark_ms;
         (void)sb_watermark_advance(&source->watermark, index, at->watermark_ms);
@@ -676,7 +676,7 @@ static bool must_wait(const struct sb_source *source)
 {
     const struct sb_control *control = source->control;
 
-    if (!source->node->feeds_table &&
+    if (!source->node->feeds_table && !SB_MUTANT(TABLES_NOT_AWAITED) &&
         atomic_load_explicit(&((struct sb_control *)(uintptr_t)control)->tables_loading,
                              memory_order_acquire) > 0)
         return true;

@@ -2,6 +2,8 @@
 /* task.c - the path of a batch through one operator: sb_task_step(). */
 #include "flow/task.h"
 
+#include "base/mutant.h"
+
 enum {
     CLOCK_LOOK_MS = 1000, /* the wall clock may be set: it is looked at so often for a timer */
     IMAGE_CHUNKS = 32,    /* copied at a step, between two pieces of other work */
@@ -189,7 +191,7 @@ static void count_rows(struct sb_task *task, uint64_t rows, bool failed)
     if (partition < 0 || (uint32_t)partition >= task->tally_count)
         return;
     tally = &task->tallies[partition];
-    sb_counter_add(&tally->processed, rows - late);
+    sb_counter_add(&tally->processed, SB_MUTANT(LATE_AS_PROCESSED) ? rows : rows - late);
     sb_counter_add(&tally->late, late);
     sb_counter_add(&tally->failed, failed);
 }

@@ -5,6 +5,7 @@
  * reading context's, and its texts lie in the store until the callback returns. */
 #include "op/table.h"
 
+#include "base/mutant.h"
 #include "op/state.h"
 #include "state/row.h"
 
@@ -55,6 +56,8 @@ sabot_status sb_table_feed(sabot_context *context, const void *record)
 {
     const sabot_table *table = sabot_user(context);
 
+    if (SB_MUTANT(DELETE_IGNORED) && context->deletes)
+        return SABOT_OK;
     if (is_deleted(context, table, record))
         return sb_state_clear(context, &table->state);
     return table->is_packed ? put_packed(context, table, record) : put_cell(context, table, record);

@@ -14,6 +14,7 @@
  * Thread: the worker's. Memory: the store, and the engine's scratch. */
 #include "op/window.h"
 
+#include "base/mutant.h"
 #include "op/window_unit.h"
 
 enum {
@@ -312,7 +313,7 @@ static sabot_status add(struct sb_operator *self,
     if (self->plan->needs_record)
         sb_batch_record(batch, row, self->record);
     SABOT_TRY(sb_window_add(&self->engine, key, slice->hashes[at], &input, &is_late, error));
-    if (is_late && self->outlet_count > OUTLET_LATE)
+    if (is_late && self->outlet_count > OUTLET_LATE && !SB_MUTANT(LATE_DROPPED))
         SABOT_TRY(hand_on_late(self, batch, row, error));
     self->late += is_late;
     return SABOT_OK;

@@ -12,6 +12,7 @@
  * Threads: the worker's. Memory: one unit of scratch. */
 #include <string.h>
 
+#include "base/mutant.h"
 #include "op/window_engine.h"
 #include "op/window_part.h"
 #include "op/window_unit.h"
@@ -54,7 +55,7 @@ static sabot_status merge(struct sb_window_engine *engine,
     if (plan->parts_state != 0)
         SABOT_TRY(sb_parts_merge(engine, unit, other, error));
     unit->records += other->records;
-    for (uint32_t i = 0; i < plan->fold_count; i++)
+    for (uint32_t i = 0; i < plan->fold_count && !SB_MUTANT(SESSION_PART_LOST); i++)
         SABOT_TRY(sb_fold_merge(plan, &plan->folds[i], sb_unit_fold(&plan->folds[i], unit),
                                 sb_unit_fold(&plan->folds[i], other), error));
     if (into == NULL)

@@ -337,6 +337,24 @@ static bool has_source(const struct trial *trial)
     return false;
 }
 
+static size_t records_of(const struct trial *trial)
+{
+    return trial->options->records_max == 0 ? RECORDS_MAX : trial->options->records_max;
+}
+
+/* A source that is the app's own makes as many records as there are of a file. */
+static sabot_status bind_source(struct trial *trial,
+                                const sabot_channel *channel,
+                                sabot_error *error)
+{
+    char url[2 * SABOT_NAME_MAX + 64];
+
+    if (strchr(channel->url, '?') != NULL)
+        return SABOT_OK; /* it says more than we know */
+    (void)snprintf(url, sizeof url, "memory:%s?records=%zu", channel->name, records_of(trial));
+    return sabot_config_bind(trial->config, channel->name, url, error);
+}
+
 static sabot_status open_channel(struct trial *trial,
                                  struct sb_sim *sim,
                                  const sabot_channel *channel,
@@ -347,9 +365,10 @@ static sabot_status open_channel(struct trial *trial,
     const bool is_memory = sb_catalog_is_memory(channel->url);
     char url[SABOT_NAME_MAX + 16];
 
-    if ((!reads && !writes) || (is_memory && reads && writes) ||
-        (is_memory && reads && channel->source != NULL))
+    if ((!reads && !writes) || (is_memory && reads && writes))
         return SABOT_OK;
+    if (is_memory && reads && channel->source != NULL)
+        return bind_source(trial, channel, error);
     (void)snprintf(url, sizeof url, "sim:%s", channel->name);
     if (writes) {
         SABOT_TRY(sb_sim_topic(sim, channel->name, OUTPUT_PARTITIONS, NULL, 0, error));
@@ -360,8 +379,7 @@ static sabot_status open_channel(struct trial *trial,
                            "channel %s: its records come from a file here: --bind %s=file:PATH",
                            channel->name, channel->name);
     trial->inputs[trial->current_input].at = 0;
-    trial->inputs[trial->current_input].left =
-        trial->options->records_max == 0 ? RECORDS_MAX : trial->options->records_max;
+    trial->inputs[trial->current_input].left = records_of(trial);
     SABOT_TRY(sb_sim_topic(sim, channel->name, 1, next_input, trial->current_input++, error));
     return sabot_config_bind(trial->config, channel->name, url, error);
 }

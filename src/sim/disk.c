@@ -75,9 +75,10 @@ static sabot_status touch(struct sb_sim_disk *disk,
                           bool needs_room,
                           sabot_error *error)
 {
+    const bool is_due = disk->armed > 0 && --disk->armed == 0;
     const char *why = NULL;
 
-    if (sb_draw_one_in(disk->draw, disk->faults.io)) {
+    if (is_due || sb_draw_one_in(disk->draw, disk->faults.io)) {
         why = "Input/output error";
         disk->done.io++;
     } else if (needs_room && sb_draw_one_in(disk->draw, disk->faults.space)) {

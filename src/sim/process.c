@@ -16,7 +16,10 @@ enum {
     STACK_SIZE = 512 * 1024,
     FOCUS = 24, /* of so many labels one is the process's own: it ends there */
     FOCUS_RARITY = 3,
+    ARM_RARITY = 250, /* at another label a call soon after it fails */
+    ARM_CALLS = 8,
     FREEZES_MAX = 2, /* of one process */
+    FREEZE_NEW_RARITY = 40,
 };
 
 struct sb_waker {
@@ -267,11 +270,13 @@ static void leave(struct sb_sim_process *process, enum sb_sim_state state)
     (void)swapcontext(&process->context, &sim->context);
 }
 
-/* Each process has labels of its own where it ends sooner, so that rare ones have their turn. */
-static bool ends_at(struct sb_sim *sim,
-                    const struct sb_sim_process *process,
-                    enum sb_sim_fault fault,
-                    uint64_t label)
+/* Each process has labels of its own where faults come sooner, so that rare ones have their turn.
+ */
+static bool comes_at(struct sb_sim *sim,
+                     const struct sb_sim_process *process,
+                     enum sb_sim_fault fault,
+                     uint64_t label,
+                     uint32_t rarity)
 {
     const bool is_focus = sb_draw_mix(label ^ process->label_salt ^ (uint64_t)fault) % FOCUS == 0;
 
@@ -279,7 +284,44 @@ static bool ends_at(struct sb_sim *sim,
         return false;
     if (is_focus && sb_draw_one_in(&sim->draw, FOCUS_RARITY))
         return true;
-    return sb_draw_one_in(&sim->draw, sim->rarity[fault]);
+    return sb_draw_one_in(&sim->draw, rarity);
+}
+
+static bool is_killed_at(struct sb_sim *sim, const struct sb_sim_process *process, uint64_t label)
+{
+    return comes_at(sim, process, SB_SIM_CRASH, label, sim->rarity[SB_SIM_CRASH]);
+}
+
+/* One that stands still before it goes on from what it has read is the most dangerous. */
+static bool is_frozen_at(struct sb_sim *sim,
+                         const struct sb_sim_process *process,
+                         const char *name,
+                         uint64_t label)
+{
+    const bool is_new = strncmp(name, "restore", 7) == 0 || strcmp(name, "txn.offsets_read") == 0;
+
+    return process->freezes < FREEZES_MAX &&
+           comes_at(sim, process, SB_SIM_FREEZE, label,
+                    is_new ? FREEZE_NEW_RARITY : sim->rarity[SB_SIM_FREEZE]);
+}
+
+/* What follows on a label of checkpoints or recovery is where errors are rarely seen: one of the
+ * next allocations or calls of the disk fails. */
+static void arm(struct sb_sim *sim,
+                struct sb_sim_process *process,
+                const char *name,
+                uint64_t label)
+{
+    if (strncmp(name, "ckpt", 4) != 0 && strncmp(name, "restore", 7) != 0 &&
+        strncmp(name, "txn", 3) != 0)
+        return;
+    if (process->allocations_left == UINT32_MAX &&
+        comes_at(sim, process, SB_SIM_MEMORY, label, ARM_RARITY)) {
+        process->allocations_left = sb_draw_below(&sim->draw, ARM_CALLS);
+        process->allocations_stay_failed = sb_draw_one_in(&sim->draw, 4);
+    }
+    if (sim->disk.armed == 0 && comes_at(sim, process, SB_SIM_EIO, label, ARM_RARITY))
+        sim->disk.armed = 1 + sb_draw_below(&sim->draw, ARM_CALLS);
 }
 
 static void process_crash_point(void *self, const char *name)
@@ -296,13 +338,13 @@ static void process_crash_point(void *self, const char *name)
         text = text * 31 + (uint8_t)*at;
     sb_sim_hash(sim, text);
     label->hits++;
-    if (ends_at(sim, process, SB_SIM_CRASH, text)) {
+    if (is_killed_at(sim, process, text)) {
         label->ends++;
         sb_sim_say(sim, process, "killed at %s", name);
         sim->happened[SB_SIM_CRASH]++;
         leave(process, SB_SIM_KILLED);
     }
-    if (process->freezes < FREEZES_MAX && ends_at(sim, process, SB_SIM_FREEZE, text)) {
+    if (is_frozen_at(sim, process, name, text)) {
         process->freezes++;
         label->freezes++;
         sb_sim_say(sim, process, "frozen at %s", name);
@@ -310,6 +352,7 @@ static void process_crash_point(void *self, const char *name)
         leave(process, SB_SIM_FROZEN);
         sb_sim_say(sim, process, "goes on at %s", name);
     }
+    arm(sim, process, name, text);
 }
 
 static void process_trace(void *self, const char *what, uint64_t value)

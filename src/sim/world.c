@@ -527,6 +527,7 @@ static void calm_down(struct sb_sim *sim)
         return;
     sim->is_calm = true;
     sim->disk.faults = (struct sb_sim_disk_faults){.io = 0};
+    sim->disk.armed = 0;
     sim->broker.away_until_us = 0;
     sb_sim_say(sim, NULL, "no more faults");
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/mutant.h"
 
 enum {
     REGION_SIZE = 2 * 1024 * 1024,
@@ -348,7 +349,8 @@ static void chunks_change(struct sb_cells *arena, uint32_t first, uint32_t last)
             arena->watch->change(arena->watch->context, arena, i);
         arena->chunks[i].epoch = arena->epoch;
     }
-    arena->changed = arena->epoch;
+    if (!SB_MUTANT(CHANGE_NOT_SEEN) || arena->changed == 0)
+        arena->changed = arena->epoch;
 }
 
 static void runs_change(struct sb_cells *arena)

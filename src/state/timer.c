@@ -415,7 +415,8 @@ sabot_status sb_timer_adopt(struct sb_vault *vault,
     const uint64_t hash = timer_hash(key_hash, timer->time_ms);
     struct sb_index *index = &state->tables[shard].keys;
 
-    if (SB_MUTANT(TIMERS_LOST))
+    if (SB_MUTANT(TIMERS_LOST) ||
+        (SB_MUTANT(CLOCK_TIMERS_LOST) && state->spec.ttl_time == SB_TIME_PROCESSING))
         return SABOT_OK;
     if (sb_hash_shard(key_hash) != shard || timer->serial >> SERIAL_BITS != 0)
         return sabot_raise(error, SABOT_ERR_CORRUPT,

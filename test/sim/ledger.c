@@ -202,6 +202,9 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     SABOT_TRY(ledger_set(ledger, "threads", 1 + sb_draw_below(draw, 3), error));
     SABOT_TRY(ledger_set(ledger, "checkpoint.keep", 1 + sb_draw_below(draw, 3), error));
     SABOT_TRY(ledger_set(ledger, "checkpoint.interval_ms", 20 + sb_draw_wide(draw, 2000), error));
+    /* Each partition has records at the end: none needs to be given up. */
+    if (sb_draw_one_in(draw, 2))
+        SABOT_TRY(ledger_set(ledger, "channels.transfers.idle_after_ms", 0, error));
     return open_parts(ledger, sim, error);
 }
 

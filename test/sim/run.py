@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """run.py NAME: the tests of the simulator, each one ctest (sim.NAME).
 
-    long    10,000 seeds without a violation (SABOT_SIM_SEEDS: another range); the reach is left in sim.reach
+    long    10,000 seeds without a violation (SABOT_SIM_SEEDS: another range); the reach is left in sim.reach, and
+            must be what reach.py says
     few     200 seeds, 3,000 with SABOT_LONG=1, without a violation: in builds with sanitizers
     twice   100 seeds have the same hashes in another process, at other addresses, with other bytes in fresh memory
     seeds   the seeds that have failed once (test/sim/seeds)
@@ -18,59 +19,31 @@ import subprocess
 import sys
 import time
 
+import reach
+
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("SABOT_BUILD_DIR", "build")).resolve()
 SIM = BUILD / "sabot-sim"
 MUTANTS = BUILD / "sabot-sim-mutants"
+COUNTED = BUILD / "sabot-sim-reach"
 JOBS = str(min(os.cpu_count() or 1, 8))
 
 
-def run(*arguments, env=None, quiet=True):
-    return subprocess.run([str(SIM), *arguments], stdout=subprocess.PIPE, text=True, check=False,
+def run(*arguments, env=None, quiet=True, program=SIM):
+    return subprocess.run([str(program), *arguments], stdout=subprocess.PIPE, text=True, check=False,
                           stderr=subprocess.DEVNULL if quiet else None, env=env)
-
-
-def labels():
-    """Crash points and probes of the source, as it names them."""
-    found = set()
-    for path in sorted((HERE.parent.parent / "src").glob("*/*.c")):
-        if path.parent.name not in ("sim", "base"):
-            found.update(re.findall(r'"((?:ckpt|txn|restore|source|sink|task)\.[a-z_]+)"', path.read_text()))
-    return found
-
-
-UNREACHABLE = {
-    # --reset, --restore; outputs that are files, and restores without transactions
-    "restore.moved_aside", "restore.before_adopting", "restore.adopted", "restore.copied", "restore.file_copied",
-    "restore.folder_made", "restore.before_cut", "restore.tidying",
-    "txn.in_begin",  # a client begins at once
-    "ckpt.state_written", "ckpt.state_synced",  # of savepoints
-    # RocksDB, which has threads and files of its own
-    "ckpt.rows_asked", "ckpt.rows_flushed", "ckpt.rows_staged", "ckpt.rows_thawed", "ckpt.rows_linked",
-    "ckpt.rows_hashed", "ckpt.rows_copied", "ckpt.rows_taken", "restore.rows_put", "restore.rows_started",
-    "restore.rows_read",
-}
-
-
-def check_reach(text):
-    """Every label is come by at least ten times in 10,000 seeds."""
-    hits = {words[1]: int(words[2]) for words in map(str.split, text.splitlines()) if words[:1] == ["label"]}
-    seeds = int(re.search(r"^seeds (\d+)", text, flags=re.M).group(1))
-    rare = sorted(name for name in labels() - UNREACHABLE if hits.get(name, 0) < 10)
-    for name in rare:
-        print(f"rarely reached: {name}, {hits.get(name, 0)} times")
-    print(f"{len(labels())} labels, {len(hits)} reached, {len(rare)} less than ten times, {len(UNREACHABLE)} excepted")
-    return 1 if rare and seeds >= 10000 else 0
 
 
 def test_long():
     seeds = os.environ.get("SABOT_SIM_SEEDS", "1..10000")
+    program = COUNTED if COUNTED.exists() else SIM
+    reach.forget(BUILD)
     began = time.monotonic()
-    done = run("--seed", seeds, "--jobs", JOBS, "--reach", quiet=False)
+    done = run("--seed", seeds, "--jobs", JOBS, "--reach", quiet=False, program=program)
     print(done.stdout)
     print(f"{seeds} in {time.monotonic() - began:.0f} s with {JOBS} jobs (budget: 10,000 in 120 s on 2 cores)")
     (BUILD / "sim.reach").write_text(done.stdout)
-    return done.returncode or check_reach(done.stdout)
+    return done.returncode or reach.check(BUILD, done.stdout)
 
 
 def test_few():

@@ -236,6 +236,25 @@ static void records_come_in_order_and_then_the_end(void **state)
     assert_false(f->script.two_at_once);
 }
 
+static void it_ends_behind_the_records_of_its_url(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_reader_position position;
+
+    f->config.url = "memory:numbers?records=500";
+    open_channel(f);
+    open_reader(f, NULL);
+    assert_int_equal(read_on(f, 333, 100), SABOT_OK);
+    sb_channel_source.position(f->reader, 0, &position);
+    close_reader(f);
+    open_reader(f, &position);
+    assert_int_equal(read_on(f, UINT64_MAX, 100), SABOT_END);
+    assert_int_equal(f->next, 500);
+    assert_int_equal(f->wrong, 0);
+    sb_channel_source.position(f->reader, 0, &position);
+    assert_int_equal(position.offset, 500);
+}
+
 static void a_source_that_makes_nothing_ends(void **state)
 {
     struct fixture *f = *state;
@@ -674,6 +693,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(records_come_in_order_and_then_the_end),
+        TEST(it_ends_behind_the_records_of_its_url),
         TEST(a_source_that_makes_nothing_ends),
         TEST(an_error_comes_behind_the_records_before_it),
         TEST(an_error_without_a_text_gets_one),
