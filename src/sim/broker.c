@@ -63,7 +63,8 @@ struct sb_writer {
 struct sb_txn {
     struct sb_sim_link link;
     struct sb_sim *sim;
-    const char *id; /* for the log */
+    uint32_t number; /* of the process */
+    const char *id;  /* for the log */
     void *inner;
     struct sb_waker *waker; /* NULL: the process is gone */
     struct sb_sim_request request;
@@ -565,6 +566,7 @@ static sabot_status sim_txn_open(struct sb_channel *channel,
     SB_ASSERT(txn != NULL);
     *txn = (struct sb_txn){
         .sim = channel->sim,
+        .number = channel->process->number,
         .id = "the transaction",
         .inner = log_txn,
         .waker = waker,
@@ -651,6 +653,8 @@ static sabot_status do_commit(struct sb_txn *txn, sabot_error *error)
     const struct sb_sim_plan *plan = txn->sim->plan;
 
     SABOT_TRY(log_type->txn_commit(txn->inner, error));
+    broker->commits++;
+    sb_sim_choice_counts(txn->sim, txn->number);
     sb_sim_broker_show(broker);
     if (broker->shown.status == SABOT_OK && plan->commit != NULL &&
         plan->commit(plan->user, &broker->shown) != SABOT_OK)

@@ -9,12 +9,13 @@
 #include "sim/sim.h"
 
 static const char *const names[SB_SIM_FAULTS] = {
-    [SB_SIM_CRASH] = "crash", [SB_SIM_POWER] = "power",     [SB_SIM_FREEZE] = "freeze",
-    [SB_SIM_STOP] = "stop",   [SB_SIM_THREADS] = "threads", [SB_SIM_SLOW] = "slow",
-    [SB_SIM_LOST] = "lost",   [SB_SIM_BROKEN] = "broken",   [SB_SIM_AWAY] = "away",
-    [SB_SIM_EIO] = "eio",     [SB_SIM_ENOSPC] = "enospc",   [SB_SIM_FSYNC] = "fsync",
-    [SB_SIM_ROT] = "rot",     [SB_SIM_MEMORY] = "memory",   [SB_SIM_CLOCK] = "clock",
-    [SB_SIM_WAKE] = "wake",   [SB_SIM_ABORTS] = "aborts",
+    [SB_SIM_CRASH] = "crash",     [SB_SIM_POWER] = "power",     [SB_SIM_FREEZE] = "freeze",
+    [SB_SIM_STOP] = "stop",       [SB_SIM_THREADS] = "threads", [SB_SIM_SLOW] = "slow",
+    [SB_SIM_LOST] = "lost",       [SB_SIM_BROKEN] = "broken",   [SB_SIM_AWAY] = "away",
+    [SB_SIM_EIO] = "eio",         [SB_SIM_ENOSPC] = "enospc",   [SB_SIM_FSYNC] = "fsync",
+    [SB_SIM_ROT] = "rot",         [SB_SIM_MEMORY] = "memory",   [SB_SIM_CLOCK] = "clock",
+    [SB_SIM_WAKE] = "wake",       [SB_SIM_ABORTS] = "aborts",   [SB_SIM_RESET] = "reset",
+    [SB_SIM_RESTORE] = "restore", [SB_SIM_OFFSETS] = "offsets",
 };
 
 const char *sb_sim_fault_name(enum sb_sim_fault fault)

@@ -66,8 +66,14 @@ enum sb_sim_fault {
     SB_SIM_CLOCK,  /* the wall clock is set */
     SB_SIM_WAKE,   /* steppers run that nobody has woken */
     SB_SIM_ABORTS, /* whoever writes the input aborts some of its transactions */
+    SB_SIM_RESET,  /* it is started with --reset */
+    SB_SIM_RESTORE,
+    SB_SIM_OFFSETS, /* with --from-offsets */
     SB_SIM_FAULTS,
 };
+
+/* Where somebody has chosen to go on, in place of what counts. */
+enum sb_sim_choice { SB_SIM_AS_IT_WAS, SB_SIM_ANEW, SB_SIM_FROM_CHECKPOINT, SB_SIM_FROM_OFFSETS };
 
 const char *sb_sim_fault_name(enum sb_sim_fault fault);
 /* "all", "none", or names with commas between. SABOT_ERR_CONFIG: there is no such fault. */
@@ -135,6 +141,11 @@ struct sb_sim_plan {
                                             sabot_error *error);
     /* A transaction was committed, and all of its records were shown. NULL: nothing. */
     SABOT_MUST_CHECK sabot_status (*commit)(void *user, sabot_error *error);
+    /* May somebody choose? Which checkpoint: 0: none. NULL: nobody chooses. */
+    bool (*may_choose)(void *user, enum sb_sim_choice choice, int64_t *checkpoint_out);
+    /* The first commit of a process that was started with a choice: before its records are shown.
+     */
+    void (*chosen)(void *user, enum sb_sim_choice choice, int64_t checkpoint);
     /* All input was committed as read: has all come of it that is to come? Time goes on until then.
      * NULL: yes. */
     SABOT_MUST_CHECK sabot_status (*settled)(void *user, sabot_error *error);

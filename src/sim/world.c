@@ -118,7 +118,7 @@ static const uint32_t rarest[SB_SIM_FAULTS] = {
     [SB_SIM_THREADS] = 1,  [SB_SIM_SLOW] = 200,   [SB_SIM_LOST] = 60,     [SB_SIM_BROKEN] = 120,
     [SB_SIM_AWAY] = 400,   [SB_SIM_EIO] = 1500,   [SB_SIM_ENOSPC] = 800,  [SB_SIM_FSYNC] = 150,
     [SB_SIM_ROT] = 3,      [SB_SIM_MEMORY] = 3,   [SB_SIM_CLOCK] = 4000,  [SB_SIM_WAKE] = 40,
-    [SB_SIM_ABORTS] = 4,
+    [SB_SIM_ABORTS] = 4,   [SB_SIM_RESET] = 12,   [SB_SIM_RESTORE] = 6,   [SB_SIM_OFFSETS] = 8,
 };
 
 static void draw_faults(struct sb_sim *sim)
@@ -188,12 +188,86 @@ static void draw_process(struct sb_sim *sim, struct sb_sim_process *process)
     }
 }
 
+/* --- Choices -----------------------------------------------------------------------------------
+ *
+ * Whoever has begun with one starts the process so again and again, until one of them has
+ * committed: then it counts. */
+
+void sb_sim_choice_counts(struct sb_sim *sim, uint32_t number)
+{
+    struct sb_sim_chosen *chosen =
+        number < SB_SIM_CHOSEN_MAX ? &sim->chosen[number] : &sim->chosen[0];
+
+    if (chosen->choice == SB_SIM_AS_IT_WAS || chosen->counts)
+        return;
+    chosen->counts = true;
+    sb_sim_say(sim, NULL, "the choice of p%u counts", number);
+    sim->plan->chosen(sim->plan->user, chosen->choice, chosen->checkpoint);
+}
+
+static enum sb_sim_choice draw_choice(struct sb_sim *sim)
+{
+    static const enum sb_sim_fault faults[] = {
+        [SB_SIM_ANEW] = SB_SIM_RESET,
+        [SB_SIM_FROM_CHECKPOINT] = SB_SIM_RESTORE,
+        [SB_SIM_FROM_OFFSETS] = SB_SIM_OFFSETS,
+    };
+
+    for (int i = SB_SIM_ANEW; i <= SB_SIM_FROM_OFFSETS; i++) {
+        if (sb_sim_happens(sim, faults[i]))
+            return (enum sb_sim_choice)i;
+    }
+    return SB_SIM_AS_IT_WAS;
+}
+
+static void draw_chosen(struct sb_sim *sim, uint32_t number)
+{
+    const struct sb_sim_plan *plan = sim->plan;
+    struct sb_sim_chosen *chosen = &sim->chosen[number];
+    const struct sb_sim_chosen *last = &sim->chosen[sim->choosing];
+
+    if (sim->choosing != 0 && !last->counts) {
+        *chosen = *last;
+    } else if (plan->may_choose != NULL && sim->broker.commits > 0) {
+        chosen->choice = draw_choice(sim);
+        if (!plan->may_choose(plan->user, chosen->choice, &chosen->checkpoint))
+            chosen->choice = SB_SIM_AS_IT_WAS;
+    }
+    sim->choosing = chosen->choice == SB_SIM_AS_IT_WAS ? 0 : number;
+}
+
+static void set_option(struct sb_sim *sim, const char *name, const char *value)
+{
+    sabot_error error;
+
+    if (sabot_config_set(sim->plan->config, SABOT_FROM_OPTION, name, value, &error) != SABOT_OK)
+        sb_sim_violate(sim, "%s", error.text);
+}
+
+static void choose(struct sb_sim *sim, uint32_t number)
+{
+    const struct sb_sim_chosen *chosen = &sim->chosen[number];
+    char id[32] = "";
+
+    if (sim->plan->may_choose == NULL || number >= SB_SIM_CHOSEN_MAX)
+        return;
+    draw_chosen(sim, number);
+    if (chosen->choice == SB_SIM_FROM_CHECKPOINT)
+        (void)snprintf(id, sizeof id, "%lld", (long long)chosen->checkpoint);
+    set_option(sim, "checkpoint.restore", id);
+    set_option(sim, "checkpoint.force", id[0] == '\0' ? "false" : "true");
+    set_option(sim, "checkpoint.reset", chosen->choice == SB_SIM_ANEW ? "true" : "false");
+    set_option(sim, "checkpoint.from_offsets",
+               chosen->choice == SB_SIM_FROM_OFFSETS ? "true" : "false");
+    if (chosen->choice != SB_SIM_AS_IT_WAS)
+        sb_sim_say(sim, NULL, "choice %d %s", (int)chosen->choice, id);
+}
+
 static void start_process(struct sb_sim *sim)
 {
     struct sb_sim_process *process = NULL;
     uint32_t slot = 0;
     char threads[8];
-    sabot_error error;
 
     for (uint32_t i = 0; process == NULL && i < SB_SIM_PROCESSES_MAX; i++) {
         if (sim->processes[i] == NULL) {
@@ -209,11 +283,10 @@ static void start_process(struct sb_sim *sim)
     sb_sim_process_init(process, sim, ++sim->starts);
     process->slot = slot;
     draw_process(sim, process);
+    choose(sim, process->number);
     if (sim->rarity[SB_SIM_THREADS] != 0) {
         (void)snprintf(threads, sizeof threads, "%u", 1 + sb_draw_below(&sim->draw, 3));
-        if (sabot_config_set(sim->plan->config, SABOT_FROM_OPTION, "threads", threads, &error) !=
-            SABOT_OK)
-            sb_sim_violate(sim, "%s", error.text);
+        set_option(sim, "threads", threads);
         sim->happened[SB_SIM_THREADS]++;
     }
     sb_sim_say(sim, process, "starts");
@@ -286,6 +359,12 @@ static bool may_fail(struct sb_sim *sim, const struct sb_sim_process *process)
         return true;
     if (result != SABOT_ERR_RECOVERY && result != SABOT_ERR_CORRUPT)
         return process->error.retriable;
+    /* The checkpoint that was chosen is gone, or there are two of its number: as it was, then. */
+    if (sim->choosing == process->number && sim->choosing != 0 &&
+        sim->chosen[sim->choosing].choice == SB_SIM_FROM_CHECKPOINT) {
+        sim->choosing = 0;
+        return true;
+    }
     if (!sb_sim_disk_mend(&sim->disk))
         return false;
     sb_sim_say(sim, NULL, "the flipped bit is put back");
@@ -532,12 +611,36 @@ static void calm_down(struct sb_sim *sim)
     sb_sim_say(sim, NULL, "no more faults");
 }
 
+/* Somebody has begun with a choice, and it does not count yet. A checkpoint that counts anyway is
+ * not committed once more: it is over when the run goes on. */
+static bool is_choosing(const struct sb_sim *sim)
+{
+    const struct sb_sim_chosen *chosen = &sim->chosen[sim->choosing];
+
+    if (sim->choosing == 0 || chosen->counts)
+        return false;
+    for (uint32_t i = 0; i < SB_SIM_PROCESSES_MAX; i++) {
+        const struct sb_sim_process *process = sim->processes[i];
+
+        if (process != NULL && process->state == SB_SIM_RUNNING &&
+            process->number == sim->choosing && process->run != NULL &&
+            process->result == SABOT_OK)
+            return chosen->choice != SB_SIM_FROM_CHECKPOINT ||
+                   sb_run_phase(process->run) != SB_RUN_RUNNING;
+    }
+    return true;
+}
+
 /* Is all committed that is to be? Else the reason. */
 static bool is_at_rest(struct sb_sim *sim, char reason[SB_SIM_TEXT_MAX])
 {
     const struct sb_sim_plan *plan = sim->plan;
     sabot_error error;
 
+    if (is_choosing(sim)) {
+        (void)snprintf(reason, SB_SIM_TEXT_MAX, "what was chosen was not committed");
+        return false;
+    }
     if (!sb_sim_topics_at_rest(&sim->broker, reason, SB_SIM_TEXT_MAX))
         return false;
     if (plan->settled == NULL || plan->settled(plan->user, &error) == SABOT_OK)

@@ -148,7 +148,14 @@ struct sb_sim_topic_entry {
     void *txn_writer;
 };
 
-enum { SB_SIM_TOPICS_MAX = 16 };
+enum { SB_SIM_TOPICS_MAX = 16, SB_SIM_CHOSEN_MAX = 256 };
+
+/* What a process was started with; it counts from its first commit on. */
+struct sb_sim_chosen {
+    enum sb_sim_choice choice;
+    int64_t checkpoint;
+    bool counts;
+};
 
 struct sb_sim_broker {
     struct sb_sim *sim;
@@ -160,7 +167,8 @@ struct sb_sim_broker {
     struct sb_sim_request *requests; /* under way */
     struct sb_sim_stall *stalls;
     int64_t away_until_us;
-    uint64_t records;  /* committed, that were shown */
+    uint64_t records; /* committed, that were shown */
+    uint64_t commits;
     sabot_error shown; /* what a check has found */
 };
 
@@ -211,6 +219,8 @@ struct sb_sim {
     ucontext_t context;
     uint32_t starts;
     uint32_t calm_failures;
+    struct sb_sim_chosen chosen[SB_SIM_CHOSEN_MAX]; /* by number of the process */
+    uint32_t choosing;                              /* the last that was started so, or 0 */
     int64_t start_us; /* of the next process; INT64_MAX: none is planned */
     bool is_stopping; /* at the end: the last process shall stop, and none is started */
     bool is_over;
@@ -225,6 +235,8 @@ bool sb_sim_happens(struct sb_sim *sim, enum sb_sim_fault fault);
 void sb_sim_violate(struct sb_sim *sim, const char *format, ...) SABOT_PRINTF(2, 3);
 void sb_sim_say(struct sb_sim *sim, const struct sb_sim_process *process, const char *format, ...)
     SABOT_PRINTF(3, 4);
+/* A process has committed: what it was started with is true from now on. */
+void sb_sim_choice_counts(struct sb_sim *sim, uint32_t number);
 struct sb_sim_label *sb_sim_label(struct sb_sim *sim, const char *name);
 
 #endif

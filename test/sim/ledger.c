@@ -97,7 +97,7 @@ static void draw_rates(struct ledger *ledger, struct sb_draw *draw)
     for (uint32_t i = 0; i < ledger->rate_count; i++) {
         const bool is_first = i < ledger->account_count;
         const uint32_t number = is_first ? i : sb_draw_below(draw, ledger->account_count);
-        struct account *account = &ledger->accounts[number];
+        struct account *account = &ledger->known.accounts[number];
 
         ledger->rate_accounts[i] = number;
         account->rate_deletes[account->rates++] = !is_first && sb_draw_one_in(draw, 6);
@@ -117,7 +117,7 @@ static sabot_status next_rate(void *user, uint32_t index, struct sb_sim_input *i
     if (at == ledger->rate_count)
         return SABOT_END;
     ledger->rates_sent++;
-    account = &ledger->accounts[ledger->rate_accounts[at]];
+    account = &ledger->known.accounts[ledger->rate_accounts[at]];
     for (uint32_t i = 0; i < at; i++)
         number += ledger->rate_accounts[i] == ledger->rate_accounts[at];
     size = snprintf(ledger->text, sizeof ledger->text,
@@ -182,7 +182,8 @@ static sabot_status open_parts(struct ledger *ledger, struct sb_sim *sim, sabot_
     }
     if (sb_draw_one_in(draw, 3))
         SABOT_TRY(ledger_windows_open(ledger, sim, WINDOWS_BOOK, error));
-    if (!sb_draw_one_in(draw, 4))
+    ledger->may_choose = !sb_draw_one_in(draw, 4);
+    if (ledger->may_choose)
         return SABOT_OK;
     sb_sim_topic_is_read(sim, "entries");
     return ledger_windows_open(ledger, sim, WINDOWS_STREAM, error);
@@ -193,6 +194,7 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     struct ledger *ledger = user;
     struct sb_draw *draw = sb_sim_draw(sim);
 
+    ledger->sim = sim;
     ledger->account_count = 2 + sb_draw_below(draw, ACCOUNTS_MAX - 1);
     ledger->partitions = 1 + (int32_t)sb_draw_below(draw, PARTITIONS_MAX);
     draw_transfers(ledger, draw);
@@ -309,17 +311,17 @@ static sabot_status see_rate(const struct ledger *ledger,
 /* An unknown one is added; NULL: there are too many. */
 static struct reminder *find_reminder(struct ledger *ledger, uint32_t account, int64_t time_ms)
 {
-    for (uint32_t i = 0; i < ledger->reminder_count; i++) {
-        struct reminder *reminder = &ledger->reminders[i];
+    for (uint32_t i = 0; i < ledger->known.reminder_count; i++) {
+        struct reminder *reminder = &ledger->known.reminders[i];
 
         if (reminder->account == account && reminder->time_ms == time_ms)
             return reminder;
     }
-    if (ledger->reminder_count == REMINDERS_MAX)
+    if (ledger->known.reminder_count == REMINDERS_MAX)
         return NULL;
-    ledger->reminders[ledger->reminder_count] =
+    ledger->known.reminders[ledger->known.reminder_count] =
         (struct reminder){.account = account, .time_ms = time_ms};
-    return &ledger->reminders[ledger->reminder_count++];
+    return &ledger->known.reminders[ledger->known.reminder_count++];
 }
 
 static sabot_status expect_reminder(struct ledger *ledger,
@@ -355,18 +357,18 @@ static sabot_status see_entry(struct ledger *ledger,
     if (!ledger_number(record->value, "\"sequence\":", &sequence) ||
         !ledger_number(record->value, "\"balance\":", &balance))
         return ledger_raise(record, "no entry", error);
-    if (transfer->seen[gives])
+    if (ledger_marks(ledger, transfer)->seen[gives])
         return ledger_raise(record, "it has come twice", error);
-    transfer->seen[gives] = true;
+    ledger_marks(ledger, transfer)->seen[gives] = true;
     number = gives ? transfer->to : transfer->from;
-    account = &ledger->accounts[number];
+    account = &ledger->known.accounts[number];
     if (sequence != account->sequence + 1)
         return sabot_raise(error, SABOT_ERR_STATE,
                            "%.*s: the sequence of the account has come to %" PRId64 " before",
                            (int)record->value.size, record->value.data, account->sequence);
     account->recent[account->sequence++ % RECENT_MAX] = ledger_leg_id(ledger, transfer, gives);
     account->balance += gives ? transfer->amount : -transfer->amount;
-    ledger->sum += gives ? transfer->amount : -transfer->amount;
+    ledger->known.sum += gives ? transfer->amount : -transfer->amount;
     if (balance != account->balance)
         return sabot_raise(error, SABOT_ERR_STATE, "%.*s: the entries make a balance of %" PRId64,
                            (int)record->value.size, record->value.data, account->balance);
@@ -410,9 +412,9 @@ static sabot_status see_alarm(struct ledger *ledger,
     transfer = &ledger->transfers[id];
     if (number != transfer->from && number != transfer->to)
         return ledger_raise(record, "it is of another account", error);
-    if (transfer->alarm[number == transfer->to])
+    if (ledger_marks(ledger, transfer)->alarm[number == transfer->to])
         return ledger_raise(record, "it has rung twice", error);
-    transfer->alarm[number == transfer->to] = true;
+    ledger_marks(ledger, transfer)->alarm[number == transfer->to] = true;
     return SABOT_OK;
 }
 
@@ -432,30 +434,44 @@ static sabot_status see_record(void *user,
     return see_alarm(user, record, error);
 }
 
+/* What the checkpoint has that was just committed. */
+static void remember(struct ledger *ledger)
+{
+    struct past *past = &ledger->past[ledger->past_count % PAST_MAX];
+    char mark[128];
+
+    if (!ledger->may_choose || !sb_sim_topic_metadata(ledger->sim, "transfers", mark, sizeof mark))
+        return;
+    past->checkpoint = strtoll(mark + strlen("sabot1 "), NULL, 16);
+    past->known = ledger->known;
+    ledger->past_count++;
+}
+
 static sabot_status see_commit(void *user, sabot_error *error)
 {
-    const struct ledger *ledger = user;
+    struct ledger *ledger = user;
 
-    if (ledger->sum != 0)
+    remember(ledger);
+    if (ledger->known.sum != 0)
         return sabot_raise(error, SABOT_ERR_STATE,
                            "what is committed adds up to %" PRId64 ": half of a transfer is there",
-                           ledger->sum);
+                           ledger->known.sum);
     return SABOT_OK;
 }
 
 /* Has all come that is to come? */
 static sabot_status see_all(void *user, sabot_error *error)
 {
-    const struct ledger *ledger = user;
+    struct ledger *ledger = user;
 
     for (uint32_t i = 0; i < ledger->count; i++) {
-        const struct transfer *transfer = &ledger->transfers[i];
+        const struct marks *marks = &ledger->known.marks[i];
 
         for (int leg = 0; leg < 2; leg++) {
-            if (!transfer->seen[leg])
+            if (!marks->seen[leg])
                 return sabot_raise(error, SABOT_ERR_STATE, "transfer %" PRIu32 ": leg %d is lost",
                                    i, leg);
-            if (i < ledger->ordinary && !transfer->alarm[leg])
+            if (i < ledger->ordinary && !marks->alarm[leg])
                 return sabot_raise(error, SABOT_ERR_STATE,
                                    "transfer %" PRIu32 ": the alarm of leg %d has not rung", i,
                                    leg);
@@ -502,6 +518,78 @@ static sabot_status see_stopped(void *user, sabot_run *run, sabot_error *error)
                        split, stats.records_processed + stats.records_late, stats.records_late);
 }
 
+/* --- Where somebody goes on in place of what counts ---------------------------------------------
+ */
+
+/* Windows are not kept in the past; nor does a table come again by itself. */
+static bool may_choose(void *user, enum sb_sim_choice choice, int64_t *checkpoint_out)
+{
+    struct ledger *ledger = user;
+    const uint32_t count = ledger->past_count < PAST_MAX ? ledger->past_count : PAST_MAX;
+    const bool has_windows = ledger->windows[WINDOWS_BOOK].kind != 0;
+
+    *checkpoint_out = 0;
+    if (!ledger->may_choose || count == 0)
+        return false;
+    if (choice == SB_SIM_FROM_CHECKPOINT)
+        *checkpoint_out = ledger->past[sb_draw_below(sb_sim_draw(ledger->sim), count)].checkpoint;
+    if (choice == SB_SIM_FROM_OFFSETS && ledger->rate_count > 0)
+        return false;
+    return choice == SB_SIM_ANEW || !has_windows;
+}
+
+/* All comes again. */
+static void begin_anew(struct ledger *ledger)
+{
+    struct known *known = &ledger->known;
+
+    memset(known->marks, 0, sizeof known->marks);
+    known->reminder_count = 0;
+    for (uint32_t i = 0; i < ledger->account_count; i++) {
+        struct account *account = &known->accounts[i];
+
+        account->sequence = 0;
+        account->balance = 0;
+        account->rate = 1;
+    }
+    ledger_windows_begin(ledger);
+}
+
+/* What was read does not come again, and nothing is known of it. */
+static void forget_state(struct ledger *ledger)
+{
+    struct known *known = &ledger->known;
+
+    for (uint32_t i = 0; i < ledger->count; i++) {
+        for (int leg = 0; leg < 2; leg++)
+            known->marks[i].alarm[leg] = known->marks[i].alarm[leg] || known->marks[i].seen[leg];
+    }
+    for (uint32_t i = 0; i < known->reminder_count; i++)
+        known->reminders[i].rings = known->reminders[i].entries;
+    for (uint32_t i = 0; i < ledger->account_count; i++) {
+        known->accounts[i].sequence = 0;
+        known->accounts[i].balance = 0;
+    }
+}
+
+static void see_choice(void *user, enum sb_sim_choice choice, int64_t checkpoint)
+{
+    struct ledger *ledger = user;
+
+    if (choice == SB_SIM_ANEW)
+        begin_anew(ledger);
+    else if (choice == SB_SIM_FROM_OFFSETS)
+        forget_state(ledger);
+    for (uint32_t i = ledger->past_count; choice == SB_SIM_FROM_CHECKPOINT && i-- > 0;) {
+        const struct past *past = &ledger->past[i % PAST_MAX];
+
+        if (past->checkpoint == checkpoint) {
+            ledger->known = past->known;
+            break;
+        }
+    }
+}
+
 /* --- Life --------------------------------------------------------------------------------------
  */
 
@@ -533,6 +621,8 @@ void ledger_plan(struct ledger *ledger, struct sb_sim_plan *plan_out)
         .stopped = see_stopped,
         .record = see_record,
         .commit = see_commit,
+        .may_choose = may_choose,
+        .chosen = see_choice,
         .settled = see_all,
         .end = see_end,
     };

@@ -16,6 +16,7 @@ enum {
     RATES_MAX = 256,
     REMINDERS_MAX = 512,
     RECENT_MAX = LEDGER_RECENT,
+    PAST_MAX = 8,
     WINDOWS_MAX = 4096, /* a power of two */
     STEP_MS = 10,
 };
@@ -52,8 +53,12 @@ struct transfer {
     uint32_t from, to;
     int64_t amount, time_ms;
     int32_t partition;
-    bool seen[2];             /* the leg that takes, the leg that gives */
-    bool alarm[2];            /* likewise */
+};
+
+/* What became of a transfer, by leg: the one that takes, the one that gives. */
+struct marks {
+    bool seen[2];
+    bool alarm[2];            /* it has rung, or never will */
     bool late[WINDOWS_OF][2]; /* no window has taken it */
 };
 
@@ -74,8 +79,24 @@ struct reminder {
     uint32_t rings;
 };
 
+/* What is known of what was committed. */
+struct known {
+    struct marks marks[TRANSFERS_MAX];
+    struct account accounts[ACCOUNTS_MAX];
+    int64_t sum;
+    struct reminder reminders[REMINDERS_MAX];
+    uint32_t reminder_count;
+};
+
+/* The same as a checkpoint has it. */
+struct past {
+    int64_t checkpoint;
+    struct known known;
+};
+
 struct ledger {
     const struct sb_env *env;
+    struct sb_sim *sim;
     sabot_config *config;
     struct transfer transfers[TRANSFERS_MAX];
     uint32_t order[TRANSFERS_MAX]; /* as they are sent */
@@ -84,13 +105,13 @@ struct ledger {
     uint32_t sent;
     uint32_t account_count;
     int32_t partitions;
-    struct account accounts[ACCOUNTS_MAX];
-    int64_t sum;
+    struct known known;
+    struct past past[PAST_MAX];
+    bool may_choose;                   /* one pipeline: its commits tell all */
+    uint32_t past_count;               /* of all; the last few are there */
     uint32_t rate_accounts[RATES_MAX]; /* whose row each update of the table is */
     uint32_t rate_count;               /* 0: there is no table */
     uint32_t rates_sent;
-    struct reminder reminders[REMINDERS_MAX];
-    uint32_t reminder_count;
     struct windows windows[WINDOWS_OF];
     char text[256];
 };
@@ -99,6 +120,11 @@ struct ledger {
 static inline bool ledger_counts(const struct ledger *ledger, uint32_t id)
 {
     return id < ledger->ordinary;
+}
+
+static inline struct marks *ledger_marks(struct ledger *ledger, const struct transfer *transfer)
+{
+    return &ledger->known.marks[transfer - ledger->transfers];
 }
 
 /* A number for each leg. */
@@ -143,8 +169,10 @@ sabot_status ledger_windows_see(struct ledger *ledger,
                                 const char *topic,
                                 const struct sb_record *record,
                                 sabot_error *error);
+/* All windows begin anew. */
+void ledger_windows_begin(struct ledger *ledger);
 /* Each window has told all that belongs to it. */
-sabot_status ledger_windows_end(const struct ledger *ledger, sabot_error *error);
+sabot_status ledger_windows_end(struct ledger *ledger, sabot_error *error);
 
 /* The last checkpoint of each pipeline holds what was committed. */
 sabot_status ledger_state_check(struct ledger *ledger, struct sb_sim *sim, sabot_error *error);

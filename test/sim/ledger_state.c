@@ -35,7 +35,7 @@ static bool field_is(sabot_text object, const char *name, int64_t expected)
 
 static bool is_account(struct dump *dump, uint32_t number, const sabot_state_row *row)
 {
-    const struct account *account = &dump->ledger->accounts[number];
+    const struct account *account = &dump->ledger->known.accounts[number];
 
     return field_is(row->value, "\"sequence\":", account->sequence) &&
            field_is(row->value, "\"balance\":", account->balance);
@@ -43,7 +43,7 @@ static bool is_account(struct dump *dump, uint32_t number, const sabot_state_row
 
 static bool is_sum(struct dump *dump, uint32_t number, const sabot_state_row *row)
 {
-    return field_is(row->value, "\"value\":", dump->ledger->accounts[number].balance);
+    return field_is(row->value, "\"value\":", dump->ledger->known.accounts[number].balance);
 }
 
 /* "17+": the leg of transfer 17 that gives. */
@@ -60,13 +60,14 @@ static bool is_id(struct dump *dump, uint32_t number, const sabot_state_row *row
     const int64_t id = leg < 0 ? -leg - 1 : leg;
     const struct transfer *transfer = &dump->ledger->transfers[id];
 
-    return id < (int64_t)dump->ledger->count && transfer->seen[leg >= 0] &&
+    return id < (int64_t)dump->ledger->count &&
+           ledger_marks(dump->ledger, transfer)->seen[leg >= 0] &&
            number == (leg < 0 ? transfer->from : transfer->to);
 }
 
 static bool is_recent(struct dump *dump, uint32_t number, const sabot_state_row *row)
 {
-    const struct account *account = &dump->ledger->accounts[number];
+    const struct account *account = &dump->ledger->known.accounts[number];
     const int64_t first = account->sequence > RECENT_MAX ? account->sequence - RECENT_MAX : 0;
 
     return leg_in(row->value) == account->recent[(first + row->element) % RECENT_MAX];
@@ -81,8 +82,8 @@ static bool is_alarm(struct dump *dump, uint32_t number, const sabot_state_row *
 
 static bool is_reminder(struct dump *dump, uint32_t number, const sabot_state_row *row)
 {
-    for (uint32_t i = 0; i < dump->ledger->reminder_count; i++) {
-        struct reminder *reminder = &dump->ledger->reminders[i];
+    for (uint32_t i = 0; i < dump->ledger->known.reminder_count; i++) {
+        struct reminder *reminder = &dump->ledger->known.reminders[i];
 
         if (reminder->account == number && reminder->time_ms == number_of(row->value))
             return ++reminder->rings <= reminder->entries;
@@ -92,7 +93,7 @@ static bool is_reminder(struct dump *dump, uint32_t number, const sabot_state_ro
 
 static bool is_rate(struct dump *dump, uint32_t number, const sabot_state_row *row)
 {
-    const struct account *account = &dump->ledger->accounts[number];
+    const struct account *account = &dump->ledger->known.accounts[number];
 
     return !account->rate_deletes[account->rates - 1] &&
            field_is(row->value, "\"version\":", account->rates);
@@ -106,13 +107,17 @@ static uint64_t count_accounts(const struct ledger *ledger)
     uint64_t count = 0;
 
     for (uint32_t i = 0; i < ledger->account_count; i++)
-        count += ledger->accounts[i].sequence > 0;
+        count += ledger->known.accounts[i].sequence > 0;
     return count;
 }
 
 static uint64_t count_ids(const struct ledger *ledger)
 {
-    return 2 * (uint64_t)ledger->count;
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < ledger->account_count; i++)
+        count += (uint64_t)ledger->known.accounts[i].sequence;
+    return count;
 }
 
 static uint64_t count_recent(const struct ledger *ledger)
@@ -120,7 +125,7 @@ static uint64_t count_recent(const struct ledger *ledger)
     uint64_t count = 0;
 
     for (uint32_t i = 0; i < ledger->account_count; i++) {
-        const int64_t sequence = ledger->accounts[i].sequence;
+        const int64_t sequence = ledger->known.accounts[i].sequence;
 
         count += (uint64_t)(sequence < RECENT_MAX ? sequence : RECENT_MAX);
     }
@@ -132,7 +137,7 @@ static uint64_t count_rates(const struct ledger *ledger)
     uint64_t count = 0;
 
     for (uint32_t i = 0; i < ledger->account_count; i++) {
-        const struct account *account = &ledger->accounts[i];
+        const struct account *account = &ledger->known.accounts[i];
 
         count += account->rates > 0 && !account->rate_deletes[account->rates - 1];
     }
@@ -210,8 +215,8 @@ static sabot_status check_state(struct ledger *ledger,
 /* Those that have not rung were in the state. */
 static sabot_status check_reminders(const struct ledger *ledger, sabot_error *error)
 {
-    for (uint32_t i = 0; i < ledger->reminder_count; i++) {
-        const struct reminder *reminder = &ledger->reminders[i];
+    for (uint32_t i = 0; i < ledger->known.reminder_count; i++) {
+        const struct reminder *reminder = &ledger->known.reminders[i];
 
         if (reminder->rings == 0)
             return sabot_raise(error, SABOT_ERR_STATE,

@@ -153,9 +153,9 @@ static sabot_status see_late(struct ledger *ledger,
     SABOT_TRY(ledger_leg(ledger, record, &transfer, &gives, error));
     if (ledger->windows[which].lateness_ms == FOR_EVER_MS)
         return ledger_raise(record, "nothing can be late here", error);
-    if (transfer->late[which][gives])
+    if (ledger_marks(ledger, transfer)->late[which][gives])
         return ledger_raise(record, "it was late before", error);
-    transfer->late[which][gives] = true;
+    ledger_marks(ledger, transfer)->late[which][gives] = true;
     return SABOT_OK;
 }
 
@@ -177,6 +177,14 @@ sabot_status ledger_windows_see(struct ledger *ledger,
     return SABOT_AGAIN;
 }
 
+void ledger_windows_begin(struct ledger *ledger)
+{
+    for (int i = 0; i < WINDOWS_OF; i++) {
+        memset(ledger->windows[i].all, 0, sizeof ledger->windows[i].all);
+        ledger->windows[i].count = 0;
+    }
+}
+
 /* --- At the end --------------------------------------------------------------------------------
  */
 
@@ -184,13 +192,13 @@ struct expected {
     int64_t start_ms, end_ms, count, sum;
 };
 
-static sabot_status check_window(const struct ledger *ledger,
+static sabot_status check_window(struct ledger *ledger,
                                  enum windows_of which,
                                  uint32_t account,
                                  const struct expected *expected,
                                  sabot_error *error)
 {
-    struct windows *windows = (struct windows *)(uintptr_t)&ledger->windows[which];
+    struct windows *windows = &ledger->windows[which];
     const struct window *window =
         find_window(windows, account, expected->start_ms, expected->end_ms);
 
@@ -206,7 +214,7 @@ static sabot_status check_window(const struct ledger *ledger,
 }
 
 /* The legs of an account in some windows, one after the other by time. */
-static const struct transfer *leg_of(const struct ledger *ledger,
+static const struct transfer *leg_of(struct ledger *ledger,
                                      enum windows_of which,
                                      uint32_t account,
                                      uint32_t id,
@@ -216,13 +224,13 @@ static const struct transfer *leg_of(const struct ledger *ledger,
     const bool gives = transfer->to == account;
 
     if (!ledger_counts(ledger, id) || (!gives && transfer->from != account) ||
-        transfer->late[which][gives])
+        ledger_marks(ledger, transfer)->late[which][gives])
         return NULL;
     *amount_out = gives ? transfer->amount : -transfer->amount;
     return transfer;
 }
 
-static sabot_status end_sessions(const struct ledger *ledger,
+static sabot_status end_sessions(struct ledger *ledger,
                                  enum windows_of which,
                                  uint32_t account,
                                  sabot_error *error)
@@ -249,7 +257,7 @@ static sabot_status end_sessions(const struct ledger *ledger,
     return session.count == 0 ? SABOT_OK : check_window(ledger, which, account, &session, error);
 }
 
-static sabot_status end_spans(const struct ledger *ledger,
+static sabot_status end_spans(struct ledger *ledger,
                               enum windows_of which,
                               uint32_t account,
                               sabot_error *error)
@@ -276,7 +284,7 @@ static sabot_status end_spans(const struct ledger *ledger,
     return SABOT_OK;
 }
 
-sabot_status ledger_windows_end(const struct ledger *ledger, sabot_error *error)
+sabot_status ledger_windows_end(struct ledger *ledger, sabot_error *error)
 {
     for (int which = 0; which < WINDOWS_OF; which++) {
         const sabot_window_kind kind = ledger->windows[which].kind;
