@@ -54,7 +54,9 @@
     ROW(SESSION_PART_LOST, "sessions that become one lose what the later one had")                \
     ROW(LATENESS_IGNORED, "a window is over when it has fired, whatever lateness it allows")      \
     ROW(LATE_DROPPED, "a late record goes nowhere, though there is a channel for it")             \
-    ROW(LATE_AS_PROCESSED, "a late record is counted twice: as late, and as processed")
+    ROW(LATE_AS_PROCESSED, "a late record is counted twice: as late, and as processed")           \
+    ROW(FILE_NOT_CUT, "a file keeps the lines that no checkpoint knows of")                       \
+    ROW(FILE_NOT_SYNCED, "what a checkpoint says of the length of a file is not synced")
 /* clang-format on */
 
 enum sb_mutant {

@@ -19,6 +19,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/mutant.h"
+
 /* A block handed over; without bytes: what was handed over before shall be safe on the disk. */
 struct slot {
     const uint8_t *data;
@@ -95,7 +97,7 @@ static void sync_out(struct sb_channel *channel)
 {
     struct sb_file_output *output = &channel->output;
 
-    if (!sb_file_is_regular(channel) || channel->is_standard ||
+    if (!sb_file_is_regular(channel) || channel->is_standard || SB_MUTANT(FILE_NOT_SYNCED) ||
         atomic_load_explicit(&output->failed, memory_order_relaxed))
         return;
     /* A file that was made for this run also needs its name. */
@@ -453,7 +455,8 @@ sabot_status sb_file_resume(struct sb_channel *channel, uint64_t length, sabot_e
                            "%s: it has %" PRIu64 " bytes, and %" PRIu64
                            " were written to it: it was changed or replaced",
                            channel->path, info.size, length);
-    SABOT_TRY(type->file_truncate(channel->file, length, error));
+    if (!SB_MUTANT(FILE_NOT_CUT))
+        SABOT_TRY(type->file_truncate(channel->file, length, error));
     SABOT_TRY(type->file_sync(channel->file, error));
     SABOT_TRY(type->file_open(channel->env->self, channel->path, SB_OPEN_APPEND, &file, error));
     type->file_close(channel->env->self, channel->file);

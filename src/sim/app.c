@@ -389,6 +389,8 @@ static sabot_status open_trial(void *user, struct sb_sim *sim, sabot_error *erro
     struct trial *trial = user;
 
     trial->current_input = 0;
+    if (has_source(trial))
+        sb_sim_ends_by_itself(sim);
     for (uint32_t i = 0; i < trial->app->channel_count; i++)
         SABOT_TRY(open_channel(trial, sim, trial->app->channels[i], error));
     return sabot_config_set(trial->config, SABOT_FROM_OPTION, "state.dir", "/state", error);
@@ -475,7 +477,6 @@ static sabot_status run(struct trial *trial,
         .entry = trial->entry,
         .config = trial->config,
         .user = trial,
-        .ends_by_itself = has_source(trial),
         .open = open_trial,
         .inside = inside,
         .record = see_record,

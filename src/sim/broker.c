@@ -56,6 +56,7 @@ struct sb_writer {
     struct sb_txn *txn;
     void *inner;
     struct sb_waker *waker;
+    bool has_failed;    /* without a transaction: a record was not delivered */
     int64_t flushed_us; /* 0: no flush under way */
     struct sb_sim_stall stall;
 };
@@ -242,6 +243,12 @@ static bool sim_connected(const struct sb_channel *channel)
 static const char *sim_topic(const struct sb_channel *channel)
 {
     return log_type->topic(channel->inner);
+}
+
+static const char *sim_cluster(const struct sb_channel *channel)
+{
+    (void)channel;
+    return "simulated";
 }
 
 static const char *sim_guarantee(const struct sb_channel *channel)
@@ -616,23 +623,24 @@ static void copy_offsets(struct sb_txn *txn,
     }
 }
 
-static void note_groups(const struct sb_txn *txn)
+static void note_groups(struct sb_sim_broker *broker,
+                        const char *group,
+                        const struct sb_offset *offsets,
+                        uint32_t offset_count)
 {
-    struct sb_sim_broker *broker = &txn->sim->broker;
-
-    for (uint32_t i = 0; i < txn->offset_count; i++) {
+    for (uint32_t i = 0; i < offset_count; i++) {
         for (uint32_t at = 0; at < broker->topic_count; at++) {
             struct sb_sim_topic_entry *topic = &broker->topics[at];
 
-            if (strcmp(topic->name, txn->offsets[i].channel) == 0)
-                (void)snprintf(topic->group, sizeof topic->group, "%s", txn->group);
+            if (strcmp(topic->name, offsets[i].channel) == 0)
+                (void)snprintf(topic->group, sizeof topic->group, "%s", group);
         }
     }
 }
 
 static sabot_status do_offsets(struct sb_txn *txn, sabot_error *error)
 {
-    note_groups(txn);
+    note_groups(&txn->sim->broker, txn->group, txn->offsets, txn->offset_count);
     return log_type->txn_offsets(txn->inner, txn->group, txn->offsets, txn->offset_count, error);
 }
 
@@ -662,16 +670,15 @@ static sabot_status do_commit(struct sb_txn *txn, sabot_error *error)
     return SABOT_OK;
 }
 
-static sabot_status raise_failed(struct sb_txn *txn, const char *what, sabot_error *error)
+static sabot_status raise_failed(const char *what, sabot_error *error)
 {
-    return sabot_raise(error, SABOT_ERR_IO, "%s of %s: a record was not delivered (simulated)",
-                       what, txn->id);
+    return sabot_raise(error, SABOT_ERR_IO, "%s: a record was not delivered (simulated)", what);
 }
 
 static sabot_status sim_txn_commit(struct sb_txn *txn, sabot_error *error)
 {
     if (txn->has_failed)
-        return raise_failed(txn, "commit", error);
+        return raise_failed("commit", error);
     return call(txn, "commit", do_commit, error);
 }
 
@@ -739,8 +746,11 @@ static sabot_status sim_write(struct sb_writer *writer,
     struct sb_txn *txn = writer->txn;
     sabot_status status;
 
-    if (txn == NULL)
-        return log_type->write(writer->inner, record, error);
+    if (txn == NULL) {
+        writer->has_failed =
+            writer->has_failed || sb_sim_happens(writer->channel->sim, SB_SIM_BROKEN);
+        return writer->has_failed ? SABOT_OK : log_type->write(writer->inner, record, error);
+    }
     if (txn->fatal.status != SABOT_OK) {
         *error = txn->fatal;
         return error->status;
@@ -767,8 +777,8 @@ static sabot_status sim_flush(struct sb_writer *writer, sabot_error *error)
         *error = writer->txn->fatal;
         return error->status;
     }
-    if (writer->txn != NULL && writer->txn->has_failed)
-        return raise_failed(writer->txn, "flush", error);
+    if (writer->has_failed || (writer->txn != NULL && writer->txn->has_failed))
+        return raise_failed("flush", error);
     return log_type->flush(writer->inner, error);
 }
 
@@ -825,6 +835,7 @@ static sabot_status sim_commit(struct sb_channel *channel,
         channel->answer_us = draw_arrival(channel->sim);
     SABOT_TRY(not_before(channel->sim, &channel->stall, channel->waker, channel->answer_us));
     channel->answer_us = 0;
+    note_groups(&channel->sim->broker, group, offsets, offset_count);
     return log_type->commit(channel->inner, group, offsets, offset_count, error);
 }
 
@@ -837,6 +848,7 @@ const struct sb_channel_type sb_channel_sim = {
     .finite = sim_finite,
     .connected = sim_connected,
     .topic = sim_topic,
+    .cluster = sim_cluster,
     .guarantee = sim_guarantee,
     .same = sim_same,
     .reader_open = sim_reader_open,

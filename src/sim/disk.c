@@ -236,20 +236,52 @@ static void resize(struct sb_sim_disk *disk, struct sb_sim_node *node, size_t si
     if (size > node->size)
         memset(node->bytes + node->size, 0, size - node->size);
     node->size = size;
+    if (size < node->lost_to)
+        node->lost_to = size;
 }
 
+static bool is_lost(const struct sb_sim_node *node)
+{
+    return node->lost_from < node->lost_to;
+}
+
+/* But for what is taken for safe already. */
 static void make_safe(struct sb_sim_disk *disk, struct sb_sim_node *node)
 {
+    uint8_t *safe;
+
     if (!node->is_dirty)
         return;
-    if (node->safe_size != node->size || node->safe == NULL) {
-        release(disk, node->safe, node->safe_size);
-        node->safe = reserve(disk, node->size);
-        node->safe_size = node->size;
-    }
+    safe = reserve(disk, node->size);
     if (node->size > 0)
-        memcpy(node->safe, node->bytes, node->size);
-    node->is_dirty = false;
+        memcpy(safe, node->bytes, node->size);
+    for (size_t i = node->lost_from; i < node->lost_to; i++)
+        safe[i] = i < node->safe_size ? node->safe[i] : 0;
+    release(disk, node->safe, node->safe_size);
+    node->safe = safe;
+    node->safe_size = node->size;
+    node->is_dirty = is_lost(node);
+}
+
+/* All that a sync should have saved. */
+static void lose(struct sb_sim_node *node)
+{
+    size_t from = 0;
+
+    while (from < node->size && from < node->safe_size && node->bytes[from] == node->safe[from])
+        from++;
+    if (!is_lost(node) || from < node->lost_from)
+        node->lost_from = from;
+    node->lost_to = node->size;
+}
+
+/* Bytes that are written are to be saved again. */
+static void find_again(struct sb_sim_node *node, size_t from, size_t to)
+{
+    if (from <= node->lost_from && to > node->lost_from)
+        node->lost_from = to;
+    else if (from < node->lost_to && to >= node->lost_to)
+        node->lost_to = from;
 }
 
 /* --- Calls on files ----------------------------------------------------------------------------
@@ -364,6 +396,7 @@ sabot_status sb_sim_file_write(struct sb_file *file,
         resize(file->disk, node, from + size);
     if (size > 0)
         memcpy(node->bytes + from, bytes, size);
+    find_again(node, from, from + size);
     note_change(file->disk, node);
     if (offset < 0)
         file->at = from + size;
@@ -378,14 +411,13 @@ sabot_status sb_sim_file_sync(struct sb_file *file, sabot_error *error)
 
     if (sb_draw_one_in(disk->draw, disk->faults.sync)) {
         disk->done.sync++;
-        node->lost = true;
+        lose(node);
         if (error != NULL)
             error->fatal = true;
         return sabot_raise(error, SABOT_ERR_IO, "%s: fsync: Input/output error", file->path);
     }
     SABOT_TRY(touch(disk, file->path, false, error));
-    if (!node->lost)
-        make_safe(disk, node);
+    make_safe(disk, node);
     return SABOT_OK;
 }
 
@@ -604,9 +636,9 @@ void sb_sim_disk_lose_power(struct sb_sim_disk *disk)
     for (uint32_t i = ROOT; i < disk->node_count; i++) {
         struct sb_sim_node *node = &disk->nodes[i];
 
+        node->lost_from = node->lost_to = 0;
         if (node->is_used && !node->is_directory && node->is_dirty)
             forget_bytes(disk, node);
-        node->lost = false;
     }
     collect_garbage(disk);
 }
@@ -614,9 +646,34 @@ void sb_sim_disk_lose_power(struct sb_sim_disk *disk)
 /* --- Decay -------------------------------------------------------------------------------------
  */
 
-static bool may_decay(const struct sb_sim_node *node)
+/* The folder below the root that a file lies in; NULL: none, it has no name. */
+static const char *root_folder(const struct sb_sim_disk *disk, uint32_t node)
 {
-    return node->is_used && !node->is_directory && !node->is_dirty && node->open == 0;
+    const char *text = NULL;
+
+    while (node != ROOT) {
+        uint32_t at = 0;
+
+        while (at < disk->name_count && disk->names[at].node != node)
+            at++;
+        if (at == disk->name_count)
+            return NULL;
+        text = disk->names[at].text;
+        node = disk->names[at].folder;
+    }
+    return text;
+}
+
+/* Files that are read and written by the app have no checksums: nobody could tell. */
+static bool may_decay(const struct sb_sim_disk *disk, uint32_t at)
+{
+    const struct sb_sim_node *node = &disk->nodes[at];
+    const char *folder;
+
+    if (!node->is_used || node->is_directory || node->is_dirty || node->open != 0)
+        return false;
+    folder = root_folder(disk, at);
+    return folder != NULL && strcmp(folder, "state") == 0;
 }
 
 /* Each byte of each file is as likely. */
@@ -626,14 +683,14 @@ bool sb_sim_disk_decay(struct sb_sim_disk *disk)
     size_t at;
 
     for (uint32_t i = ROOT; i < disk->node_count; i++)
-        total += may_decay(&disk->nodes[i]) ? disk->nodes[i].size : 0;
+        total += may_decay(disk, i) ? disk->nodes[i].size : 0;
     if (total == 0 || disk->rot.node != NONE)
         return false;
     at = sb_draw_below(disk->draw, (uint32_t)total);
     for (uint32_t i = ROOT; i < disk->node_count; i++) {
         struct sb_sim_node *node = &disk->nodes[i];
 
-        if (!may_decay(node))
+        if (!may_decay(disk, i))
             continue;
         if (at >= node->size) {
             at -= node->size;

@@ -28,8 +28,10 @@ enum {
 struct sb_sim_node {
     bool is_used;
     bool is_directory;
-    bool is_dirty;  /* bytes and safe may differ */
-    bool lost;      /* a sync of it has failed: what it was to save is gone */
+    bool is_dirty; /* bytes and safe may differ */
+    /* A sync of it has failed: what it was to save is taken for saved, until it is written anew. */
+    size_t lost_from;
+    size_t lost_to;
     uint8_t *bytes; /* as programs see them */
     size_t size;
     size_t capacity;

@@ -129,7 +129,6 @@ struct sb_sim_plan {
     void *user;
     /* Topics, by sb_sim_topic(); the dice are of a seed's input, not of its faults. */
     SABOT_MUST_CHECK sabot_status (*open)(void *user, struct sb_sim *sim, sabot_error *error);
-    bool ends_by_itself; /* its inputs end: it is not told to stop when all is at rest */
     /* The process of a slot goes on now; `is_new`: it has just begun. NULL: nothing. */
     void (*inside)(void *user, uint32_t slot, bool is_new);
     /* A run has ended as it was told to, and still knows what it did. NULL: nothing. */
@@ -172,6 +171,14 @@ void sb_sim_topic_is_read(struct sb_sim *sim, const char *name);
 
 /* What was committed with the offset of its first partition. False: none was. */
 bool sb_sim_topic_metadata(struct sb_sim *sim, const char *name, char *text_out, size_t size);
+
+/* A file on the disk of the simulation, safe, before anything runs; its folder is made. */
+void sb_sim_put_file(struct sb_sim *sim, const char *folder, const char *path, sabot_text bytes);
+/* Inputs end: the run is not told to stop when all is at rest, it ends. */
+void sb_sim_ends_by_itself(struct sb_sim *sim);
+/* Nothing but the supervisor keeps two processes from running at once: one that stands still is not
+ * taken for dead. */
+void sb_sim_runs_alone(struct sb_sim *sim);
 
 struct sb_sim_options {
     uint64_t seed;

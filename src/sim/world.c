@@ -109,6 +109,33 @@ uint32_t sb_sim_drawn(const struct sb_sim *sim)
     return sim->drawn;
 }
 
+void sb_sim_ends_by_itself(struct sb_sim *sim)
+{
+    sim->ends_by_itself = true;
+}
+
+void sb_sim_runs_alone(struct sb_sim *sim)
+{
+    sim->runs_alone = true;
+}
+
+void sb_sim_put_file(struct sb_sim *sim, const char *folder, const char *path, sabot_text bytes)
+{
+    const struct sb_sim_disk_faults faults = sim->disk.faults;
+    struct sb_sim_disk *disk = &sim->disk;
+    struct sb_file *file;
+
+    disk->faults = (struct sb_sim_disk_faults){.io = 0};
+    (void)!sb_sim_directory_create(disk, folder, NULL);
+    SB_ASSERT(sb_sim_file_open(disk, &sim->world, path, SB_OPEN_TRUNCATE, &file, NULL) == SABOT_OK);
+    SB_ASSERT(sb_sim_file_write(file, bytes.data, bytes.size, 0, NULL) == SABOT_OK &&
+              sb_sim_file_sync(file, NULL) == SABOT_OK);
+    sb_sim_file_close(file);
+    SB_ASSERT(sb_sim_directory_sync(disk, folder, NULL) == SABOT_OK &&
+              sb_sim_directory_sync(disk, "/", NULL) == SABOT_OK);
+    disk->faults = faults;
+}
+
 /* --- Which faults ------------------------------------------------------------------------------
  */
 
@@ -336,7 +363,7 @@ static void freeze(struct sb_sim *sim, struct sb_sim_process *process)
         process->thaw_us = sim->calm_us;
     process->is_frozen_inside = true;
     /* Is it taken for dead? */
-    if (sb_draw_below(&sim->draw, 3) > 0)
+    if (!sim->runs_alone && sb_draw_below(&sim->draw, 3) > 0)
         after_end(sim);
 }
 
@@ -390,7 +417,7 @@ static void bury_process(struct sb_sim *sim, struct sb_sim_process *process)
     sb_sim_say(sim, process, "ends: %s",
                result == SABOT_END ? "as it was told to" : process->error.text);
     check_leaks(sim, process);
-    if (result == SABOT_END && !process->told_to_stop && !sim->plan->ends_by_itself)
+    if (result == SABOT_END && !process->told_to_stop && !sim->ends_by_itself)
         sb_sim_violate(sim, "a process ended, and nobody had told it to");
     if (result == SABOT_END && !process->told_to_stop) {
         sim->is_over = true; /* there is no input left */
@@ -602,7 +629,7 @@ static void start_when_due(struct sb_sim *sim)
 
 static void calm_down(struct sb_sim *sim)
 {
-    if (sim->is_calm || sim->now_us < sim->calm_us)
+    if (sim->is_calm || (sim->now_us < sim->calm_us && !sim->is_over))
         return;
     sim->is_calm = true;
     sim->disk.faults = (struct sb_sim_disk_faults){.io = 0};
@@ -623,12 +650,11 @@ static bool is_choosing(const struct sb_sim *sim)
         const struct sb_sim_process *process = sim->processes[i];
 
         if (process != NULL && process->state == SB_SIM_RUNNING &&
-            process->number == sim->choosing && process->run != NULL &&
-            process->result == SABOT_OK)
+            process->number == sim->choosing && process->run != NULL && process->result == SABOT_OK)
             return chosen->choice != SB_SIM_FROM_CHECKPOINT ||
                    sb_run_phase(process->run) != SB_RUN_RUNNING;
     }
-    return true;
+    return false; /* it has ended, and another one goes on */
 }
 
 /* Is all committed that is to be? Else the reason. */
@@ -641,6 +667,7 @@ static bool is_at_rest(struct sb_sim *sim, char reason[SB_SIM_TEXT_MAX])
         (void)snprintf(reason, SB_SIM_TEXT_MAX, "what was chosen was not committed");
         return false;
     }
+    sb_sim_broker_show(&sim->broker);
     if (!sb_sim_topics_at_rest(&sim->broker, reason, SB_SIM_TEXT_MAX))
         return false;
     if (plan->settled == NULL || plan->settled(plan->user, &error) == SABOT_OK)
@@ -662,13 +689,13 @@ static void end_when_at_rest(struct sb_sim *sim)
         sb_sim_violate(sim, "it does not come to rest: %s", reason);
         return;
     }
-    if (process == NULL || sim->is_stopping || sim->plan->ends_by_itself ||
-        !is_at_rest(sim, reason))
+    if (process == NULL || sim->is_stopping || sim->ends_by_itself || !is_at_rest(sim, reason))
         return;
     kill_twins(sim);
     process = some_running(sim);
-    if (process == NULL || process->run == NULL || process->result != SABOT_OK)
-        return;
+    if (process == NULL || process->run == NULL || process->result != SABOT_OK ||
+        sb_run_phase(process->run) == SB_RUN_PREPARING)
+        return; /* it has not cut its files yet */
     sim->is_stopping = true;
     tell_to_stop(process);
 }
@@ -751,6 +778,7 @@ static void run_world(struct sb_sim *sim)
 
     while (!sim->is_over)
         turn(sim);
+    calm_down(sim); /* a run that ends by itself may have come first */
     sb_sim_broker_show(&sim->broker);
     (void)sb_sim_disk_mend(&sim->disk); /* a bit that nobody has read */
     if (!sim->violated && sim->plan->end(sim->plan->user, sim, &error) != SABOT_OK)

@@ -222,6 +222,8 @@ struct sb_sim {
     struct sb_sim_chosen chosen[SB_SIM_CHOSEN_MAX]; /* by number of the process */
     uint32_t choosing;                              /* the last that was started so, or 0 */
     int64_t start_us; /* of the next process; INT64_MAX: none is planned */
+    bool ends_by_itself;
+    bool runs_alone;
     bool is_stopping; /* at the end: the last process shall stop, and none is started */
     bool is_over;
     bool violated;

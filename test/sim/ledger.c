@@ -149,18 +149,50 @@ sabot_status ledger_topic(struct ledger *ledger,
                           sb_sim_next next,
                           sabot_error *error)
 {
-    char url[SABOT_NAME_MAX + 8];
+    char url[SABOT_NAME_MAX + 32];
 
+    if (next == NULL) {
+        SB_ASSERT(ledger->output_count < OUTPUTS_MAX);
+        ledger->outputs[ledger->output_count++] = name;
+    }
+    if (next == NULL && ledger->writes_files) {
+        (void)snprintf(url, sizeof url, "file:/out/%s", name);
+        return sabot_config_bind(ledger->config, name, url, error);
+    }
     (void)snprintf(url, sizeof url, "sim:%s", name);
     SABOT_TRY(sb_sim_topic(sim, name, partitions, next, 0, error));
     return sabot_config_bind(ledger->config, name, url, error);
+}
+
+/* All transfers as the lines of a file. */
+static sabot_status put_transfers(struct ledger *ledger, struct sb_sim *sim, sabot_error *error)
+{
+    struct sb_sim_input input;
+    struct sb_buffer lines;
+
+    sb_buffer_init(&lines, ledger->env);
+    while (next_transfer(ledger, 0, &input) == SABOT_OK)
+        SB_ASSERT(sb_buffer_append(&lines, input.value.data, input.value.size) == SABOT_OK &&
+                  sb_buffer_append(&lines, "\n", 1) == SABOT_OK);
+    sb_sim_put_file(sim, "/in", "/in/transfers",
+                    (sabot_text){(const char *)lines.data, lines.size});
+    sb_buffer_reset(&lines);
+    sb_sim_ends_by_itself(sim);
+    return sabot_config_bind(ledger->config, "transfers", "file:/in/transfers", error);
+}
+
+static sabot_status open_transfers(struct ledger *ledger, struct sb_sim *sim, sabot_error *error)
+{
+    if (ledger->reads_file)
+        return put_transfers(ledger, sim, error);
+    return ledger_topic(ledger, sim, "transfers", ledger->partitions, next_transfer, error);
 }
 
 static sabot_status open_topics(struct ledger *ledger, struct sb_sim *sim, sabot_error *error)
 {
     struct sb_draw *draw = sb_sim_draw(sim);
 
-    SABOT_TRY(ledger_topic(ledger, sim, "transfers", ledger->partitions, next_transfer, error));
+    SABOT_TRY(open_transfers(ledger, sim, error));
     SABOT_TRY(
         ledger_topic(ledger, sim, "entries", 1 + (int32_t)sb_draw_below(draw, 3), NULL, error));
     SABOT_TRY(
@@ -172,7 +204,9 @@ static sabot_status open_parts(struct ledger *ledger, struct sb_sim *sim, sabot_
 {
     struct sb_draw *draw = sb_sim_draw(sim);
 
-    if (sb_draw_one_in(draw, 3)) {
+    if (ledger->at_least_once)
+        return SABOT_OK;
+    if (!ledger->reads_file && sb_draw_one_in(draw, 3)) {
         draw_rates(ledger, draw);
         SABOT_TRY(ledger_topic(ledger, sim, "rates", 1 + (int32_t)sb_draw_below(draw, 2), next_rate,
                                error));
@@ -182,11 +216,34 @@ static sabot_status open_parts(struct ledger *ledger, struct sb_sim *sim, sabot_
     }
     if (sb_draw_one_in(draw, 3))
         SABOT_TRY(ledger_windows_open(ledger, sim, WINDOWS_BOOK, error));
+    if (ledger->reads_file || ledger->writes_files)
+        return SABOT_OK;
     ledger->may_choose = !sb_draw_one_in(draw, 4);
     if (ledger->may_choose)
         return SABOT_OK;
     sb_sim_topic_is_read(sim, "entries");
     return ledger_windows_open(ledger, sim, WINDOWS_STREAM, error);
+}
+
+/* Mostly from topics to topics. Without transactions nobody is fenced: only one may run. */
+static sabot_status draw_ways(struct ledger *ledger, struct sb_sim *sim, sabot_error *error)
+{
+    struct sb_draw *draw = sb_sim_draw(sim);
+    const uint32_t way = sb_draw_below(draw, 9);
+
+    ledger->reads_file = way == 0 || way == 1;
+    ledger->writes_files = way == 0 || way == 2;
+    ledger->at_least_once = way == 3;
+    if (ledger->reads_file)
+        ledger->partitions = 1;
+    if (ledger->writes_files || ledger->at_least_once)
+        sb_sim_runs_alone(sim);
+    if (ledger->writes_files)
+        sb_sim_put_file(sim, "/out", "/out/.made", (sabot_text){"", 0});
+    if (!ledger->at_least_once)
+        return SABOT_OK;
+    SABOT_TRY(sabot_config_set(ledger->config, SABOT_FROM_OPTION, "ledger.exact", "false", error));
+    return sabot_config_set(ledger->config, SABOT_FROM_OPTION, "guarantee", "at-least-once", error);
 }
 
 static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *error)
@@ -197,6 +254,7 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     ledger->sim = sim;
     ledger->account_count = 2 + sb_draw_below(draw, ACCOUNTS_MAX - 1);
     ledger->partitions = 1 + (int32_t)sb_draw_below(draw, PARTITIONS_MAX);
+    SABOT_TRY(draw_ways(ledger, sim, error));
     draw_transfers(ledger, draw);
     SABOT_TRY(open_topics(ledger, sim, error));
     SABOT_TRY(sabot_config_set(ledger->config, SABOT_FROM_OPTION, "state.dir", "/state", error));
@@ -205,7 +263,7 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     SABOT_TRY(ledger_set(ledger, "checkpoint.keep", 1 + sb_draw_below(draw, 3), error));
     SABOT_TRY(ledger_set(ledger, "checkpoint.interval_ms", 20 + sb_draw_wide(draw, 2000), error));
     /* Each partition has records at the end: none needs to be given up. */
-    if (sb_draw_one_in(draw, 2))
+    if (ledger->writes_files || sb_draw_one_in(draw, 2))
         SABOT_TRY(ledger_set(ledger, "channels.transfers.idle_after_ms", 0, error));
     return open_parts(ledger, sim, error);
 }
@@ -354,6 +412,10 @@ static sabot_status see_entry(struct ledger *ledger,
     bool gives;
 
     SABOT_TRY(ledger_leg(ledger, record, &transfer, &gives, error));
+    if (ledger->at_least_once) {
+        ledger_marks(ledger, transfer)->seen[gives] = true;
+        return SABOT_OK;
+    }
     if (!ledger_number(record->value, "\"sequence\":", &sequence) ||
         !ledger_number(record->value, "\"balance\":", &balance))
         return ledger_raise(record, "no entry", error);
@@ -394,6 +456,26 @@ static sabot_status see_reminder(struct ledger *ledger,
     return SABOT_OK;
 }
 
+/* Of the last transfers, which are all of one time: once for an account. */
+static sabot_status see_last_alarm(struct ledger *ledger,
+                                   uint32_t number,
+                                   const struct sb_record *record,
+                                   sabot_error *error)
+{
+    bool is_first = false;
+
+    for (uint32_t i = ledger->ordinary; i < ledger->count; i++) {
+        const struct transfer *transfer = &ledger->transfers[i];
+        bool *alarm = &ledger->known.marks[i].alarm[transfer->to == number];
+
+        if (transfer->from != number && transfer->to != number)
+            continue;
+        is_first = is_first || !*alarm;
+        *alarm = true;
+    }
+    return is_first ? SABOT_OK : ledger_raise(record, "it has rung twice", error);
+}
+
 static sabot_status see_alarm(struct ledger *ledger,
                               const struct sb_record *record,
                               sabot_error *error)
@@ -406,13 +488,15 @@ static sabot_status see_alarm(struct ledger *ledger,
     if (!ledger_number(record->value, "\"time_ms\":", &time_ms) ||
         !ledger_account(ledger, record->value, &number))
         return ledger_raise(record, "no alarm", error);
+    if (ledger->reads_file && time_ms == FAR_AHEAD_MS + LEDGER_ALARM_MS)
+        return see_last_alarm(ledger, number, record, error);
     id = (time_ms - LEDGER_ALARM_MS) / STEP_MS;
     if (id < 0 || id >= (int64_t)ledger->ordinary || id * STEP_MS + LEDGER_ALARM_MS != time_ms)
         return ledger_raise(record, "nobody has set this alarm", error);
     transfer = &ledger->transfers[id];
     if (number != transfer->from && number != transfer->to)
         return ledger_raise(record, "it is of another account", error);
-    if (ledger_marks(ledger, transfer)->alarm[number == transfer->to])
+    if (ledger_marks(ledger, transfer)->alarm[number == transfer->to] && !ledger->at_least_once)
         return ledger_raise(record, "it has rung twice", error);
     ledger_marks(ledger, transfer)->alarm[number == transfer->to] = true;
     return SABOT_OK;
@@ -423,12 +507,15 @@ static sabot_status see_record(void *user,
                                const struct sb_record *record,
                                sabot_error *error)
 {
+    const struct ledger *ledger = user;
     const sabot_status status = ledger_windows_see(user, topic, record, error);
 
     if (status != SABOT_AGAIN)
         return status;
     if (strcmp(topic, "entries") == 0)
         return see_entry(user, record, error);
+    if (strcmp(topic, "reminders") == 0 && ledger->at_least_once)
+        return SABOT_OK;
     if (strcmp(topic, "reminders") == 0)
         return see_reminder(user, record, error);
     return see_alarm(user, record, error);
@@ -471,7 +558,7 @@ static sabot_status see_all(void *user, sabot_error *error)
             if (!marks->seen[leg])
                 return sabot_raise(error, SABOT_ERR_STATE, "transfer %" PRIu32 ": leg %d is lost",
                                    i, leg);
-            if (i < ledger->ordinary && !marks->alarm[leg])
+            if ((i < ledger->ordinary || ledger->reads_file) && !marks->alarm[leg])
                 return sabot_raise(error, SABOT_ERR_STATE,
                                    "transfer %" PRIu32 ": the alarm of leg %d has not rung", i,
                                    leg);
@@ -480,9 +567,69 @@ static sabot_status see_all(void *user, sabot_error *error)
     return ledger_windows_end(ledger, error);
 }
 
+/* Files are looked at in the end. */
+static sabot_status is_settled(void *user, sabot_error *error)
+{
+    const struct ledger *ledger = user;
+
+    return ledger->writes_files ? SABOT_OK : see_all(user, error);
+}
+
+static sabot_status see_lines(struct ledger *ledger,
+                              const char *name,
+                              const struct sb_buffer *bytes,
+                              sabot_error *error)
+{
+    const char *at = (const char *)bytes->data;
+    size_t left = bytes->size;
+
+    while (left > 0) {
+        const char *end = memchr(at, '\n', left);
+        struct sb_record record = {.value = {at, left}};
+
+        if (end == NULL)
+            return ledger_raise(&record, "the file ends in the midst of a line", error);
+        record.value.size = (size_t)(end - at);
+        SABOT_TRY(see_record(ledger, name, &record, error));
+        left -= record.value.size + 1;
+        at = end + 1;
+    }
+    return SABOT_OK;
+}
+
+static sabot_status see_file(struct ledger *ledger, const char *name, sabot_error *error)
+{
+    const struct sb_env *env = sb_sim_env(ledger->sim);
+    struct sb_file_info info;
+    struct sb_buffer bytes;
+    struct sb_file *file;
+    char path[SABOT_NAME_MAX + 8];
+    sabot_status status;
+
+    (void)snprintf(path, sizeof path, "/out/%s", name);
+    SABOT_TRY(env->type->file_open(env->self, path, SB_OPEN_READ, &file, error));
+    sb_buffer_init(&bytes, ledger->env);
+    status = env->type->file_info(file, &info, error);
+    if (status == SABOT_OK)
+        status = sb_buffer_reserve(&bytes, (size_t)info.size + 1);
+    if (status == SABOT_OK)
+        status = env->type->file_read(file, bytes.data, (size_t)info.size, 0, &bytes.size, error);
+    env->type->file_close(env->self, file);
+    if (status == SABOT_OK)
+        status = see_lines(ledger, name, &bytes, error);
+    sb_buffer_reset(&bytes);
+    return status;
+}
+
 static sabot_status see_end(void *user, struct sb_sim *sim, sabot_error *error)
 {
+    struct ledger *ledger = user;
+
+    for (uint32_t i = 0; ledger->writes_files && i < ledger->output_count; i++)
+        SABOT_TRY(see_file(ledger, ledger->outputs[i], error));
     SABOT_TRY(see_all(user, error));
+    if (ledger->at_least_once)
+        return SABOT_OK;
     SABOT_TRY(see_commit(user, error));
     return ledger_state_check(user, sim, error);
 }
@@ -623,7 +770,7 @@ void ledger_plan(struct ledger *ledger, struct sb_sim_plan *plan_out)
         .commit = see_commit,
         .may_choose = may_choose,
         .chosen = see_choice,
-        .settled = see_all,
+        .settled = is_settled,
         .end = see_end,
     };
 }

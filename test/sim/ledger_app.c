@@ -104,6 +104,7 @@ struct handles {
     sabot_window *windows; /* NULL: there are none */
     sabot_table *rates;    /* likewise */
     sabot_output *legs, *entries, *alarms, *reminders, *totals, *late;
+    bool exact; /* nothing comes twice */
 };
 
 static sabot_status split(sabot_context *context, const void *record)
@@ -134,7 +135,7 @@ static sabot_status remember(sabot_context *context,
     const sabot_text text = {key, (size_t)size};
     sabot_status status;
 
-    if (sabot_map_get(context, handles->ids, text).data != NULL)
+    if (handles->exact && sabot_map_get(context, handles->ids, text).data != NULL)
         return sabot_fail(context, SABOT_ERR_SCHEMA, "id %s is in the state already", key);
     status = sabot_map_put(context, handles->ids, text, &entry->amount, sizeof entry->amount);
     if (status == SABOT_OK)
@@ -155,7 +156,8 @@ static sabot_status add_up(sabot_context *context,
 
     if (account == NULL)
         return sabot_context_status(context);
-    if (account->sequence > 0 && sabot_watermark_ms(context) < account->watermark_ms)
+    if (handles->exact && account->sequence > 0 &&
+        sabot_watermark_ms(context) < account->watermark_ms)
         return sabot_fail(context, SABOT_ERR_SCHEMA, "the watermark has gone back, from %lld",
                           (long long)account->watermark_ms);
     account->watermark_ms = sabot_watermark_ms(context);
@@ -354,6 +356,7 @@ static sabot_status build(sabot_app *app)
     if (handles == NULL)
         return sabot_app_status(app);
     sabot_channel_event_time(transfers, "time_ms");
+    handles->exact = sabot_app_option_bool(app, "exact", true, "whether nothing comes twice");
     build_book(bookkeeper, handles);
     handles->legs = sabot_agent_output(splitter, legs);
     handles->entries = sabot_agent_output(bookkeeper, entries);

@@ -17,6 +17,7 @@ enum {
     REMINDERS_MAX = 512,
     RECENT_MAX = LEDGER_RECENT,
     PAST_MAX = 8,
+    OUTPUTS_MAX = 8,
     WINDOWS_MAX = 4096, /* a power of two */
     STEP_MS = 10,
 };
@@ -107,6 +108,11 @@ struct ledger {
     int32_t partitions;
     struct known known;
     struct past past[PAST_MAX];
+    bool reads_file;   /* the transfers: they end, and with them the run */
+    bool writes_files; /* what is committed is seen at the end */
+    bool at_least_once;
+    const char *outputs[OUTPUTS_MAX];
+    uint32_t output_count;
     bool may_choose;                   /* one pipeline: its commits tell all */
     uint32_t past_count;               /* of all; the last few are there */
     uint32_t rate_accounts[RATES_MAX]; /* whose row each update of the table is */

@@ -75,9 +75,8 @@ static bool is_recent(struct dump *dump, uint32_t number, const sabot_state_row 
 
 static bool is_alarm(struct dump *dump, uint32_t number, const sabot_state_row *row)
 {
-    (void)dump;
     (void)number;
-    return number_of(row->value) == FAR_AHEAD_MS + LEDGER_ALARM_MS;
+    return !dump->ledger->reads_file && number_of(row->value) == FAR_AHEAD_MS + LEDGER_ALARM_MS;
 }
 
 static bool is_reminder(struct dump *dump, uint32_t number, const sabot_state_row *row)
@@ -109,6 +108,12 @@ static uint64_t count_accounts(const struct ledger *ledger)
     for (uint32_t i = 0; i < ledger->account_count; i++)
         count += ledger->known.accounts[i].sequence > 0;
     return count;
+}
+
+/* At the end of time all have rung. */
+static uint64_t count_alarms(const struct ledger *ledger)
+{
+    return ledger->reads_file ? 0 : count_accounts(ledger);
 }
 
 static uint64_t count_ids(const struct ledger *ledger)
@@ -156,7 +161,7 @@ static const struct {
     {"book", "sum", is_sum, count_accounts},
     {"book", "ids", is_id, count_ids},
     {"book", "recent", is_recent, count_recent},
-    {"book", "alarm", is_alarm, count_accounts},
+    {"book", "alarm", is_alarm, count_alarms},
     {"book", "reminder", is_reminder, NULL},
     {"rates", "row", is_rate, count_rates},
 };
@@ -215,7 +220,8 @@ static sabot_status check_state(struct ledger *ledger,
 /* Those that have not rung were in the state. */
 static sabot_status check_reminders(const struct ledger *ledger, sabot_error *error)
 {
-    for (uint32_t i = 0; i < ledger->known.reminder_count; i++) {
+    /* When the inputs have ended, those that are not due are dropped. */
+    for (uint32_t i = 0; !ledger->reads_file && i < ledger->known.reminder_count; i++) {
         const struct reminder *reminder = &ledger->known.reminders[i];
 
         if (reminder->rings == 0)
@@ -244,17 +250,19 @@ static sabot_status check_states(struct ledger *ledger,
     return check_reminders(ledger, error);
 }
 
-/* Only those that the committed offsets name count; "sabot1 ID NONCE ...", in hexadecimal. */
-static void hide_others(struct sb_sim *sim, sabot_inspection *inspection)
+/* Only those that the committed offsets name count; "sabot1 ID NONCE ...", in hexadecimal. Of a
+ * pipeline that reads a file they are of one of its outputs. */
+static void hide_others(const struct ledger *ledger, sabot_inspection *inspection)
 {
-    static const char *const topics[] = {"transfers", "entries"};
-    struct sb_ckpt_entry named[2] = {{.id = 0}};
+    struct sb_ckpt_entry named[OUTPUTS_MAX + 1] = {{.id = 0}};
 
-    for (int i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i <= ledger->output_count; i++) {
+        const char *topic = i == ledger->output_count ? "transfers" : ledger->outputs[i];
         char mark[128];
         char *end;
 
-        if (!sb_sim_topic_metadata(sim, topics[i], mark, sizeof mark))
+        if ((i == ledger->output_count && ledger->reads_file) ||
+            !sb_sim_topic_metadata(ledger->sim, topic, mark, sizeof mark))
             continue;
         named[i].id = (int64_t)strtoull(mark + strlen("sabot1 "), &end, 16);
         named[i].nonce = strtoull(end, NULL, 16);
@@ -263,7 +271,7 @@ static void hide_others(struct sb_sim *sim, sabot_inspection *inspection)
         struct sb_inspected *checkpoint = &inspection->checkpoints[i];
         bool is_named = false;
 
-        for (int at = 0; at < 2; at++)
+        for (uint32_t at = 0; at <= ledger->output_count; at++)
             is_named = is_named || (checkpoint->entry.id == named[at].id &&
                                     checkpoint->entry.nonce == named[at].nonce);
         if (!is_named)
@@ -277,7 +285,8 @@ sabot_status ledger_state_check(struct ledger *ledger, struct sb_sim *sim, sabot
     sabot_status status;
 
     SABOT_TRY(sb_inspection_open(sb_sim_env(sim), "/state", &inspection, error));
-    hide_others(sim, inspection);
+    if (!ledger->writes_files) /* else the manifest is the commit */
+        hide_others(ledger, inspection);
     status = sabot_inspection_load(inspection, 0, error);
     if (status == SABOT_OK)
         status = check_states(ledger, inspection, error);

@@ -20,6 +20,11 @@ enum { SIZE_MIN_MS = 200, SIZE_MS = 1800, GAP_MS = 150, LATENESS_MS = 200 };
 
 static const char *const parts[WINDOWS_OF] = {[WINDOWS_BOOK] = "book", [WINDOWS_STREAM] = "stream"};
 
+static const char *const totals[WINDOWS_OF] =
+    {[WINDOWS_BOOK] = "book-totals", [WINDOWS_STREAM] = "stream-totals"};
+static const char *const lates[WINDOWS_OF] =
+    {[WINDOWS_BOOK] = "book-late", [WINDOWS_STREAM] = "stream-late"};
+
 /* --- Making ------------------------------------------------------------------------------------
  */
 
@@ -55,10 +60,9 @@ sabot_status ledger_windows_open(struct ledger *ledger,
         (void)snprintf(name, sizeof name, "ledger.%s_%s", parts[which], names[i]);
         SABOT_TRY(ledger_set(ledger, name, values[i], error));
     }
-    (void)snprintf(name, sizeof name, "%s-totals", parts[which]);
-    SABOT_TRY(ledger_topic(ledger, sim, name, 1 + (int32_t)sb_draw_below(draw, 2), NULL, error));
-    (void)snprintf(name, sizeof name, "%s-late", parts[which]);
-    return ledger_topic(ledger, sim, name, 1, NULL, error);
+    SABOT_TRY(
+        ledger_topic(ledger, sim, totals[which], 1 + (int32_t)sb_draw_below(draw, 2), NULL, error));
+    return ledger_topic(ledger, sim, lates[which], 1, NULL, error);
 }
 
 /* --- One firing --------------------------------------------------------------------------------
@@ -165,13 +169,9 @@ sabot_status ledger_windows_see(struct ledger *ledger,
                                 sabot_error *error)
 {
     for (int i = 0; i < WINDOWS_OF; i++) {
-        const size_t size = strlen(parts[i]);
-
-        if (strncmp(topic, parts[i], size) != 0)
-            continue;
-        if (strcmp(topic + size, "-totals") == 0)
+        if (strcmp(topic, totals[i]) == 0)
             return see_total(ledger, &ledger->windows[i], record, error);
-        if (strcmp(topic + size, "-late") == 0)
+        if (strcmp(topic, lates[i]) == 0)
             return see_late(ledger, (enum windows_of)i, record, error);
     }
     return SABOT_AGAIN;
