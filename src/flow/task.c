@@ -238,7 +238,7 @@ static void handle_watermark(struct sb_task *task)
 /* The wall clock's time of the next timer, in a task that may call it; INT64_MAX: none. */
 static int64_t due_ms(const struct sb_task *task)
 {
-    if (task->state != SB_TASK_OPEN || task->node->type->due_ms == NULL)
+    if (task->state != SB_TASK_OPEN || task->clock_stands || task->node->type->due_ms == NULL)
         return INT64_MAX;
     return task->node->type->due_ms(task->instance);
 }
@@ -451,6 +451,7 @@ static void write_part(struct sb_task *task, int64_t barrier)
     sabot_error error;
 
     part->watermark_ms = task->watermark_ms;
+    task->clock_stands = checkpoint->last; /* what came of a timer now would be of no checkpoint */
     sb_crash_point(task->env, "task.before_snapshot");
     if (task->state == SB_TASK_FAILED)
         (void)sabot_raise(&part->error, SABOT_ERR_STATE, "%s has failed", task->node->name);

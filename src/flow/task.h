@@ -57,6 +57,7 @@ struct sb_task {
     bool firing;                    /* the operator handles a watermark */
     bool is_idle;                   /* all its inputs were, with the last one */
     bool clock_had_turn;            /* since the last message */
+    bool clock_stands;              /* its part of the last checkpoint is taken: no timer fires */
     int64_t watermark_ms;           /* that one, or the last */
     _Atomic int64_t watermark_seen; /* the same, for whoever looks */
     enum sb_task_state state;
