@@ -672,12 +672,12 @@ static void measure_throughput(struct writer *writer, struct sb_store *store, ui
         samples[i] = (int64_t)(rate(&with, 0, 1) / without * 1e6);
         limits[i] = (int64_t)(rate(&limit, 0, 0) / without * 1e6);
         printf("updates: %.2f M/s alone; %.2f M/s with a checkpoint each second: %.2f while one is "
-               "under way (%.0f %% of the time, %.0f ms stalled), %.2f else; %.2f beside a thread that only copies "
+               "under way (%.0f %% of the time, %.0f ms stalled), %.2f else; %.2f beside a thread "
+               "that only copies "
                "and writes\n",
                without / 1e6, rate(&with, 0, 1) / 1e6, rate(&with, 1, 1) / 1e6,
                (double)with.took_ns[1] * 100 / (double)(with.took_ns[0] + with.took_ns[1]),
-               (double)with.stalled_ns / 1e6,
-               rate(&with, 0, 0) / 1e6, rate(&limit, 0, 0) / 1e6);
+               (double)with.stalled_ns / 1e6, rate(&with, 0, 0) / 1e6, rate(&limit, 0, 0) / 1e6);
     }
     printf("throughput, %.0f MiB of state, all of it changing: median ratio %.2f (goal >= 0.95)",
            (double)plain.size / 1048576, percentile_us(PAIRS, 0.5) / 1000);

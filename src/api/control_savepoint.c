@@ -15,6 +15,7 @@
 
 #include "api/inspect.h"
 #include "ckpt/savepoint.h"
+#include "state/rows.h"
 
 struct saving_pipeline {
     struct sb_coordinator *coordinator; /* NULL: it takes no part */
@@ -52,8 +53,8 @@ static void undo(sabot_run *run)
 
         if (pipeline->folder.path == NULL)
             continue;
-        if (pipeline->copy.done && pipeline->copy.error.status == SABOT_OK)
-            (void)!sb_ckpt_remove(&pipeline->folder, &pipeline->copy.entry, NULL);
+        if (pipeline->copy.done && pipeline->copy.result.error.status == SABOT_OK)
+            (void)!sb_ckpt_remove(&pipeline->folder, &pipeline->copy.result.entry, NULL);
         (void)!env->type->path_remove(env->self, pipeline->folder.path, NULL);
     }
     (void)snprintf(path, sizeof path, "%s/%s", saving->savepoint.path, run->app->name);
@@ -111,6 +112,7 @@ static sabot_status find_shard(const struct sb_plan_pipeline *pipeline,
 
 static sabot_status add_pipeline(struct sb_saving *saving,
                                  struct sb_plan_pipeline *planned,
+                                 struct sb_account *account,
                                  const struct sb_control_request *request,
                                  sabot_error *error)
 {
@@ -130,8 +132,10 @@ static sabot_status add_pipeline(struct sb_saving *saving,
     pipeline->coordinator = &planned->recovery.coordinator;
     pipeline->copy = (struct sb_coordinator_copy){
         .folder = &pipeline->folder,
-        .only_node = node == NULL ? SB_COPY_ALL : node->index,
+        .only_task = node == NULL ? NULL : node->name,
         .only_shard = SB_COPY_ALL,
+        .account = account,
+        .reader = &sb_rocksdb_reader,
         .at_end = stop != NULL && strcmp(stop, "true") == 0,
     };
     if (key != NULL && node != NULL)
@@ -149,7 +153,7 @@ static sabot_status fill(sabot_run *run,
 
     SB_ASSERT(saving != NULL);
     for (uint32_t i = 0; i < run->plan.pipeline_count; i++)
-        SABOT_TRY(add_pipeline(saving, &run->plan.pipelines[i], request, error));
+        SABOT_TRY(add_pipeline(saving, &run->plan.pipelines[i], run->plan.account, request, error));
     for (uint32_t i = 0; i < saving->count; i++) {
         struct saving_pipeline *pipeline = &saving->pipelines[i];
 
@@ -245,14 +249,14 @@ static sabot_status finish(sabot_run *run, struct sb_control_request *request, s
 
         if (pipeline->coordinator == NULL)
             continue;
-        if (pipeline->copy.error.status != SABOT_OK) {
-            *error = pipeline->copy.error;
+        if (pipeline->copy.result.error.status != SABOT_OK) {
+            *error = pipeline->copy.result.error;
             return error->status;
         }
         savepoint->pipelines[savepoint->pipeline_count++] = (struct sb_savepoint_pipeline){
             .name = run->plan.pipelines[i].name,
-            .entry = pipeline->copy.entry,
-            .checksum = pipeline->copy.checksum,
+            .entry = pipeline->copy.result.entry,
+            .checksum = pipeline->copy.result.checksum,
         };
     }
     SABOT_TRY(sb_savepoint_seal(savepoint, error));

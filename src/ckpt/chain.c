@@ -79,7 +79,7 @@ static sabot_status open_writer(struct sb_chain *chain, sabot_error *error)
     if (chain->writer.folder != NULL)
         return SABOT_OK;
     SABOT_TRY(sb_ckpt_check_owner(chain->folder, chain->owner, error));
-    return sb_ckpt_begin(&chain->writer, chain->folder, &chain->entry, error);
+    return sb_ckpt_begin(&chain->writer, chain->folder, &chain->entry, SB_FILE_CHUNKS, error);
 }
 
 static void write_block(struct sb_chain *chain, const struct sb_carried *carried)
@@ -186,7 +186,7 @@ sabot_status sb_chain_finish(struct sb_chain *chain,
         chain->writer.known = &chain->known;
         status =
             sb_ckpt_finish(&chain->writer, manifest, chain->links, links, parts, part_count, error);
-        chain->bytes = chain->writer.chunks_size + chain->writer.rows_size;
+        chain->bytes = chain->writer.blocks_size + chain->writer.rows_size;
     }
     unstage(chain);
     chain->write_us += sb_now_us(chain->env) - begun_us;

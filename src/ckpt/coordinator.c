@@ -6,7 +6,6 @@
 
 #include "base/mutant.h"
 #include "ckpt/pace.h"
-#include "ckpt/savepoint.h"
 
 enum {
     RETRY_US = 100 * 1000,        /* after a failure of the last one, times the tries */
@@ -67,6 +66,7 @@ void sb_coordinator_reset(struct sb_coordinator *coordinator)
 
     if (config->env == NULL)
         return;
+    sb_copy_end(coordinator->copying, NULL);
     sb_chain_reset(&coordinator->chain);
     drop(coordinator);
     sb_prune_reset(&coordinator->prune);
@@ -147,21 +147,8 @@ static void end_copy(struct sb_coordinator *coordinator, const sabot_error *erro
 
     if (copy == NULL || copy->done)
         return;
-    copy->error = *error;
+    copy->result.error = *error;
     copy->done = true;
-}
-
-static void add_copy(struct sb_coordinator *coordinator, bool last)
-{
-    struct sb_coordinator_copy *copy = coordinator->copy;
-    sabot_error error;
-
-    if (!wants_copy(coordinator, last))
-        return;
-    copy->taken = true;
-    if (sb_checkpoint_add_copy(coordinator->checkpoint, copy->only_node, copy->only_shard,
-                               &error) != SABOT_OK)
-        end_copy(coordinator, &error);
 }
 
 static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
@@ -176,7 +163,8 @@ static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
         coordinator->next_us = now_us + FAILURE_US;
         return sb_step_wait(coordinator->next_us);
     }
-    add_copy(coordinator, last);
+    if (wants_copy(coordinator, last))
+        coordinator->copy->taken = true;
     sb_chain_begin(&coordinator->chain, coordinator->next_id);
     coordinator->checkpoint->base = sb_chain_base(&coordinator->chain);
     coordinator->next_id++;
@@ -571,19 +559,46 @@ static void note_commit(struct sb_coordinator *coordinator)
         sb_log(config->env, SABOT_LOG_WARN, config->folder->pipeline, "%s", error.text);
 }
 
-/* The checkpoint counts: so does its copy, when it is written. */
-static void write_copy(struct sb_coordinator *coordinator)
+/* The checkpoint counts: it stays until the copy that was asked for has been made of it. */
+static void start_copy(struct sb_coordinator *coordinator, const struct sb_ckpt_entry *done)
 {
-    struct sb_coordinator_copy *copy = coordinator->copy;
-    sabot_error error = {.status = SABOT_OK};
+    const struct sb_coordinator_copy *copy = coordinator->copy;
+    struct sb_copy_config config;
+    sabot_error error;
 
-    if (copy == NULL || copy->done || !copy->taken)
+    if (copy == NULL || copy->done || !copy->taken || coordinator->copying != NULL)
         return;
-    if (sb_savepoint_write(copy->folder, coordinator->config.graph, coordinator->checkpoint->copy,
-                           &coordinator->manifest, &copy->entry, &copy->checksum,
-                           &error) == SABOT_OK)
-        error.status = SABOT_OK;
-    end_copy(coordinator, &error);
+    config = (struct sb_copy_config){
+        .env = coordinator->config.env,
+        .from = coordinator->config.folder,
+        .entry = *done,
+        .to = copy->folder,
+        .only_task = copy->only_task,
+        .only_shard = copy->only_shard,
+        .account = copy->account,
+        .reader = copy->reader,
+        .owner = control_of(coordinator)->owner,
+    };
+    if (sb_copy_start(&config, &coordinator->copying, &error) == SABOT_OK)
+        coordinator->prune.held = *done;
+    else
+        end_copy(coordinator, &error);
+}
+
+/* It was made, or is given up. */
+static void finish_copy(struct sb_coordinator *coordinator)
+{
+    struct sb_copy_result result;
+
+    if (coordinator->copying == NULL)
+        return;
+    sb_copy_end(coordinator->copying, &result);
+    coordinator->copying = NULL;
+    coordinator->prune.held = (struct sb_ckpt_entry){.id = 0};
+    if (coordinator->copy == NULL || coordinator->copy->done)
+        return;
+    coordinator->copy->result = result;
+    coordinator->copy->done = true;
 }
 
 /* A commit has ended, this way or that. */
@@ -601,10 +616,14 @@ static void note_pace(struct sb_coordinator *coordinator, bool is_last)
 /* The last checkpoint is complete. */
 static struct sb_step follow(struct sb_coordinator *coordinator)
 {
-    if (!sb_follow_step(coordinator->config.follow) ||
-        sb_now_us(coordinator->config.env) >= coordinator->next_us)
-        return over(coordinator);
-    return sb_step_wait(coordinator->next_us);
+    const bool follows = sb_follow_step(coordinator->config.follow) &&
+                         sb_now_us(coordinator->config.env) < coordinator->next_us;
+
+    if (follows)
+        return sb_step_wait(coordinator->next_us);
+    if (coordinator->copying != NULL)
+        return sb_step_wait(INT64_MAX); /* it wakes us when it is done */
+    return over(coordinator);
 }
 
 static struct sb_step complete(struct sb_coordinator *coordinator)
@@ -624,7 +643,7 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     atomic_store(&coordinator->completed_us, now_us);
     atomic_store(&coordinator->completed_bytes, coordinator->chain.bytes);
     (void)atomic_fetch_add(&coordinator->completed, 1);
-    write_copy(coordinator);
+    start_copy(coordinator, &done);
     drop(coordinator);
     if (last) {
         coordinator->state = SB_COORDINATOR_FOLLOWING;
@@ -720,6 +739,8 @@ static struct sb_step commit(struct sb_coordinator *coordinator)
 struct sb_step sb_coordinator_step(struct sb_coordinator *coordinator)
 {
     (void)sb_follow_step(coordinator->config.follow);
+    if (coordinator->copying != NULL && sb_copy_is_done(coordinator->copying))
+        finish_copy(coordinator);
     switch (coordinator->state) {
     case SB_COORDINATOR_IDLE: return idle(coordinator);
     case SB_COORDINATOR_GATHERING: return gather(coordinator);
@@ -770,6 +791,8 @@ bool sb_coordinator_copied(struct sb_coordinator *coordinator)
     sabot_error error;
 
     SB_ASSERT(coordinator->copy != NULL);
+    if (coordinator->state == SB_COORDINATOR_OVER)
+        finish_copy(coordinator);
     if (coordinator->state == SB_COORDINATOR_OVER && !coordinator->copy->done) {
         (void)sabot_raise(
             &error, SABOT_ERR_CLOSED, "pipeline %s has ended before its savepoint%s%s",

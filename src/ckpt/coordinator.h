@@ -25,6 +25,7 @@
 
 #include "ckpt/chain.h"
 #include "ckpt/commit.h"
+#include "ckpt/copy.h"
 #include "ckpt/folder.h"
 #include "ckpt/follow.h"
 #include "ckpt/prune.h"
@@ -35,7 +36,7 @@ enum sb_coordinator_state {
     SB_COORDINATOR_GATHERING,
     SB_COORDINATOR_WRITING,
     SB_COORDINATOR_COMMITTING,
-    SB_COORDINATOR_FOLLOWING, /* the last offsets are on their way */
+    SB_COORDINATOR_FOLLOWING, /* the last offsets are on their way, or a copy is being written */
     SB_COORDINATOR_OVER,      /* there will be no other */
 };
 
@@ -63,18 +64,18 @@ struct sb_coordinator_config {
     uint32_t chain_max; /* files of a chain of images */
 };
 
-/* A savepoint of one pipeline: state in its logical form, written when the checkpoint of the same
- * barrier counts; so all that was sent on because of it is out. */
+/* A savepoint of one pipeline (copy.h), made from a checkpoint of its own when that counts; so all
+ * that was sent on because of it is out. */
 struct sb_coordinator_copy {
     const struct sb_ckpt_folder *folder; /* where it goes */
-    uint32_t only_node;                  /* SB_COPY_ALL, as in flow/checkpoint.h */
+    const char *only_task;               /* as in copy.h */
     uint32_t only_shard;
-    bool at_end; /* with the last checkpoint, and no other */
-    bool taken;  /* a checkpoint is under way with it */
-    bool done;   /* `error` says how */
-    sabot_error error;
-    struct sb_ckpt_entry entry;
-    uint64_t checksum; /* of its manifest */
+    struct sb_account *account;
+    const struct sb_rows_reader *reader;
+    bool at_end; /* of the last checkpoint, and no other */
+    bool taken;  /* a checkpoint is under way for it, or it is being written */
+    bool done;   /* `result` says how */
+    struct sb_copy_result result;
 };
 
 struct sb_coordinator {
@@ -94,6 +95,7 @@ struct sb_coordinator {
     int64_t failed_id;         /* of the last that failed, and why */
     sabot_error failure;
     struct sb_coordinator_copy *copy; /* asked for; NULL: none. Its owner's */
+    struct sb_copy *copying;          /* that one, being written; NULL: it is not */
     struct sb_checkpoint *checkpoint;
     sabot_error refusal; /* not SABOT_OK: why it is given up, while it is being gathered */
     bool again;          /* it was gathered before: its images are to be made again */

@@ -349,8 +349,13 @@ static sabot_status link_older(const struct sb_ckpt_writer *writer,
     return SABOT_OK;
 }
 
+static const char *blocks_name(const struct sb_ckpt_writer *writer)
+{
+    return writer->kind == SB_FILE_STATE ? STATE_NAME : CHUNKS_NAME;
+}
+
 /* The blocks are all there. */
-static sabot_status seal_chunks(struct sb_ckpt_writer *writer,
+static sabot_status seal_blocks(struct sb_ckpt_writer *writer,
                                 struct sb_manifest *manifest,
                                 sabot_error *error)
 {
@@ -358,17 +363,17 @@ static sabot_status seal_chunks(struct sb_ckpt_writer *writer,
     struct sb_manifest_file *file;
     sabot_status status;
 
-    if (writer->chunks == NULL)
+    if (writer->blocks == NULL)
         return SABOT_OK;
-    file = add_file(manifest, SB_FILE_CHUNKS, CHUNKS_NAME);
+    file = add_file(manifest, writer->kind, blocks_name(writer));
     if (file == NULL)
         return no_memory(error);
-    file->size = writer->chunks_size;
+    file->size = writer->blocks_size;
     file->checksum = sb_hasher_result(&writer->hasher);
     sb_crash_point(env, "ckpt.chunks_written");
-    status = SB_MUTANT(NO_SYNC_OF_FILES) ? SABOT_OK : env->type->file_sync(writer->chunks, error);
-    env->type->file_close(env->self, writer->chunks);
-    writer->chunks = NULL;
+    status = SB_MUTANT(NO_SYNC_OF_FILES) ? SABOT_OK : env->type->file_sync(writer->blocks, error);
+    env->type->file_close(env->self, writer->blocks);
+    writer->blocks = NULL;
     sb_crash_point(env, "ckpt.chunks_synced");
     return status;
 }
@@ -464,6 +469,7 @@ static void undo(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry
 sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
                            const struct sb_ckpt_folder *folder,
                            const struct sb_ckpt_entry *entry,
+                           enum sb_manifest_file_kind kind,
                            sabot_error *error)
 {
     const struct sb_env *env = folder->env;
@@ -474,6 +480,7 @@ sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
     sb_crash_point(env, "ckpt.folder_made");
     writer->folder = folder;
     writer->entry = *entry;
+    writer->kind = kind;
     sb_hasher_init(&writer->hasher);
     return SABOT_OK;
 }
@@ -485,31 +492,31 @@ sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
 {
     const struct sb_env *env = writer->folder->env;
 
-    if (writer->chunks == NULL)
-        SABOT_TRY(env->type->file_open(env->self,
-                                       path_of(writer->folder, &writer->entry, CHUNKS_NAME).text,
-                                       SB_OPEN_NEW, &writer->chunks, error));
+    if (writer->blocks == NULL)
+        SABOT_TRY(env->type->file_open(
+            env->self, path_of(writer->folder, &writer->entry, blocks_name(writer)).text,
+            SB_OPEN_NEW, &writer->blocks, error));
     sb_hasher_add(&writer->hasher, block, size);
-    writer->chunks_size += size;
-    SABOT_TRY(env->type->file_write(writer->chunks, block, size, -1, error));
+    writer->blocks_size += size;
+    SABOT_TRY(env->type->file_write(writer->blocks, block, size, -1, error));
     sb_crash_point(env, "ckpt.chunks_appended");
     return SABOT_OK;
 }
 
-static void close_chunks(struct sb_ckpt_writer *writer)
+static void close_blocks(struct sb_ckpt_writer *writer)
 {
     const struct sb_env *env = writer->folder->env;
 
-    if (writer->chunks != NULL)
-        env->type->file_close(env->self, writer->chunks);
-    writer->chunks = NULL;
+    if (writer->blocks != NULL)
+        env->type->file_close(env->self, writer->blocks);
+    writer->blocks = NULL;
 }
 
 void sb_ckpt_abandon(struct sb_ckpt_writer *writer)
 {
     if (writer->folder == NULL)
         return;
-    close_chunks(writer);
+    close_blocks(writer);
     undo(writer->folder, &writer->entry);
     writer->folder = NULL;
 }
@@ -539,7 +546,7 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
     /* First of the files: shards in their logical form say so. */
     SABOT_TRY(write_state(writer, manifest, parts, part_count, error));
     SABOT_TRY(link_older(writer, manifest, links, link_count, error));
-    SABOT_TRY(seal_chunks(writer, manifest, error));
+    SABOT_TRY(seal_blocks(writer, manifest, error));
     if (writer->staged != NULL)
         SABOT_TRY(sb_ckpt_take_rows(writer, manifest, rows, error));
     SABOT_TRY(write_manifest(folder, manifest, error));
@@ -579,7 +586,7 @@ sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
     const struct sb_ckpt_entry entry = entry_of(manifest);
     struct sb_ckpt_writer writer;
 
-    SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, error));
+    SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, SB_FILE_CHUNKS, error));
     return sb_ckpt_finish(&writer, manifest, NULL, 0, parts, part_count, error);
 }
 

@@ -76,8 +76,9 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *f
 struct sb_ckpt_writer {
     const struct sb_ckpt_folder *folder; /* NULL: nothing is being written */
     struct sb_ckpt_entry entry;
-    struct sb_file *chunks; /* NULL: no block has come yet */
-    uint64_t chunks_size;
+    enum sb_manifest_file_kind kind; /* what the blocks are: the file `chunks`, or `state` */
+    struct sb_file *blocks;          /* NULL: none has come yet */
+    uint64_t blocks_size;
     struct sb_hasher hasher; /* of them */
     /* Set between begin and finish: */
     const char *staged; /* a folder with the files of a database; NULL: there is none */
@@ -96,16 +97,17 @@ struct sb_ckpt_link {
 SABOT_MUST_CHECK sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
                                             const struct sb_ckpt_folder *folder,
                                             const struct sb_ckpt_entry *entry,
+                                            enum sb_manifest_file_kind kind,
                                             sabot_error *error);
 SABOT_MUST_CHECK sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
                                              const void *block,
                                              size_t size,
                                              sabot_error *error);
 /* Make it durable: the blocks behind those of `links`, which are chunks of older checkpoints, the
- * oldest first; `parts` runs of bytes, one behind the other, as the file `state`; and the manifest,
- * whose files are filled in here: the state, if there is any, then chunks in order, then rows. The
- * writer is free then, also after an error; then what was written is removed, as far as that works,
- * and nothing of it counts. */
+ * oldest first; `parts` runs of bytes, one behind the other, as the file `state`, which the blocks
+ * aren't then; and the manifest, whose files are filled in here: the state, if there is any, then
+ * chunks in order, then rows. The writer is free then, also after an error; then what was written
+ * is removed, as far as that works, and nothing of it counts. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
                                              struct sb_manifest *manifest,
                                              const struct sb_ckpt_link *links,

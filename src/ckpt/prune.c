@@ -66,7 +66,7 @@ void sb_prune(struct sb_prune *prune, const struct sb_ckpt_entry *done)
     for (uint32_t i = 0; i < prune->seen_count; i++) {
         const struct sb_ckpt_entry *entry = &prune->seen[i];
 
-        if (same(entry, done) && !SB_MUTANT(REMOVE_NAMED))
+        if (same(entry, &prune->held) || (same(entry, done) && !SB_MUTANT(REMOVE_NAMED)))
             continue;
         if (is_of_our_line(prune, entry) && sb_ckpt_exists(prune->folder, entry) &&
             kept < prune->keep) {

@@ -10,6 +10,9 @@
  * would have failed. What was there and is not of its own line belongs to processes that were
  * fenced, and can't be committed any more.
  *
+ * One that is held stays beyond that, until it is let go of: it goes with the next that is
+ * complete.
+ *
  * Thread: the run's control. Memory: what was seen, and a row of its own checkpoints. */
 #ifndef SB_CKPT_PRUNE_H
 #define SB_CKPT_PRUNE_H
@@ -19,6 +22,7 @@
 struct sb_prune {
     const struct sb_ckpt_folder *folder;
     struct sb_ckpt_entry restored; /* id 0: none */
+    struct sb_ckpt_entry held;     /* stays as well, while it is being read; id 0: none */
     uint32_t keep;                 /* checkpoints that stay */
     struct sb_ckpt_entry *own;     /* of this process, the last `keep` of them, in a ring */
     uint64_t own_count;

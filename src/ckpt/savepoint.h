@@ -24,7 +24,6 @@
 #define SB_CKPT_SAVEPOINT_H
 
 #include "ckpt/folder.h"
-#include "flow/graph.h"
 
 enum { SB_SAVEPOINT_PIPELINES_MAX = 256, SB_SAVEPOINT_HEAD_MAX = 256 * 1024 };
 
@@ -45,21 +44,12 @@ struct sb_savepoint {
 };
 
 /* --- Writing -------------------------------------------------------------------------------------
- */
+ *
+ * What each pipeline has is written between the two, below the folder (copy.h). */
 
 /* Make the folder. SABOT_ERR_EXISTS: there is something of this name. */
 SABOT_MUST_CHECK sabot_status sb_savepoint_begin(const struct sb_env *env,
                                                  const char *path,
-                                                 sabot_error *error);
-
-/* Write what one pipeline has: `copy` (flow/checkpoint.h) with all else as `base`, the manifest of
- * the checkpoint of the same barrier, says. `folder` is below the savepoint's. */
-SABOT_MUST_CHECK sabot_status sb_savepoint_write(const struct sb_ckpt_folder *folder,
-                                                 const struct sb_graph *graph,
-                                                 const struct sb_checkpoint *copy,
-                                                 const struct sb_manifest *base,
-                                                 struct sb_ckpt_entry *entry_out,
-                                                 uint64_t *checksum_out,
                                                  sabot_error *error);
 
 /* All pipelines are written: it exists from now on. */

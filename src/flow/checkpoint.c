@@ -44,40 +44,17 @@ static void reset_part(struct sb_part *part, const struct sb_env *env)
         sb_free_array(env, part->shards, part->capacity, sizeof *part->shards);
 }
 
-static void destroy_one(struct sb_checkpoint *checkpoint)
+void sb_checkpoint_destroy(struct sb_checkpoint *checkpoint)
 {
-    const size_t count = (size_t)checkpoint->node_count * checkpoint->worker_count;
+    size_t count;
 
+    if (checkpoint == NULL)
+        return;
+    count = (size_t)checkpoint->node_count * checkpoint->worker_count;
     for (size_t i = 0; checkpoint->parts != NULL && i < count; i++)
         reset_part(&checkpoint->parts[i], checkpoint->env);
     sb_free_array(checkpoint->env, checkpoint->parts, count, sizeof *checkpoint->parts);
     sb_free(checkpoint->env, checkpoint, sizeof *checkpoint);
-}
-
-void sb_checkpoint_destroy(struct sb_checkpoint *checkpoint)
-{
-    if (checkpoint == NULL)
-        return;
-    if (checkpoint->copy != NULL)
-        destroy_one(checkpoint->copy);
-    destroy_one(checkpoint);
-}
-
-sabot_status sb_checkpoint_add_copy(struct sb_checkpoint *checkpoint,
-                                    uint32_t only_node,
-                                    uint32_t only_shard,
-                                    sabot_error *error)
-{
-    struct sb_checkpoint *copy;
-
-    SB_ASSERT(checkpoint->copy == NULL);
-    SABOT_TRY(sb_checkpoint_create(checkpoint->env, checkpoint->id, checkpoint->node_count,
-                                   checkpoint->worker_count, &copy, error));
-    SB_ASSERT(copy != NULL);
-    copy->only_node = only_node;
-    copy->only_shard = only_shard;
-    checkpoint->copy = copy;
-    return SABOT_OK;
 }
 
 /* Room for one more element of an array of the part. */

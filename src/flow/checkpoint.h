@@ -50,8 +50,6 @@ struct sb_part {
     sabot_error error;    /* not SABOT_OK: the part could not be made; the checkpoint fails */
 };
 
-#define SB_COPY_ALL UINT32_MAX
-
 struct sb_checkpoint {
     const struct sb_env *env;
     int64_t id;
@@ -61,12 +59,6 @@ struct sb_checkpoint {
     uint32_t node_count;
     uint32_t worker_count;
     struct sb_part *parts; /* workers x nodes */
-    /* Beside the parts of a checkpoint, in whatever form they are: state in its logical form
-     * (state/ store.h, snapshots), of all tasks or of one shard of one node. NULL: nobody has
-     * asked. */
-    struct sb_checkpoint *copy;
-    uint32_t only_node;       /* of a copy: this node, or SB_COPY_ALL */
-    uint32_t only_shard;      /* and of it this shard, or SB_COPY_ALL */
     _Atomic uint32_t missing; /* instances that have not reported */
 };
 
@@ -84,18 +76,6 @@ static inline struct sb_part *sb_checkpoint_part(const struct sb_checkpoint *che
 {
     return &checkpoint->parts[(size_t)worker * checkpoint->node_count + node];
 }
-
-/* Does a copy want this? */
-static inline bool sb_checkpoint_wants_node(const struct sb_checkpoint *copy, uint32_t node)
-{
-    return copy->only_node == SB_COPY_ALL || copy->only_node == node;
-}
-
-/* Ask for a copy, of what has not been gathered yet. */
-SABOT_MUST_CHECK sabot_status sb_checkpoint_add_copy(struct sb_checkpoint *checkpoint,
-                                                     uint32_t only_node,
-                                                     uint32_t only_shard,
-                                                     sabot_error *error);
 
 /* One more position, or shard, of a part. NULL: no memory, noted in the part. */
 struct sb_part_position *sb_part_add_position(struct sb_part *part, const struct sb_env *env);

@@ -264,15 +264,7 @@ static void handle_clock(struct sb_task *task)
 struct snapshot {
     const struct sb_env *env;
     struct sb_part *part;
-    uint32_t only_shard; /* of a copy; or SB_COPY_ALL */
 };
-
-static bool wants_shard(void *context, uint32_t shard)
-{
-    const struct snapshot *snapshot = context;
-
-    return snapshot->only_shard == SB_COPY_ALL || snapshot->only_shard == shard;
-}
 
 static sabot_status begin_shard(void *context, uint32_t shard, sabot_error *error)
 {
@@ -297,28 +289,6 @@ static sabot_status write_shard(void *context, const void *bytes, size_t size, s
                            part->bytes.size + size);
     part->shards[part->count - 1].size += size;
     return SABOT_OK;
-}
-
-/* State in its logical form, for whoever has asked for a copy beside the checkpoint. */
-static void write_copy(struct sb_task *task, struct sb_checkpoint *copy)
-{
-    struct snapshot snapshot = {
-        .env = task->env,
-        .part = sb_checkpoint_part(copy, task->worker, task->node->index),
-        .only_shard = copy->only_shard,
-    };
-    const struct sb_shard_sinks sinks = {
-        .begin = begin_shard,
-        .wants = wants_shard,
-        .sink = {.write = write_shard, .context = &snapshot},
-    };
-    sabot_error error;
-
-    if (task->state == SB_TASK_FAILED || !sb_checkpoint_wants_node(copy, task->node->index))
-        return;
-    if (task->node->type->snapshot(task->instance, &sinks, &error) != SABOT_OK)
-        (void)sabot_raise(&snapshot.part->error, error.status, "%s: %s", task->node->name,
-                          error.text);
 }
 
 /* --- Images -------------------------------------------------------------------------------------
@@ -441,7 +411,6 @@ static void write_part(struct sb_task *task, int64_t barrier)
     struct snapshot snapshot = {
         .env = task->env,
         .part = sb_checkpoint_part(checkpoint, task->worker, task->node->index),
-        .only_shard = SB_COPY_ALL,
     };
     const struct sb_shard_sinks sinks = {
         .begin = begin_shard,
@@ -459,8 +428,6 @@ static void write_part(struct sb_task *task, int64_t barrier)
         begin_image(task, checkpoint);
     else if (task->node->type->snapshot(task->instance, &sinks, &error) != SABOT_OK)
         (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
-    if (checkpoint->copy != NULL)
-        write_copy(task, checkpoint->copy);
     sb_crash_point(task->env, "task.snapshot");
     if (task->image == NULL)
         sb_checkpoint_report(task->control);

@@ -37,8 +37,6 @@ struct sb_operator_config {
 struct sb_shard_sinks {
     /* Bytes that are written from now on belong to this shard. */
     sabot_status (*begin)(void *context, uint32_t shard, sabot_error *error);
-    /* Is this shard to be written? NULL: all are. */
-    bool (*wants)(void *context, uint32_t shard);
     struct sb_byte_sink sink;
 };
 

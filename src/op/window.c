@@ -500,8 +500,6 @@ static sabot_status snapshot(struct sb_operator *self,
                              sabot_error *error)
 {
     for (uint32_t shard = self->worker; shard < SB_SHARD_COUNT; shard += self->worker_count) {
-        if (sinks->wants != NULL && !sinks->wants(sinks->sink.context, shard))
-            continue;
         SABOT_TRY(sinks->begin(sinks->sink.context, shard, error));
         SABOT_TRY(sb_store_snapshot(self->store, shard, &sinks->sink, error));
     }

@@ -107,6 +107,7 @@ struct sb_image_shard {
 
 struct sb_image {
     const struct sb_env *env;
+    struct sb_account *account; /* of the stores that shards are put together in; NULL: none */
     const struct sb_image_file *files;
     uint32_t file_count;
     uint32_t node;

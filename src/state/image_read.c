@@ -472,6 +472,11 @@ void sb_image_close(struct sb_image *image)
     sb_free(env, image, sizeof *image);
 }
 
+void sb_image_set_account(struct sb_image *image, struct sb_account *account)
+{
+    image->account = account;
+}
+
 bool sb_image_has_shard(const struct sb_image *image, uint32_t shard)
 {
     return image->shards[shard].words > 0 || image->rows != NULL;

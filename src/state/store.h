@@ -441,7 +441,9 @@ SABOT_MUST_CHECK sabot_status sb_store_restore_image(struct sb_store *store,
                                                      struct sb_image *image,
                                                      uint32_t shard,
                                                      sabot_error *error);
-/* Write a shard as sb_store_snapshot() would have at the barrier; what has expired is in it. */
+/* Write a shard as sb_store_snapshot() would have at the barrier; what has expired is in it. The
+ * shard is put together in memory, which counts in the account that was set, if one was. */
+void sb_image_set_account(struct sb_image *image, struct sb_account *account);
 SABOT_MUST_CHECK sabot_status sb_image_write(struct sb_image *image,
                                              uint32_t shard,
                                              const struct sb_byte_sink *sink,

@@ -674,6 +674,43 @@ static void restore_copy(struct run *run, const struct sb_checkpoint *copy)
     }
 }
 
+static sabot_status begin_shard(void *context, uint32_t shard, sabot_error *error)
+{
+    struct sb_part *part = context;
+    struct sb_part_shard *entry = sb_part_add_shard(part, part->bytes.env);
+
+    (void)error;
+    assert_non_null(entry);
+    *entry = (struct sb_part_shard){.shard = shard, .start = part->bytes.size};
+    return SABOT_OK;
+}
+
+static sabot_status write_shard(void *context, const void *bytes, size_t size, sabot_error *error)
+{
+    struct sb_part *part = context;
+
+    (void)error;
+    part->shards[part->count - 1].size += size;
+    return sb_buffer_append(&part->bytes, bytes, size);
+}
+
+/* The state of a flow at rest, in its logical form, in a checkpoint of its own. */
+static struct sb_checkpoint *copy_state(struct run *run)
+{
+    struct sb_checkpoint *copy;
+
+    must(run, sb_checkpoint_create(&run->env, 1, 4, run->config.workers, &copy, &run->error));
+    for (uint32_t worker = 0; worker < run->config.workers; worker++) {
+        const struct sb_task *task =
+            &run->flow->instances[worker * run->flow->graph->node_count + WINDOW_NODE].task;
+        struct sb_part *part = sb_checkpoint_part(copy, worker, WINDOW_NODE);
+        const struct sb_shard_sinks sinks = {begin_shard, {write_shard, part}};
+
+        must(run, task->node->type->snapshot(task->instance, &sinks, &run->error));
+    }
+    return copy;
+}
+
 static sabot_status read_blocks(void *context,
                                 uint64_t at,
                                 void *buffer,
@@ -724,10 +761,8 @@ static struct sb_checkpoint *begin_checkpoint(struct run *run, bool by_images)
     must(run, sb_checkpoint_create(&run->env, 1 + run->image_count, 4, run->config.workers,
                                    &checkpoint, &run->error));
     checkpoint->base = run->image_count;
-    if (!by_images) {
-        must(run, sb_checkpoint_add_copy(checkpoint, SB_COPY_ALL, SB_COPY_ALL, &run->error));
+    if (!by_images)
         atomic_store(&checkpoint->abandoned, true);
-    }
     sb_flow_checkpoint(run->flow, checkpoint);
     return checkpoint;
 }
@@ -791,19 +826,22 @@ static void cut(struct run *run, bool by_images, bool in_rocksdb, uint32_t worke
 {
     struct sb_flow_position positions[PARTITIONS_MAX];
     struct sb_checkpoint *checkpoint;
+    struct sb_checkpoint *copy;
 
     end_mark(run);
     checkpoint = begin_checkpoint(run, by_images);
     end_checkpoint(run, checkpoint, by_images);
+    copy = by_images ? NULL : copy_state(run);
     take_positions(run, checkpoint, positions);
     end(run);
     start(run, in_rocksdb, workers);
     if (by_images)
         restore_images(run);
     else
-        restore_copy(run, checkpoint->copy);
+        restore_copy(run, copy);
     restore_time(run, checkpoint);
     sb_checkpoint_destroy(checkpoint);
+    sb_checkpoint_destroy(copy);
     /* All partitions are active again; workers know what their partitions had come to. */
     for (uint32_t i = 0; i < run->partition_count; i++) {
         run->oracle.partitions[i].is_idle = false;
