@@ -3,6 +3,7 @@
 #include "api/control.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "api/why.h"
 
@@ -119,6 +120,36 @@ static const struct sb_control_verb verbs[] = {
     {"why", sb_why_serve},
 };
 
+/* On the server's thread, while the run is being prepared. */
+static void describe_start(void *context, char *text, size_t size)
+{
+    const sabot_run *run = context;
+    char what[256];
+
+    for (uint32_t i = 0; i < run->plan.pipeline_count; i++) {
+        const struct sb_plan_pipeline *pipeline = &run->plan.pipelines[i];
+
+        if (!sb_restore_describe(&pipeline->recovery.progress, what, sizeof what))
+            continue;
+        (void)snprintf(text, size, "pipeline %s: %s", pipeline->name, what);
+        return;
+    }
+    (void)snprintf(text, size, "its channels are being opened");
+}
+
+/* The folder of the sockets. What is missing is made; what fails is said by who opens them. */
+static void make_folder(const sabot_run *run, const char *state_dir)
+{
+    const struct sb_env *env = run->env;
+    char *path = sb_string_format(env, "%s/%s", state_dir, run->app->name);
+
+    if (path == NULL)
+        return;
+    (void)!env->type->directory_create(env->self, state_dir, NULL);
+    (void)!env->type->directory_create(env->self, path, NULL);
+    sb_string_free(env, path);
+}
+
 void sb_run_listen(sabot_run *run)
 {
     const char *state_dir = sb_config_text(run->config, "state.dir");
@@ -129,14 +160,26 @@ void sb_run_listen(sabot_run *run)
         .verbs = verbs,
         .verb_count = sizeof verbs / sizeof verbs[0],
         .context = run,
+        .starting = describe_start,
         .waker = run->waker,
     };
     sabot_error error;
 
-    if (state_dir == NULL || !run->has_threads || run->env->type->sockets == NULL)
+    if (run->listens || state_dir == NULL || !run->has_threads || run->env->type->sockets == NULL)
         return;
+    run->listens = true;
+    make_folder(run, state_dir);
     if (sb_control_server_open(&config, &run->control, &error) != SABOT_OK)
         sb_log(run->env, SABOT_LOG_WARN, run->app->name,
                "no command can reach this worker, it runs without a control socket: %s",
+               error.text);
+}
+
+void sb_run_serve(sabot_run *run)
+{
+    sabot_error error;
+
+    if (sb_control_server_begin(run->control, &error) != SABOT_OK)
+        sb_log(run->env, SABOT_LOG_WARN, run->app->name, "commands can't find this worker: %s",
                error.text);
 }

@@ -11,9 +11,12 @@
 
 #include "api/run.h"
 
-/* With a state directory and threads: let commands reach this run. One that can't be reached runs
- * all the same, and says so. */
+/* With a state directory and threads: let commands reach this run, which are told what it is at
+ * until it serves them. One that can't be reached runs all the same, and says so. Called again:
+ * nothing. */
 void sb_run_listen(sabot_run *run);
+/* It runs: what comes from now on is for its verbs. */
+void sb_run_serve(sabot_run *run);
 
 /* What a savepoint in the making holds, when no coordinator works on it any more. NULL: nothing. */
 void sb_saving_destroy(const struct sb_env *env, struct sb_saving *saving);

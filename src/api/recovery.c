@@ -51,6 +51,8 @@ static sabot_status begin(struct sb_recovery *recovery,
     recovery->env = env;
     recovery->owner = sb_random(env);
     sb_restore_init(&recovery->restore, env, &recovery->folder);
+    recovery->restore.progress = &recovery->progress;
+    atomic_store(&recovery->progress.stage, SB_RESTORE_FINDING);
     (void)snprintf(group, sizeof group, "sabot.%s.%s", app, flow->name);
     commit.timeout_ms = txn_timeout_ms(recovery);
     if (stages(graph))
@@ -188,6 +190,8 @@ sabot_status sb_recovery_open(struct sb_recovery *recovery,
     flow->has_checkpoints = true;
     flow->unaligned = sb_config_enum(config, "guarantee") == 1;
     flow->staged_max = (uint64_t)sb_config_int64(config, "checkpoint.staged_bytes");
+    if (sb_recovery_finished(recovery))
+        atomic_store(&recovery->progress.stage, SB_RESTORE_OVER);
     if (!restore->found || restore->manifest.finished)
         return SABOT_OK;
     SABOT_TRY(refuse(sb_restore_match(restore, graph, error), error));
@@ -262,6 +266,7 @@ sabot_status sb_recovery_attach(struct sb_recovery *recovery,
     };
 
     SABOT_TRY(refuse(restore_state(recovery, flow, database, error), error));
+    atomic_store(&recovery->progress.stage, SB_RESTORE_OVER);
     if (recovery->restore.adopted)
         coordinator.adopted = &recovery->restore.manifest;
     return sb_coordinator_init(&recovery->coordinator, &coordinator, error);

@@ -30,6 +30,7 @@ struct sb_recovery {
     uint64_t owner; /* drawn for this run */
     struct sb_ckpt_folder folder;
     struct sb_restore restore;
+    struct sb_restore_progress progress; /* of that */
     struct sb_commit *commit; /* NULL: the manifest is the commit */
     struct sb_follow *follow; /* of offsets that follow it; NULL: none */
     struct sb_coordinator coordinator;

@@ -140,6 +140,7 @@ static struct sb_step prepare(sabot_run *run)
 
     if (atomic_load(&run->stopping))
         return end(run, SABOT_END);
+    sb_run_listen(run);
     status = sb_plan_prepare(&run->plan, &run->error);
     if (status == SABOT_OK)
         status = start_flows(run);
@@ -149,7 +150,7 @@ static struct sb_step prepare(sabot_run *run)
         sb_plan_drop_flows(&run->plan); /* some of them may run already */
         return end(run, status);
     }
-    sb_run_listen(run);
+    sb_run_serve(run);
     atomic_store(&run->started, true);
     atomic_store_explicit(&run->phase, SB_RUN_RUNNING, memory_order_release);
     sb_wake(run->env, run->caller);

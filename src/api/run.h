@@ -35,6 +35,7 @@ struct sabot_run {
     _Atomic bool started;     /* RUNNING was reached */
     _Atomic bool stopping;
     _Atomic bool aborting;             /* destroyed while it runs: the stepper returns at once */
+    bool listens;                      /* commands can reach it, or that was tried */
     bool flows_told;                   /* the flows know that they shall stop */
     sabot_status result;               /* SABOT_END: ended well */
     sabot_error error;                 /* when it did not */

@@ -26,6 +26,49 @@ void sb_restore_reset(struct sb_restore *restore)
     *restore = (struct sb_restore){.env = NULL};
 }
 
+/* --- Progress ------------------------------------------------------------------------------------
+ */
+
+/* The checkpoint is known from now on. */
+static void note_stage(const struct sb_restore *restore, enum sb_restore_stage stage)
+{
+    struct sb_restore_progress *progress = restore->progress;
+    uint64_t total = 0;
+
+    if (progress == NULL)
+        return;
+    for (uint32_t i = 0; i < restore->manifest.file_count; i++)
+        total += restore->manifest.files[i].size;
+    atomic_store(&progress->id, restore->manifest.id);
+    atomic_store(&progress->total, total);
+    atomic_store(&progress->stage, stage);
+}
+
+bool sb_restore_describe(const struct sb_restore_progress *progress, char *text, size_t size)
+{
+    const long long id = (long long)atomic_load(&progress->id);
+    const uint64_t total = atomic_load(&progress->total);
+    const uint64_t read = atomic_load(&progress->read);
+
+    switch ((enum sb_restore_stage)atomic_load(&progress->stage)) {
+    case SB_RESTORE_NOT_BEGUN:
+    case SB_RESTORE_OVER: return false;
+    case SB_RESTORE_FINDING:
+        (void)snprintf(text, size, "looking for the checkpoint that counts");
+        break;
+    case SB_RESTORE_VERIFYING:
+        (void)snprintf(text, size, "verifying checkpoint %lld, %llu bytes", id,
+                       (unsigned long long)total);
+        break;
+    case SB_RESTORE_READING:
+        (void)snprintf(text, size, "restoring checkpoint %lld, %llu of %llu bytes", id,
+                       (unsigned long long)(read < total ? read : total),
+                       (unsigned long long)total);
+        break;
+    }
+    return true;
+}
+
 /* --- Finding -------------------------------------------------------------------------------------
  */
 
@@ -37,8 +80,10 @@ static sabot_status read_and_verify(struct sb_restore *restore,
     sabot_status status = sb_ckpt_read(restore->folder, entry, &restore->manifest, &why);
 
     sb_crash_point(restore->env, "restore.manifest_read");
-    if (status == SABOT_OK)
+    if (status == SABOT_OK) {
+        note_stage(restore, SB_RESTORE_VERIFYING);
         status = sb_ckpt_verify(restore->folder, &restore->manifest, &why);
+    }
     if (status == SABOT_OK || status == SABOT_ERR_NOT_FOUND)
         return status;
     return sabot_raise(error, status,
@@ -274,6 +319,8 @@ static sabot_status read_chunks(void *context,
     size_t got;
 
     SABOT_TRY(file->env->type->file_read(file->file, buffer, size, (int64_t)at, &got, error));
+    if (file->read != NULL)
+        (void)atomic_fetch_add_explicit(file->read, got, memory_order_relaxed);
     if (got == size)
         return SABOT_OK;
     return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: it ends too soon", file->name);
@@ -315,7 +362,7 @@ sabot_status sb_chunks_open(struct sb_chunks *chunks,
                                folder->path, (long long)manifest->id);
         SABOT_TRY(sb_ckpt_open_file(folder, manifest, i, &chunks->opened[chunks->count], error));
         chunks->contexts[chunks->count] =
-            (struct sb_chunks_file){folder->env, chunks->opened[chunks->count], file->name};
+            (struct sb_chunks_file){folder->env, chunks->opened[chunks->count], file->name, NULL};
         *to = (struct sb_image_file){.name = file->name,
                                      .size = file->size,
                                      .read = read_chunks,
@@ -566,6 +613,9 @@ sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, 
     sabot_status status =
         sb_chunks_open(&restoring.chunks, restore->folder, &restore->manifest, error);
 
+    note_stage(restore, SB_RESTORE_READING);
+    for (uint32_t i = 0; restore->progress != NULL && i < restoring.chunks.count; i++)
+        restoring.chunks.contexts[i].read = &restore->progress->read;
     if (status == SABOT_OK)
         status = open_images(&restoring, error);
     if (status == SABOT_OK)

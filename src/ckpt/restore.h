@@ -12,14 +12,32 @@
 #ifndef SB_CKPT_RESTORE_H
 #define SB_CKPT_RESTORE_H
 
+#include <stdatomic.h>
+
 #include "ckpt/chain.h"
 #include "ckpt/commit.h"
 #include "ckpt/rows.h"
 #include "flow/flow.h"
 
+/* How far a restore has come, for whoever looks: written by the restore, read by anybody. */
+enum sb_restore_stage {
+    SB_RESTORE_NOT_BEGUN,
+    SB_RESTORE_FINDING, /* whoever ran before is fenced, and what counts is looked for */
+    SB_RESTORE_VERIFYING,
+    SB_RESTORE_READING,
+    SB_RESTORE_OVER,
+};
+struct sb_restore_progress {
+    _Atomic int stage;
+    _Atomic int64_t id;     /* of the checkpoint */
+    _Atomic uint64_t total; /* bytes of its files */
+    _Atomic uint64_t read;  /* of these, into state */
+};
+
 struct sb_restore {
     const struct sb_env *env;
     const struct sb_ckpt_folder *folder;
+    struct sb_restore_progress *progress; /* its owner's; NULL: nobody looks */
     struct sb_manifest manifest;
     bool found; /* else there is none: a start from nothing */
     bool drops; /* what it has and the app does not have any more is passed over */
@@ -35,6 +53,9 @@ void sb_restore_init(struct sb_restore *restore,
                      const struct sb_env *env,
                      const struct sb_ckpt_folder *folder);
 void sb_restore_reset(struct sb_restore *restore);
+
+/* "restoring checkpoint 42, 1000 of 2000 bytes". False: nothing is being restored. */
+bool sb_restore_describe(const struct sb_restore_progress *progress, char *text, size_t size);
 
 /* Find the checkpoint that counts and check every bit of it. SABOT_OK also when there is none.
  * SABOT_ERR_CORRUPT names the file that is damaged, and says which ways there are. */
@@ -95,6 +116,7 @@ struct sb_chunks_file {
     const struct sb_env *env;
     struct sb_file *file;
     const char *name;
+    _Atomic uint64_t *read; /* counts bytes; NULL: nobody looks */
 };
 
 /* Its files of chunks, open, as sb_image_open() wants them. It must not be moved. */

@@ -213,6 +213,8 @@ int cli_savepoint(const struct cli_setup *setup, const struct cli_args *args);
 int cli_plan(const struct cli_setup *setup, const struct cli_args *args);
 int cli_why(const struct cli_setup *setup, const struct cli_args *args);
 int cli_state(const struct cli_setup *setup, const struct cli_args *args);
+/* What looks at a worker have left in the state directory that were killed. */
+void cli_remove_peeks(const char *state_dir);
 int cli_sim(const struct cli_setup *setup, const struct cli_args *args);
 
 #endif

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* state.c - `sabot state ls`, `get` and `dump`: what agents know, from a checkpoint, from a
  * savepoint, or from the worker that runs, which makes a savepoint for it that is removed again. */
+#include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
+
+/* The savepoint of one look at a worker, in the state directory: then the process, and the time. */
+static const char PEEK[] = ".peek-";
 
 /* What is asked for. */
 struct query {
@@ -303,6 +310,36 @@ static int look_at_savepoint(const char *path, struct query *query, enum verb ve
     return look_at(path, query, verb);
 }
 
+static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *where)
+{
+    (void)info;
+    (void)flag;
+    (void)where;
+    return remove(path);
+}
+
+void cli_remove_peeks(const char *state_dir)
+{
+    DIR *folder = opendir(state_dir);
+    const struct dirent *entry;
+
+    if (folder == NULL)
+        return;
+    while ((entry = readdir(folder)) != NULL) {
+        char path[CLI_PATH_SIZE];
+        long process;
+
+        if (strncmp(entry->d_name, PEEK, strlen(PEEK)) != 0)
+            continue;
+        process = strtol(entry->d_name + strlen(PEEK), NULL, 10);
+        if (process <= 0 || kill((pid_t)process, 0) == 0 || errno != ESRCH)
+            continue;
+        if (snprintf(path, sizeof path, "%s/%s", state_dir, entry->d_name) < CLI_PATH_SIZE)
+            (void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    }
+    (void)closedir(folder);
+}
+
 /* Of one agent, and of one key the shard that it is in, as far as that is all that is wanted. */
 static int look_at_worker(const struct cli_setup *setup, struct query *query, enum verb verb)
 {
@@ -318,7 +355,8 @@ static int look_at_worker(const struct cli_setup *setup, struct query *query, en
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     if (!cli_state_dir(setup, folder))
         return CLI_NOT_STARTED;
-    if (snprintf(path, sizeof path, "%s/.peek-%ld-%ld", folder, (long)getpid(), now.tv_nsec) >=
+    cli_remove_peeks(folder);
+    if (snprintf(path, sizeof path, "%s/%s%ld-%ld", folder, PEEK, (long)getpid(), now.tv_nsec) >=
         CLI_PATH_SIZE)
         return cli_fail(CLI_NOT_STARTED, "%.200s: the path is too long", folder);
     (void)snprintf(path_argument, sizeof path_argument, "path=%s", path);

@@ -146,6 +146,7 @@ static sabot_status begin_anew(const struct cli_setup *setup,
 int cli_worker(const struct cli_setup *setup, const struct cli_args *args)
 {
     const bool as_json = cli_args_value(args, "json") != NULL;
+    const char *state_dir = sabot_config_get(setup->config, "state.dir");
     sabot_error error = {.status = SABOT_OK};
     struct progress progress = {.is_described = false};
     sabot_run *run;
@@ -162,6 +163,8 @@ int cli_worker(const struct cli_setup *setup, const struct cli_args *args)
                         "--json: an output is bound to file:-, and both want stdout: bind it "
                         "elsewhere, or leave --json out");
     }
+    if (state_dir != NULL)
+        cli_remove_peeks(state_dir);
     /* Records that scroll by on the same terminal leave no place for a line. */
     cli_live_init(&progress.live, !(sabot_run_uses_stdout(run) && isatty(STDOUT_FILENO) == 1));
     status = start_and_wait(run, &progress, &error);

@@ -9,6 +9,7 @@
 
 enum {
     PATH_SIZE = 4096,
+    STARTING_TEXT_MAX = 512,
     DRAIN_MS = 2 * 1000, /* to take the last answers, when the run has ended */
     FOLDER_PATH_MAX = PATH_SIZE - 64,
 };
@@ -40,6 +41,7 @@ struct sb_control_server {
     struct sb_socket *bell;
     struct sb_waker *waker; /* of the thread, which waits in poll() */
     struct sb_thread *thread;
+    _Atomic bool serves; /* the run takes requests */
     _Atomic bool stopping;
     int64_t drain_us; /* when stopping: until then */
     struct client clients[SB_CONTROL_CLIENTS_MAX];
@@ -92,8 +94,8 @@ static bool is_socket_name(const char *name)
            strcmp(name + size - strlen(".sock"), ".sock") == 0;
 }
 
-/* Remove the path when nobody listens there any more. Who listens is a twin: it keeps its own. */
-static void remove_if_dead(const struct sb_env *env, const char *path)
+/* Remove the path when nobody listens there any more. True: a twin does, which keeps its own. */
+static bool remove_if_dead(const struct sb_env *env, const char *path)
 {
     struct sb_socket *connection;
     const sabot_status status = env->type->sockets->connect(env->self, path, &connection, NULL);
@@ -102,6 +104,7 @@ static void remove_if_dead(const struct sb_env *env, const char *path)
         env->type->sockets->close(env->self, connection);
     else if (status == SABOT_ERR_CLOSED)
         (void)!env->type->path_remove(env->self, path, NULL);
+    return status == SABOT_OK;
 }
 
 static sabot_status visit_old(void *context, const char *name)
@@ -112,19 +115,20 @@ static sabot_status visit_old(void *context, const char *name)
     if (!is_socket_name(name))
         return SABOT_OK;
     (void)snprintf(path, sizeof path, "%s/%s", server->folder, name);
-    remove_if_dead(server->config.env, path);
+    (void)remove_if_dead(server->config.env, path);
     return SABOT_OK;
 }
 
-static void remove_dead(struct sb_control_server *server)
+/* True: the one that is named here lives. */
+static bool remove_dead(struct sb_control_server *server)
 {
     const struct sb_env *env = server->config.env;
     char path[PATH_SIZE];
 
     (void)!env->type->directory_list(env->self, server->folder, visit_old, server, NULL);
-    if (sb_control_find(env, server->config.state_dir, server->config.app, path, sizeof path,
-                        NULL) == SABOT_OK)
-        remove_if_dead(env, path); /* it may lie in the runtime folder */
+    return sb_control_find(env, server->config.state_dir, server->config.app, path, sizeof path,
+                           NULL) == SABOT_OK &&
+           remove_if_dead(env, path); /* it may lie in the runtime folder */
 }
 
 /* Say where the socket is, at once for everybody. */
@@ -343,6 +347,14 @@ bool sb_control_server_serve(struct sb_control_server *server)
     return was_new;
 }
 
+sabot_status sb_control_server_begin(struct sb_control_server *server, sabot_error *error)
+{
+    if (server == NULL || atomic_load(&server->serves))
+        return SABOT_OK;
+    atomic_store(&server->serves, true);
+    return point_here(server, error);
+}
+
 void sb_control_server_stop(struct sb_control_server *server)
 {
     if (server == NULL || atomic_load(&server->stopping))
@@ -385,6 +397,18 @@ static void greet(struct sb_control_server *server)
     }
 }
 
+/* The run doesn't serve yet: say what it is at. */
+static void answer_early(struct sb_control_server *server, struct client *client)
+{
+    char text[STARTING_TEXT_MAX] = "";
+    sabot_error error;
+
+    server->config.starting(server->config.context, text, sizeof text);
+    answer(server, client,
+           sabot_raise(&error, SABOT_ERR_STATE, "the worker is starting: %s; ask again", text),
+           &error);
+}
+
 /* What has come of the request; when it is whole, it is the run's. */
 static void read_request(struct sb_control_server *server, struct client *client)
 {
@@ -409,6 +433,10 @@ static void read_request(struct sb_control_server *server, struct client *client
                sabot_raise(&error, SABOT_ERR_ARGUMENT, "no request: one line of at most %d bytes",
                            SB_CONTROL_REQUEST_MAX),
                &error);
+        return;
+    }
+    if (!atomic_load(&server->serves)) {
+        answer_early(server, client);
         return;
     }
     atomic_store_explicit(&client->state, CLIENT_ASKED, memory_order_release);
@@ -539,6 +567,7 @@ static struct sb_step server_step(void *context)
 static sabot_status open_all(struct sb_control_server *server, sabot_error *error)
 {
     const struct sb_env *env = server->config.env;
+    bool has_twin;
 
     server->folder = sb_string_format(env, "%s/%s", server->config.state_dir, server->config.app);
     if (server->folder == NULL)
@@ -546,11 +575,13 @@ static sabot_status open_all(struct sb_control_server *server, sabot_error *erro
     if (strlen(server->folder) > FOLDER_PATH_MAX)
         return sabot_raise(error, SABOT_ERR_LIMIT, "%.200s...: the path is too long",
                            server->folder);
-    remove_dead(server);
+    has_twin = remove_dead(server);
     SABOT_TRY(listen_somewhere(server, error));
     SABOT_TRY(env->type->sockets->bell_create(env->self, &server->bell, error));
     SABOT_TRY(env->type->waker_create(env->self, &server->waker, error));
-    SABOT_TRY(point_here(server, error));
+    atomic_store(&server->serves, server->config.starting == NULL);
+    if (!has_twin || server->config.starting == NULL)
+        SABOT_TRY(point_here(server, error));
     return env->type->spawn(env->self, "sabot-control", server_step, server, server->waker,
                             &server->thread, error);
 }

@@ -16,12 +16,14 @@
  * Where the path would be too long for a socket, it lies in the runtime folder. What a dead worker
  * has left is removed by the next.
  *
+ * Until the run serves, since it is restored, the thread says itself what it is at.
+ *
  * A client can't hurt the run: at most SB_CONTROL_CLIENTS_MAX are listened to, each with one
  * request of SB_CONTROL_REQUEST_MAX bytes; who takes longer than SB_CONTROL_PATIENCE_MS to ask, or
  * to take the answer, is let go.
  *
- * Threads: a client belongs to one of the two, by its state. open, serve, stop and close are the
- * run's. */
+ * Threads: a client belongs to one of the two, by its state. open, begin, serve, stop and close are
+ * the run's. */
 #ifndef SB_RUN_CONTROL_SERVER_H
 #define SB_RUN_CONTROL_SERVER_H
 
@@ -66,13 +68,21 @@ struct sb_control_config {
     const char *app;
     const struct sb_control_verb *verbs;
     size_t verb_count;
-    void *context;          /* of the verbs */
+    void *context; /* of the verbs */
+    /* What the run does before it serves, for who asks so soon; on the server's thread. NULL: it
+     * serves from the first. */
+    void (*starting)(void *context, char *text, size_t size);
     struct sb_waker *waker; /* of who calls serve() */
 };
 
 SABOT_MUST_CHECK sabot_status sb_control_server_open(const struct sb_control_config *config,
                                                      struct sb_control_server **server_out,
                                                      sabot_error *error);
+
+/* From now on the run serves, and the state directory names it, whoever it has named before: a
+ * worker that ends before it comes so far leaves that to another that runs. NULL: nothing. */
+SABOT_MUST_CHECK sabot_status sb_control_server_begin(struct sb_control_server *server,
+                                                      sabot_error *error);
 
 /* Call the verbs of all requests that wait. True: one was new, whatever it has begun should get its
  * turn at once. NULL: nothing. */

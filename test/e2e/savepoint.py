@@ -441,6 +441,12 @@ class Command(SavepointTest):
         self.write("in.jsonl", records(0, 100))
         process = self.begin("-c", 3, "-O", "checkpoint.interval_ms=3600000")
         self.wait_for(process, 100)
+        # What one has left that was killed is removed, whether it had come to an end or not.
+        killed = subprocess.Popen(["true"])
+        killed.wait()
+        left = self.folder / "state" / f".peek-{killed.pid}-7"
+        (left / "app" / "pipe").mkdir(parents=True)
+        (left / "app" / "pipe" / "state").write_bytes(b"half")
         got = self.sabot("state", "get", "count", "tally", "k1", "--running", "--state-dir", "state", "--json")
         self.assert_code(got, 0)
         self.assertEqual(json.loads(got.out)["value"], {"seen": 15, "total": sum(range(1, 100, KEYS))})

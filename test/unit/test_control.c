@@ -422,9 +422,78 @@ static void a_path_too_long_for_a_socket_is_named_in_the_file(void **state)
                      SABOT_ERR_NOT_FOUND);
 }
 
+static void say_what(void *context, char *text, size_t size)
+{
+    const struct fixture *fixture = context;
+
+    (void)snprintf(text, size, "of %s, 7 of 9 bytes", fixture->folder);
+}
+
+static struct sb_control_config starting_config(struct fixture *fixture)
+{
+    return (struct sb_control_config){
+        .env = fixture->env,
+        .state_dir = fixture->folder,
+        .app = "app",
+        .verbs = verbs,
+        .verb_count = sizeof verbs / sizeof verbs[0],
+        .context = fixture,
+        .starting = say_what,
+        .waker = fixture->waker,
+    };
+}
+
+static sabot_status ask_once(struct fixture *fixture, sabot_error *error)
+{
+    sabot_answer *answer;
+    const sabot_status status = ask(fixture, "echo", "text=x", &answer, error);
+
+    sabot_answer_destroy(answer);
+    return status;
+}
+
+static void until_the_run_serves_its_thread_says_what_it_is_at(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct sb_control_config config = starting_config(fixture);
+    struct sb_control_server *server;
+    sabot_error error;
+
+    end_run(fixture);
+    sb_control_server_close(fixture->server);
+    fixture->server = NULL;
+    assert_int_equal(sb_control_server_open(&config, &server, NULL), SABOT_OK);
+    assert_int_equal(ask_once(fixture, &error), SABOT_ERR_STATE);
+    assert_non_null(strstr(error.text, "the worker is starting: of "));
+    assert_non_null(strstr(error.text, "7 of 9 bytes"));
+    assert_int_equal(atomic_load(&fixture->served), 0);
+    sb_control_server_close(server);
+}
+
+static void a_worker_that_starts_leaves_the_name_to_one_that_runs(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct sb_control_config config = starting_config(fixture);
+    struct sb_control_server *server;
+    sabot_error error;
+
+    assert_int_equal(sb_control_server_open(&config, &server, NULL), SABOT_OK);
+    assert_int_equal(ask_once(fixture, &error), SABOT_OK);
+    sb_control_server_close(server); /* it did not come so far */
+    assert_int_equal(ask_once(fixture, &error), SABOT_OK);
+    assert_int_equal(sb_control_server_open(&config, &server, NULL), SABOT_OK);
+    assert_int_equal(sb_control_server_begin(server, &error), SABOT_OK);
+    sb_control_server_close(server);
+    assert_int_equal(ask_once(fixture, &error), SABOT_ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(until_the_run_serves_its_thread_says_what_it_is_at, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_worker_that_starts_leaves_the_name_to_one_that_runs,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_gets_its_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_verb_refuses_is_the_clients_error, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_larger_than_the_sockets_buffer_comes_whole, setup,
