@@ -132,6 +132,8 @@ static sabot_status find(struct sb_recovery *recovery,
     sabot_status counted;
 
     recovery->restore.drops = choice->drops_state;
+    /* Whether what counts is damaged matters to a choice. */
+    recovery->restore.defers = choice->restore == NULL && !choice->from_offsets;
     counted = find_counting(recovery, choice->reset, &why);
     if (counted != SABOT_OK && !is_refusal(counted)) {
         *error = why;
@@ -227,12 +229,17 @@ static sabot_status restore_state(struct sb_recovery *recovery,
 {
     struct sb_restore *restore = &recovery->restore;
     const char *folder;
+    sabot_status status;
 
     sb_ckpt_remove_readings(&recovery->folder);
     restore->database = database;
     restore->reader = &sb_rocksdb_reader;
-    if (restore->found)
-        return sb_restore_state(restore, flow, error);
+    if (restore->found) {
+        status = sb_restore_state(restore, flow, error);
+        if (status == SABOT_ERR_CORRUPT)
+            sb_choice_name_kept(&recovery->folder, error);
+        return status;
+    }
     if (database == NULL)
         return SABOT_OK;
     SABOT_TRY(database->prepare(database->context, &folder, error));

@@ -72,6 +72,27 @@ bool sb_restore_describe(const struct sb_restore_progress *progress, char *text,
 /* --- Finding -------------------------------------------------------------------------------------
  */
 
+/* What is damaged leaves a choice. */
+static sabot_status raise_damage(sabot_status status, const sabot_error *why, sabot_error *error)
+{
+    return sabot_raise(error, status,
+                       "%s; put the checkpoint back from a copy, " SB_RESTORE_CHOICES, why->text);
+}
+
+/* Is nothing done with the checkpoint before all of it is loaded? */
+static bool may_defer(const struct sb_restore *restore)
+{
+    const struct sb_manifest *manifest = &restore->manifest;
+
+    if (!restore->defers || manifest->finished || sb_ckpt_has_rows(manifest))
+        return false;
+    for (uint32_t i = 0; i < manifest->sink_count; i++) {
+        if (manifest->sinks[i].has_length)
+            return false;
+    }
+    return true;
+}
+
 static sabot_status read_and_verify(struct sb_restore *restore,
                                     const struct sb_ckpt_entry *entry,
                                     sabot_error *error)
@@ -80,14 +101,14 @@ static sabot_status read_and_verify(struct sb_restore *restore,
     sabot_status status = sb_ckpt_read(restore->folder, entry, &restore->manifest, &why);
 
     sb_crash_point(restore->env, "restore.manifest_read");
-    if (status == SABOT_OK) {
+    restore->unverified = status == SABOT_OK && may_defer(restore);
+    if (status == SABOT_OK && !restore->unverified) {
         note_stage(restore, SB_RESTORE_VERIFYING);
         status = sb_ckpt_verify(restore->folder, &restore->manifest, &why);
     }
     if (status == SABOT_OK || status == SABOT_ERR_NOT_FOUND)
         return status;
-    return sabot_raise(error, status,
-                       "%s; put the checkpoint back from a copy, " SB_RESTORE_CHOICES, why.text);
+    return raise_damage(status, &why, error);
 }
 
 sabot_status sb_restore_find(struct sb_restore *restore, sabot_error *error)
@@ -607,7 +628,57 @@ static void end_restoring(struct restoring *restoring)
     sb_chunks_close(&restoring->chunks);
 }
 
-sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, sabot_error *error)
+/* --- Verifying beside it -------------------------------------------------------------------------
+ */
+
+struct verifying {
+    const struct sb_restore *restore;
+    sabot_status status;
+    sabot_error error;
+    struct sb_waker *waker;
+    struct sb_thread *thread;
+};
+
+static struct sb_step verify(void *context)
+{
+    struct verifying *verifying = context;
+    const struct sb_restore *restore = verifying->restore;
+
+    verifying->status = sb_ckpt_verify(restore->folder, &restore->manifest, &verifying->error);
+    return sb_step_done();
+}
+
+/* Where there is no thread for it, it is done first. */
+static void begin_verifying(struct verifying *verifying, const struct sb_restore *restore)
+{
+    const struct sb_env *env = restore->env;
+
+    *verifying = (struct verifying){.restore = restore, .status = SABOT_OK};
+    if (!restore->unverified)
+        return;
+    if (env->type->waker_create(env->self, &verifying->waker, NULL) != SABOT_OK ||
+        env->type->spawn(env->self, "sabot-verify", verify, verifying, verifying->waker,
+                         &verifying->thread, NULL) != SABOT_OK)
+        (void)verify(verifying);
+}
+
+/* `loaded`: how loading has ended; of two failures that of the bytes is the cause. */
+static sabot_status end_verifying(struct verifying *verifying,
+                                  sabot_status loaded,
+                                  sabot_error *error)
+{
+    const struct sb_env *env = verifying->restore->env;
+
+    if (verifying->thread != NULL)
+        env->type->join(env->self, verifying->thread);
+    if (verifying->waker != NULL)
+        env->type->waker_destroy(env->self, verifying->waker);
+    if (verifying->status == SABOT_OK)
+        return loaded;
+    return raise_damage(verifying->status, &verifying->error, error);
+}
+
+static sabot_status load(struct sb_restore *restore, struct sb_flow *flow, sabot_error *error)
 {
     struct restoring restoring = {.restore = restore, .flow = flow};
     sabot_status status =
@@ -623,7 +694,18 @@ sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, 
     for (uint32_t i = 0; status == SABOT_OK && i < restore->manifest.task_count; i++)
         status = restore_task(&restoring, i, error);
     end_restoring(&restoring);
-    SABOT_TRY(status);
+    return status;
+}
+
+sabot_status sb_restore_state(struct sb_restore *restore, struct sb_flow *flow, sabot_error *error)
+{
+    struct verifying verifying;
+    sabot_status status;
+
+    begin_verifying(&verifying, restore);
+    status = load(restore, flow, error);
+    SABOT_TRY(end_verifying(&verifying, status, error));
+    restore->unverified = false;
     sb_crash_point(restore->env, "restore.complete");
     return SABOT_OK;
 }

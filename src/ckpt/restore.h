@@ -3,6 +3,11 @@
  *
  *   find --> verify every file --> positions, lengths --> (flow is made) --> shards --> go on
  *
+ * All bytes are read from the disk once: with `defers` set they are verified by a thread of its own
+ * while they are loaded, and the flow, which has not begun, is thrown away when they are damaged.
+ * Not so where something is done with them before: an output is cut to what the checkpoint knows of
+ * it, a database opens its files, or there is nothing to be loaded. Then all is verified first.
+ *
  * Where the manifest is the commit, the newest one that is whole in name is what counts: a folder
  * without a manifest was never a checkpoint, and a manifest that is damaged is refused, never
  * passed over. All of it can be repeated: a restore changes nothing but who owns the folder, and
@@ -39,8 +44,10 @@ struct sb_restore {
     const struct sb_ckpt_folder *folder;
     struct sb_restore_progress *progress; /* its owner's; NULL: nobody looks */
     struct sb_manifest manifest;
-    bool found; /* else there is none: a start from nothing */
-    bool drops; /* what it has and the app does not have any more is passed over */
+    bool found;      /* else there is none: a start from nothing */
+    bool defers;     /* its bytes may be verified while they are loaded, see below */
+    bool unverified; /* they are to be */
+    bool drops;      /* what it has and the app does not have any more is passed over */
     const struct sb_database *database;  /* of the flow's stores; NULL: they have none */
     const struct sb_rows_reader *reader; /* of the checkpoint's, when it can't be gone on with */
     bool adopted;                        /* the database goes on with the checkpoint's files */
@@ -57,8 +64,9 @@ void sb_restore_reset(struct sb_restore *restore);
 /* "restoring checkpoint 42, 1000 of 2000 bytes". False: nothing is being restored. */
 bool sb_restore_describe(const struct sb_restore_progress *progress, char *text, size_t size);
 
-/* Find the checkpoint that counts and check every bit of it. SABOT_OK also when there is none.
- * SABOT_ERR_CORRUPT names the file that is damaged, and says which ways there are. */
+/* Find the checkpoint that counts and check every bit of it, or defer that. SABOT_OK also when
+ * there is none. SABOT_ERR_CORRUPT names the file that is damaged, and says which ways there are.
+ */
 SABOT_MUST_CHECK sabot_status sb_restore_find(struct sb_restore *restore, sabot_error *error);
 
 /* The same where a transaction is the commit: the checkpoint that the committed offsets name, and
@@ -101,9 +109,10 @@ SABOT_MUST_CHECK sabot_status sb_restore_sample(struct sb_restore *restore,
                                                 void *context,
                                                 sabot_error *error);
 
-/* Give the shards of all tasks to the flow, before it starts, and start its database: with the
- * files of the checkpoint, when all states that have rows in them are the same as then; else with
- * nothing, and what lies in these files is read and written anew, row by row. */
+/* Give the shards of all tasks to the flow, before it starts, verified by now or meanwhile, and
+ * start its database: with the files of the checkpoint, when all states that have rows in them are
+ * the same as then; else with nothing, and what lies in these files is read and written anew, row
+ * by row. */
 SABOT_MUST_CHECK sabot_status sb_restore_state(struct sb_restore *restore,
                                                struct sb_flow *flow,
                                                sabot_error *error);
