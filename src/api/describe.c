@@ -70,8 +70,12 @@ static const char *guarantee_of(const sabot_run *run, const struct sb_plan_chann
         return channel->type->guarantee(channel->channel);
     if (sb_plan_stages(channel))
         return "exactly once: a transaction writes it together with the inputs' offsets";
-    if (channel->type->sync != NULL && !sb_catalog_is_standard(channel->declared->url) &&
-        sb_config_enum(run->config, "guarantee") == 0)
+    if (channel->type->resume == NULL)
+        return "at least once: a restart repeats what came after its checkpoint";
+    if (!channel->type->can_resume(channel->channel))
+        return "at least once: what was written can't be taken back, and a restart repeats what "
+               "came after its checkpoint";
+    if (sb_config_enum(run->config, "guarantee") == 0)
         return "exactly once: a restart cuts it where its checkpoint ends";
     return "at least once: a restart repeats what came after its checkpoint";
 }

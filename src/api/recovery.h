@@ -31,8 +31,8 @@ struct sb_recovery {
     struct sb_ckpt_folder folder;
     struct sb_restore restore;
     struct sb_restore_progress progress; /* of that */
-    struct sb_commit *commit; /* NULL: the manifest is the commit */
-    struct sb_follow *follow; /* of offsets that follow it; NULL: none */
+    struct sb_commit *commit;            /* NULL: the manifest is the commit */
+    struct sb_follow *follow;            /* of offsets that follow it; NULL: none */
     struct sb_coordinator coordinator;
 };
 

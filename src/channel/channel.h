@@ -249,6 +249,8 @@ struct sb_channel_type {
     SABOT_MUST_CHECK sabot_status (*resume)(struct sb_channel *channel,
                                             uint64_t length,
                                             sabot_error *error);
+    /* Beside resume: can this output be cut? Not a stream, a device or a pipe. */
+    bool (*can_resume)(const struct sb_channel *channel);
     /* Beside resume: does the output hold nothing, as one that is begun anew? */
     bool (*is_empty)(const struct sb_channel *channel);
 

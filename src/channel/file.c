@@ -263,6 +263,7 @@ const struct sb_channel_type sb_channel_file = {
     .write = sb_file_writer_write,
     .flush = sb_file_writer_flush,
     .sync = sb_file_writer_sync,
+    .can_resume = sb_file_can_resume,
     .is_empty = sb_file_is_empty,
     .resume = sb_file_resume,
 };

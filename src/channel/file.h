@@ -213,6 +213,7 @@ sabot_status sb_file_writer_flush(struct sb_writer *writer, sabot_error *error);
 SABOT_MUST_CHECK sabot_status sb_file_writer_sync(struct sb_writer *writer,
                                                   uint64_t *length_out,
                                                   sabot_error *error);
+bool sb_file_can_resume(const struct sb_channel *channel);
 bool sb_file_is_empty(const struct sb_channel *channel);
 SABOT_MUST_CHECK sabot_status sb_file_resume(struct sb_channel *channel,
                                              uint64_t length,

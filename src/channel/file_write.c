@@ -431,11 +431,16 @@ sabot_status sb_file_writer_sync(struct sb_writer *writer, uint64_t *length_out,
     return SABOT_OK;
 }
 
+bool sb_file_can_resume(const struct sb_channel *channel)
+{
+    return sb_file_is_regular(channel) && !channel->is_standard;
+}
+
 bool sb_file_is_empty(const struct sb_channel *channel)
 {
     struct sb_file_info info;
 
-    if (!sb_file_is_regular(channel) || channel->is_standard)
+    if (!sb_file_can_resume(channel))
         return false;
     return channel->env->type->file_info(channel->file, &info, NULL) == SABOT_OK && info.size == 0;
 }
@@ -447,7 +452,7 @@ sabot_status sb_file_resume(struct sb_channel *channel, uint64_t length, sabot_e
     struct sb_file *file;
 
     SB_ASSERT(channel->output.thread == NULL);
-    if (!sb_file_is_regular(channel) || channel->is_standard)
+    if (!sb_file_can_resume(channel))
         return SABOT_OK;
     SABOT_TRY(type->file_info(channel->file, &info, error));
     if (info.size < length)

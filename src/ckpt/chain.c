@@ -79,7 +79,7 @@ static sabot_status open_writer(struct sb_chain *chain, sabot_error *error)
     if (chain->writer.folder != NULL)
         return SABOT_OK;
     SABOT_TRY(sb_ckpt_check_owner(chain->folder, chain->owner, error));
-    return sb_ckpt_begin(&chain->writer, chain->folder, &chain->entry, SB_FILE_CHUNKS, error);
+    return sb_ckpt_begin(&chain->writer, chain->folder, &chain->entry, error);
 }
 
 static void write_block(struct sb_chain *chain, const struct sb_carried *carried)

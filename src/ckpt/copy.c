@@ -20,10 +20,10 @@ struct sb_copy {
     struct sb_manifest from;
     struct sb_manifest manifest; /* of the copy; texts and positions are `from`'s */
     struct sb_chunks chunks;
-    struct sb_image *image;   /* of the task in hand; NULL: it has none */
+    struct sb_image *image;         /* of the task in hand; NULL: it has none */
     struct sb_ckpt_reading reading; /* of the rows; begins with the first task that has some */
-    struct sb_file *run_file; /* the last that shards in their logical form were read from */
-    uint32_t run_index;       /* its index in the manifest */
+    struct sb_file *run_file;       /* the last that shards in their logical form were read from */
+    uint32_t run_index;             /* its index in the manifest */
     uint8_t *block;
     struct sb_ckpt_writer writer;
     uint32_t task;  /* of `from`, in hand */
@@ -72,7 +72,8 @@ static sabot_status open_all(struct sb_copy *copy, sabot_error *error)
     if (copy->block == NULL)
         return no_memory(error);
     entry = (struct sb_ckpt_entry){.id = copy->manifest.id, .nonce = copy->manifest.nonce};
-    SABOT_TRY(sb_ckpt_begin(&copy->writer, config->to, &entry, SB_FILE_STATE, error));
+    SABOT_TRY(sb_ckpt_begin(&copy->writer, config->to, &entry, error));
+    copy->writer.kind = SB_FILE_STATE;
     copy->state = COPYING;
     return SABOT_OK;
 }

@@ -23,13 +23,13 @@
 struct sb_copy_config {
     const struct sb_env *env;
     const struct sb_ckpt_folder *from;
-    struct sb_ckpt_entry entry;      /* the checkpoint there */
-    const struct sb_ckpt_folder *to; /* below the savepoint's folder */
-    const char *only_task;           /* NULL: all of them */
-    uint32_t only_shard;             /* or SB_COPY_ALL */
-    struct sb_account *account;      /* NULL: not counted */
+    struct sb_ckpt_entry entry;          /* the checkpoint there */
+    const struct sb_ckpt_folder *to;     /* below the savepoint's folder */
+    const char *only_task;               /* NULL: all of them */
+    uint32_t only_shard;                 /* or SB_COPY_ALL */
+    struct sb_account *account;          /* NULL: not counted */
     const struct sb_rows_reader *reader; /* of rows that the checkpoint has */
-    struct sb_waker *owner;          /* woken when it is done */
+    struct sb_waker *owner;              /* woken when it is done */
 };
 
 /* What has become of it. */

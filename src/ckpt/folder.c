@@ -469,7 +469,6 @@ static void undo(const struct sb_ckpt_folder *folder, const struct sb_ckpt_entry
 sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
                            const struct sb_ckpt_folder *folder,
                            const struct sb_ckpt_entry *entry,
-                           enum sb_manifest_file_kind kind,
                            sabot_error *error)
 {
     const struct sb_env *env = folder->env;
@@ -480,7 +479,7 @@ sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
     sb_crash_point(env, "ckpt.folder_made");
     writer->folder = folder;
     writer->entry = *entry;
-    writer->kind = kind;
+    writer->kind = SB_FILE_CHUNKS;
     sb_hasher_init(&writer->hasher);
     return SABOT_OK;
 }
@@ -586,7 +585,7 @@ sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
     const struct sb_ckpt_entry entry = entry_of(manifest);
     struct sb_ckpt_writer writer;
 
-    SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, SB_FILE_CHUNKS, error));
+    SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, error));
     return sb_ckpt_finish(&writer, manifest, NULL, 0, parts, part_count, error);
 }
 

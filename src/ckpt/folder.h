@@ -76,11 +76,11 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *f
 struct sb_ckpt_writer {
     const struct sb_ckpt_folder *folder; /* NULL: nothing is being written */
     struct sb_ckpt_entry entry;
-    enum sb_manifest_file_kind kind; /* what the blocks are: the file `chunks`, or `state` */
-    struct sb_file *blocks;          /* NULL: none has come yet */
+    struct sb_file *blocks; /* NULL: none has come yet */
     uint64_t blocks_size;
     struct sb_hasher hasher; /* of them */
-    /* Set between begin and finish: */
+    /* Set between begin and finish, the first before any block: */
+    enum sb_manifest_file_kind kind; /* blocks are the file `chunks`; else `state` */
     const char *staged; /* a folder with the files of a database; NULL: there is none */
     const struct sb_ckpt_known *known; /* of these, what an older checkpoint has */
     uint64_t rows_size;                /* bytes of those that none has */
@@ -97,7 +97,6 @@ struct sb_ckpt_link {
 SABOT_MUST_CHECK sabot_status sb_ckpt_begin(struct sb_ckpt_writer *writer,
                                             const struct sb_ckpt_folder *folder,
                                             const struct sb_ckpt_entry *entry,
-                                            enum sb_manifest_file_kind kind,
                                             sabot_error *error);
 SABOT_MUST_CHECK sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
                                              const void *block,

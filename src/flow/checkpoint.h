@@ -58,7 +58,7 @@ struct sb_checkpoint {
     _Atomic bool abandoned; /* nobody wants its images any more; tasks stop making them */
     uint32_t node_count;
     uint32_t worker_count;
-    struct sb_part *parts; /* workers x nodes */
+    struct sb_part *parts;    /* workers x nodes */
     _Atomic uint32_t missing; /* instances that have not reported */
 };
 

@@ -78,8 +78,7 @@ static void write_checkpoint(struct fixture *fixture)
     const struct sb_ckpt_entry entry = {.id = 7, .nonce = 77};
     const struct sb_image_config image = {.node = NODE, .id = 7, .sink = {take, give, &writer}};
 
-    assert_int_equal(
-        sb_ckpt_begin(&writer, &fixture->from, &entry, SB_FILE_CHUNKS, &fixture->error), SABOT_OK);
+    assert_int_equal(sb_ckpt_begin(&writer, &fixture->from, &entry, &fixture->error), SABOT_OK);
     sb_store_image_begin(fixture->store, &image);
     while (sb_store_image_step(fixture->store, 64) != SB_IMAGE_DONE)
         update(fixture, 3); /* after the barrier: not part of it */

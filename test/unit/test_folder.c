@@ -111,7 +111,7 @@ static sabot_status write_one(struct fixture *f, int64_t id, sabot_error *error)
     ckpt_kit_manifest(&manifest, &f->disk.env, &f->random, 2, size);
     manifest.id = id;
     entry.nonce = manifest.nonce;
-    status = sb_ckpt_begin(&writer, &f->folder, &entry, SB_FILE_CHUNKS, error);
+    status = sb_ckpt_begin(&writer, &f->folder, &entry, error);
     if (status == SABOT_OK) {
         for (int block = 0; status == SABOT_OK && block < 2; block++)
             status = sb_ckpt_append(&writer, bytes, size, error);

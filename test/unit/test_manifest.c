@@ -255,7 +255,7 @@ static struct sb_ckpt_link write_base(struct fixture *f, const struct sb_ckpt_fo
     sabot_error error = {.status = SABOT_OK};
 
     fill(f, bytes, sizeof bytes);
-    if (sb_ckpt_begin(&writer, folder, &link.entry, SB_FILE_CHUNKS, &error) != SABOT_OK ||
+    if (sb_ckpt_begin(&writer, folder, &link.entry, &error) != SABOT_OK ||
         sb_ckpt_append(&writer, bytes, sizeof bytes, &error) != SABOT_OK)
         fail_msg("%s", error.text);
     link.size = sizeof bytes;
@@ -291,7 +291,7 @@ static struct place write_one(struct fixture *f, const char *pipeline, int64_t i
     manifest.id = id;
     place.entry = (struct sb_ckpt_entry){.id = id, .nonce = manifest.nonce};
     link = write_base(f, &place.folder);
-    if (sb_ckpt_begin(&writer, &place.folder, &place.entry, SB_FILE_CHUNKS, &error) != SABOT_OK ||
+    if (sb_ckpt_begin(&writer, &place.folder, &place.entry, &error) != SABOT_OK ||
         sb_ckpt_append(&writer, block, sizeof block, &error) != SABOT_OK ||
         sb_ckpt_finish(&writer, &manifest, &link, 1, &part, 1, &error) != SABOT_OK)
         fail_msg("%s", error.text);

@@ -157,6 +157,47 @@ static void no_bit_that_changed_passes_unseen(void **state)
     sb_os_env_destroy(env);
 }
 
+/* The line of the output. */
+static const char *describe_output(sabot_run *run)
+{
+    const char *line;
+
+    for (size_t i = 0; sabot_run_describe(run, i, &line); i++) {
+        if (strstr(line, "  writes ") != NULL)
+            return line;
+    }
+    fail_msg("no output is described");
+    return "";
+}
+
+static void an_output_is_promised_what_it_can_keep(void **state)
+{
+    static const char *const devices[] = {"file:/dev/null", NULL};
+    struct words *words = *state;
+    struct sb_env *env;
+    char url[160];
+
+    set_up(words);
+    assert_int_equal(sb_os_env_create(&env, NULL), SABOT_OK);
+    (void)snprintf(url, sizeof url, "file:%s", words->out);
+    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
+        const char *expected = devices[i] == NULL ? ": exactly once: a restart cuts it"
+                                                  : ": at least once: what was written can't be";
+        sabot_run *run;
+
+        words_setting.out = devices[i] == NULL ? url : devices[i];
+        words_setting.source_count = 10;
+        words_set(words, "checkpoint.reset", "true");
+        assert_int_equal(sb_run_create(env, &words_app, words->config, &run, &words->error),
+                         SABOT_OK);
+        assert_int_equal(sabot_run_start(run, &words->error), SABOT_OK);
+        assert_int_equal(sabot_run_wait(run, -1, &words->error), SABOT_END);
+        assert_non_null(strstr(describe_output(run), expected));
+        sabot_run_destroy(run);
+    }
+    sb_os_env_destroy(env);
+}
+
 static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *where)
 {
     (void)info;
@@ -179,6 +220,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_worker_that_is_restored_says_how_far_it_has_come,
                                         words_setup, teardown),
+        cmocka_unit_test_setup_teardown(an_output_is_promised_what_it_can_keep, words_setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(no_bit_that_changed_passes_unseen, words_setup, teardown),
     };
 
