@@ -37,6 +37,12 @@ RUNNING = """
     txn.before_produce txn.producing txn.in_produce txn.produced txn.before_commit txn.in_commit txn.committed
     ckpt.committed ckpt.before_remove ckpt.remove_manifest_gone ckpt.removed ckpt.complete
 """.split()
+# With states in RocksDB: of a checkpoint, and of going on from one.
+ROWS = """
+    ckpt.rows_asked ckpt.rows_flushed ckpt.rows_staged ckpt.rows_thawed ckpt.rows_linked ckpt.rows_hashed
+    ckpt.rows_copied ckpt.rows_taken ckpt.durable txn.committed
+""".split()
+ROWS_RESTORING = ["restore.rows_put", "restore.rows_started"]
 # Met once in a process.
 ONCE = {"txn.before_fence", "txn.fenced", "txn.offsets_read", "restore.owner_written", "restore.owner_taken"}
 # Where a transaction is in each of its states.
@@ -130,6 +136,23 @@ class Exactly(unittest.TestCase):
             for hit in hits:
                 options = {"options": ["-O", "checkpoint.keep=1"]} if "remove" in label else {}
                 schedules.append(Schedule(f"{label}-{hit}", act_at(f"{label}:{hit}"), **options))
+        self.run_schedules(schedules)
+
+    def test_killed_where_states_in_rocksdb_are_kept(self):
+        def act_at(*points):
+            def act(ledger, _):
+                for point in points:
+                    ledger.crash(point)
+                ledger.run()
+            return act
+
+        chance = random.Random(SEED)
+        options = {"options": ["-O", "state=rocksdb", "-O", "checkpoint.keep=1"]}
+        schedules = [Schedule(f"rocksdb-{label}-{hit}", act_at(f"{label}:{hit}"), **options)
+                     for label in ROWS for hit in ((1, 2, 3, 4) if LONG else (chance.randint(1, 3),))]
+        for label in ROWS_RESTORING:
+            points = "ckpt.complete:2", f"{label}:1", f"{label}:1"
+            schedules.append(Schedule(f"rocksdb-again-{label}", act_at(*points), **options))
         self.run_schedules(schedules)
 
     def test_killed_at_each_step_of_a_recovery(self):
