@@ -90,6 +90,8 @@ static sabot_status create_store(struct sb_operator *self,
         .account = settings->account,
         .cache_bytes = settings->cache_bytes,
         .operator_id = settings->id,
+        .worker = config->worker,
+        .worker_count = config->worker_count,
         .drops_unknown = config->drops_state,
     };
 

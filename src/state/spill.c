@@ -890,6 +890,13 @@ void sb_spill_end_walks(struct sb_vault *vault)
 /* --- Timers -------------------------------------------------------------------------------------
  */
 
+/* From one of the worker's shards to the next. The rows of the others are there, too, and theirs.
+ */
+static uint32_t stride(const struct sb_vault *vault)
+{
+    return vault->config.worker_count == 0 ? 1 : vault->config.worker_count;
+}
+
 /* The timers of one shard; *rest_out becomes the time of the first one that was left. */
 static sabot_status load_shard(struct sb_vault *vault,
                                struct sb_state *state,
@@ -942,7 +949,7 @@ sabot_status sb_spill_load_timers(struct sb_vault *vault,
 {
     *rest_out = UINT64_MAX;
     SABOT_TRY(try_commit(vault, error));
-    for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++)
+    for (uint32_t shard = vault->config.worker; shard < SB_SHARD_COUNT; shard += stride(vault))
         SABOT_TRY(load_shard(vault, state, shard, from, rest_out, error));
     return SABOT_OK;
 }
@@ -983,7 +990,9 @@ static sabot_status next_expired(struct sb_vault *vault,
         row_text(vault), &walk, error));
     at->size = 0;
     if (!rows->type->next(walk, &row, &value)) {
-        state->rows_shard = (state->rows_shard + 1) % SB_SHARD_COUNT;
+        state->rows_shard += stride(vault);
+        if (state->rows_shard >= SB_SHARD_COUNT)
+            state->rows_shard = vault->config.worker;
         return rows->type->end(walk, error);
     }
     key_end = row.size < PREFIX + 3 ? SIZE_MAX : PREFIX + 3 + size_of_key(row.data + PREFIX);

@@ -41,6 +41,7 @@ static sabot_status state_init(struct sb_vault *vault,
     state->hinted =
         !state->keys_expire && spec->kind != SB_STATE_LIST && has_keys_cells(spec->kind);
     sb_buffer_init(&state->rows_at, vault->config.env);
+    state->rows_shard = vault->config.worker;
     state->line.owner = vault->config.owner;
     state->line.state = spec->name;
     sb_account_add(vault->config.account, &state->line);

@@ -127,7 +127,11 @@ struct sb_store_config {
     struct sb_rows *rows;       /* NULL: the memory backend */
     uint64_t cache_bytes;       /* with rows: memory for cells in front of them */
     uint16_t operator_id;       /* of the pipeline: where its rows begin */
-    bool drops_unknown;         /* a snapshot's states that are not declared are passed over */
+    /* With rows, which the stores of all workers share: the shards s with s % worker_count ==
+     * worker are this one's, and it looks for what is in rows there alone. 0: all are. */
+    uint32_t worker;
+    uint32_t worker_count;
+    bool drops_unknown; /* a snapshot's states that are not declared are passed over */
 };
 
 /* The part of a store that the inline functions below need. */

@@ -266,6 +266,83 @@ static void a_writer_that_fails_ends_a_snapshot_of_rows(void **state)
     assert_string_equal(fixture->error.text, "the disk is full");
 }
 
+/* --- Workers that share a database ------------------------------------------------------------ */
+
+static struct sb_store *open_worker(struct fixture *fixture, uint32_t worker, uint32_t workers)
+{
+    const struct sb_state_spec states[] = {
+        {.name = "timers", .kind = SB_STATE_TIMERS},
+        {.name = "list", .kind = SB_STATE_LIST, .ttl_ms = 100},
+    };
+    const struct sb_store_config config = {.env = fixture->env,
+                                           .owner = "agent",
+                                           .states = states,
+                                           .state_count = 2,
+                                           .rows = fixture->rows,
+                                           .cache_bytes = 1 << 20,
+                                           .operator_id = 9,
+                                           .worker = worker,
+                                           .worker_count = workers};
+    struct sb_store *store;
+
+    assert_int_equal(sb_store_create(&config, &store, &fixture->error), SABOT_OK);
+    return store;
+}
+
+static uint64_t fired[2]; /* by worker; what was not its own counts a thousand */
+
+static sabot_status count_fired(void *context,
+                                uint32_t index,
+                                sabot_text name,
+                                uint64_t name_hash,
+                                int64_t time_ms,
+                                sabot_error *error)
+{
+    const uint32_t worker = *(const uint32_t *)context;
+
+    (void)index;
+    (void)name;
+    (void)time_ms;
+    (void)error;
+    fired[worker] += sb_hash_shard(name_hash) % 2 == worker ? 1 : 1000;
+    return SABOT_OK;
+}
+
+/* After a restore the timers of all are in rows; each worker fires its own. */
+static void workers_that_go_on_with_one_database_keep_to_their_own_shards(void **state)
+{
+    enum { NAMES = 200 };
+    struct fixture *fixture = *state;
+    struct sb_store *store = open_worker(fixture, 0, 0);
+    uint64_t own[2] = {0, 0};
+
+    sb_store_time(store, 100, 100);
+    for (int64_t i = 0; i < NAMES; i++) {
+        const sabot_text name = {(const char *)&i, sizeof i};
+        const uint64_t name_hash = sb_hash(&i, sizeof i, 0);
+
+        assert_int_equal(sb_store_begin(store, 100, NULL), SABOT_OK);
+        assert_int_equal(sb_timer_set(store, 0, name, name_hash, 500 + i, NULL), SABOT_OK);
+        assert_int_equal(sb_list_append(store, 1, name, name_hash, name, NULL), SABOT_OK);
+        own[sb_hash_shard(name_hash) % 2]++;
+    }
+    assert_int_equal(
+        sb_store_snapshot(store, 0, &(const struct sb_byte_sink){keep, fixture}, &fixture->error),
+        SABOT_OK); /* which writes all into rows */
+    sb_store_destroy(store);
+    for (uint32_t worker = 0; worker < 2; worker++) {
+        store = open_worker(fixture, worker, 2);
+        sb_store_adopt_rows(store);
+        sb_store_time(store, 1000, 1000);
+        assert_int_equal(sb_store_fire(store, UINT32_MAX, count_fired, &worker, &fixture->error),
+                         SABOT_OK);
+        for (int i = 0; i < NAMES; i++) /* and the lists that have expired are swept */
+            assert_int_equal(sb_store_begin(store, 1000 + i, &fixture->error), SABOT_OK);
+        sb_store_destroy(store);
+        assert_int_equal(fired[worker], own[worker]);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -275,6 +352,7 @@ int main(void)
         TEST(a_row_without_its_time_has_expired),
         TEST(memory_that_runs_out_ends_a_snapshot_of_rows),
         TEST(a_writer_that_fails_ends_a_snapshot_of_rows),
+        TEST(workers_that_go_on_with_one_database_keep_to_their_own_shards),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
