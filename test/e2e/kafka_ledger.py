@@ -236,7 +236,7 @@ class Exactly(unittest.TestCase):
         """It waits as long as a transaction may take. The next start finds out whether that was committed."""
         chance = random.Random(SEED)
         ledgers = [Ledger(self.bank, f"hung-{i}", threads=chance.choice((1, 2)), partitions=chance.choice((1, 3)),
-                          pause_ms=5) for i in range(4)]
+                          pause_ms=50) for i in range(4)]
         try:
             workers = [ledger.start() for ledger in ledgers]
             for ledger, worker in zip(ledgers, workers):
