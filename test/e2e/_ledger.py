@@ -22,7 +22,7 @@ from _command import SABOT, SOURCE, Done, clean_environment, compile_app
 sys.path.insert(0, str(pathlib.Path(SOURCE) / "test/kafka"))
 import broker as kafka  # noqa: E402
 
-TXN_TIMEOUT_MAX_MS = 12000  # Sabot asks for 10 s and what commits have taken
+TXN_TIMEOUT_MAX_MS = 60000  # Sabot asks for 10 s and what commits have taken
 PROPERTIES = {**kafka.FAST_RESTART, "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
               "transaction.max.timeout.ms": str(TXN_TIMEOUT_MAX_MS)}
 PARTITIONS = 3
@@ -304,10 +304,13 @@ class Ledger:
             return []
         return [ends[partition] for partition in range(self.partitions)]
 
+    @property
+    def hint(self):
+        return self.folder / "state/ledger" / self.name / "commit.ms"
+
     def slowest_commit_ms(self):
         """Of the run before, as the next one will find it; 0: they were fast."""
-        path = self.folder / "state/ledger" / self.name / "commit.ms"
-        return int(path.read_text()) if path.exists() else 0
+        return int(self.hint.read_text()) if self.hint.exists() else 0
 
     def timeout_ms(self):
         """Of its transactions, as the broker has it."""
