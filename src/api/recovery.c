@@ -100,6 +100,9 @@ static sabot_status find_counting(struct sb_recovery *recovery, bool reset, sabo
         SABOT_TRY(sb_commit_fence(recovery->commit, error));
     else if (recovery->commit != NULL)
         SABOT_TRY(sb_commit_recover(recovery->commit, &found, &mark, error));
+    /* Frozen since it came, it would put aside what the next one has committed meanwhile, or choose
+     * for it. */
+    SABOT_TRY(sb_ckpt_check_owner(&recovery->folder, recovery->owner, error));
     if (reset) {
         SABOT_TRY(sb_ckpt_move_aside(&recovery->folder, error));
         SABOT_TRY(sb_ckpt_take_owner(&recovery->folder, recovery->owner, error));

@@ -400,6 +400,33 @@ static void a_reset_begins_anew_and_keeps_the_old_aside(void **state)
     assert_int_equal(found_id(f), 1);
 }
 
+static sabot_status fence_is_slow(struct sb_txn *txn, sabot_error *error)
+{
+    (void)txn;
+    (void)error;
+    return SABOT_AGAIN;
+}
+
+static void who_was_frozen_since_it_came_puts_nothing_aside_that_another_has(void **state)
+{
+    static const struct choice reset = {{{"checkpoint.reset", "true"}}};
+    struct fixture *f = *state;
+
+    three_checkpoints(f);
+    end_process(f);
+    configure(f, &reset);
+    f->type.txn_fence = fence_is_slow;
+    assert_int_equal(sb_recovery_open(&f->recovery, &f->disk.env, f->config, "app", &f->graph,
+                                      &f->flow, &f->error),
+                     SABOT_AGAIN);
+    WELL(sb_ckpt_take_owner(&f->recovery.folder, f->recovery.owner + 1, &f->error));
+    f->type.txn_fence = sb_channel_memory.txn_fence;
+    assert_int_equal(go_on(f), SABOT_ERR_FENCED);
+    assert_non_null(strstr(f->error.text, "another worker has taken over"));
+    WELL(start(f, &usual));
+    assert_int_equal(found_id(f), 3);
+}
+
 static void a_finished_run_has_no_positions_to_go_on_from(void **state)
 {
     struct fixture *f = *state;
@@ -926,6 +953,7 @@ int main(void)
         TEST(without_transactions_the_newest_manifest_counts),
         TEST(a_checkpoint_of_an_exactly_once_run_is_not_gone_on_from_without_its_offsets),
         TEST(a_reset_begins_anew_and_keeps_the_old_aside),
+        TEST(who_was_frozen_since_it_came_puts_nothing_aside_that_another_has),
         TEST(a_finished_run_has_no_positions_to_go_on_from),
         TEST(choices_that_exclude_each_other_are_refused),
         TEST(another_checkpoint_needs_force_which_is_told_what_would_be_read_again),
