@@ -379,6 +379,9 @@ static bool may_fail(struct sb_sim *sim, const struct sb_sim_process *process)
     if (result == SABOT_ERR_FENCED || result == SABOT_ERR_IO || result == SABOT_ERR_MEMORY ||
         result == SABOT_ERR_LIMIT)
         return true;
+    /* A stop does not wait for ever for a broker that is away. */
+    if (result == SABOT_ERR_TIMEOUT && process->told_to_stop)
+        return true;
     /* What one of two restores the other may have removed: only one of them shall go on. */
     if (result != SABOT_ERR_SCHEMA &&
         (process->number != sim->starts ||
