@@ -284,6 +284,10 @@ int main(int argc, char **argv)
     char folder[2048];
     double alone;
 
+    if (keys < HOT) {
+        fprintf(stderr, "usage: checkpoint_rocksdb [MIB >= 1 [FOLDER [MEMORY-MIB]]]\n");
+        return 2;
+    }
     if (sb_os_env_create(&env, &error) != SABOT_OK)
         fail("start");
     (void)snprintf(folder, sizeof folder, "%s/sabot-bench-%016llx", argc > 2 ? argv[2] : "/var/tmp",

@@ -1287,13 +1287,14 @@ static void a_timer_that_was_just_set_is_there_for_whoever_looks(void **state)
 
 static void timers_that_find_no_memory_are_told_when_they_are_looked_for_and_are_kept(void **state)
 {
-    struct state_rig *rig = state_rig_create(first_backend, 15);
     int64_t last[2] = {INT64_MIN, 0};
     sabot_error error = {.text = ""};
+    struct state_rig *rig;
 
     (void)state;
     if (first_backend->open != NULL)
         skip(); /* there a timer is entered at once */
+    rig = state_rig_create(first_backend, 15);
     sb_os_env_fail_allocation(rig->env, 1);
     for (int64_t i = 0; i < 20; i++)
         expect_ok(sb_timer_set(rig->store, TIMERS_EVENT, (sabot_text){(const char *)&i, sizeof i},
