@@ -39,6 +39,9 @@ sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
         .next_us = sb_now_us(config->env) + config->interval_us,
     };
     coordinator->refresh_due_us = refresh_due_us(coordinator, sb_now_us(config->env));
+    /* Offsets that follow may stand behind what was restored: who died may not have said them. */
+    if (config->follow != NULL && config->restored.id > 0)
+        coordinator->refresh_due_us = 0;
     coordinator->texts = sb_alloc_array(config->env, texts, sizeof *coordinator->texts);
     if (coordinator->texts == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for checkpoints");

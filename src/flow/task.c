@@ -334,12 +334,15 @@ static void begin_image(struct sb_task *task, struct sb_checkpoint *checkpoint)
     sb_crash_point(task->env, "task.image_begun");
 }
 
-static void end_image(struct sb_task *task)
+static void end_image(struct sb_task *task, bool starved)
 {
     struct sb_part *part = sb_checkpoint_part(task->image, task->worker, task->node->index);
-    sabot_error error;
+    sabot_error error = {.status = SABOT_OK};
 
-    if (sb_store_image_end(task->store, &error) != SABOT_OK)
+    if (sb_store_image_end(task->store, &error) != SABOT_OK && starved)
+        (void)sabot_raise(&part->error, SABOT_ERR_MEMORY,
+                          "%s: no memory for a block of its snapshot", task->node->name);
+    else if (error.status != SABOT_OK)
         (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
     task->image = NULL;
     sb_crash_point(task->env, "task.image_done");
@@ -362,15 +365,17 @@ static bool step_image(struct sb_task *task)
 {
     const bool awaits = sb_carrier_is_awaited(&task->carrier);
     enum sb_image_progress progress = SB_IMAGE_DONE;
+    bool starved;
 
     if (task->image == NULL)
         return step_rest(task);
     if (!atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
         progress = sb_store_image_step(task->store, IMAGE_CHUNKS);
-    if (progress == SB_IMAGE_WAITS && !awaits)
+    starved = progress == SB_IMAGE_WAITS && !awaits;
+    if (starved)
         progress = SB_IMAGE_DONE;
     if (progress == SB_IMAGE_DONE)
-        end_image(task);
+        end_image(task, starved);
     return progress != SB_IMAGE_WAITS;
 }
 
