@@ -567,12 +567,33 @@ static sabot_status see_all(void *user, sabot_error *error)
     return ledger_windows_end(ledger, error);
 }
 
+/* By the machine's clock as it is now. */
+static sabot_status all_due_have_rung(const struct ledger *ledger, sabot_error *error)
+{
+    const int64_t now_ms = sb_wall_ms(sb_sim_env(ledger->sim));
+
+    for (uint32_t i = 0; i < ledger->known.reminder_count; i++) {
+        const struct reminder *reminder = &ledger->known.reminders[i];
+
+        if (reminder->time_ms < now_ms && reminder->rings == 0)
+            return sabot_raise(error, SABOT_ERR_STATE,
+                               "the reminder of account a%" PRIu32 " at %" PRId64
+                               " has not rung, and it is %" PRId64,
+                               reminder->account, reminder->time_ms, now_ms);
+    }
+    return SABOT_OK;
+}
+
 /* Files are looked at in the end. */
 static sabot_status is_settled(void *user, sabot_error *error)
 {
     const struct ledger *ledger = user;
 
-    return ledger->writes_files ? SABOT_OK : see_all(user, error);
+    if (ledger->writes_files)
+        return SABOT_OK;
+    SABOT_TRY(see_all(user, error));
+    return ledger->reads_file || ledger->at_least_once ? SABOT_OK
+                                                       : all_due_have_rung(ledger, error);
 }
 
 static sabot_status see_lines(struct ledger *ledger,
