@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sabot installed into a folder, moved, and used from outside by pkg-config and by CMake.
 set -euo pipefail
-if [[ -n $SABOT_SANITIZE || -n $(find "$SABOT_BUILD_DIR/CMakeFiles/sabot_objects.dir" -name '*.gcno' -print -quit) ]]; then
+objects=$SABOT_BUILD_DIR/CMakeFiles/sabot_objects.dir
+if [[ -n $SABOT_SANITIZE || -n $(find "$objects" -name '*.gcno' -print -quit) ]]; then
     echo "an instrumented build is not for installing"
     exit 77
 fi
