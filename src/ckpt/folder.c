@@ -15,7 +15,6 @@ enum { ENTRY_FORMAT_SIZE = 5 + 16 + 1 + 16 };
 
 static const char CHUNKS_NAME[] = "chunks";
 static const char STATE_NAME[] = "state";
-static const char ROWS_PREFIX[] = "rows-";
 static const char MANIFEST_NAME[] = "manifest";
 static const char TEMPORARY_NAME[] = "manifest.tmp";
 static const char COMMITTED_NAME[] = "committed";
@@ -427,7 +426,7 @@ static bool is_ours(const char *name)
 {
     return strcmp(name, STATE_NAME) == 0 || strcmp(name, TEMPORARY_NAME) == 0 ||
            strncmp(name, CHUNKS_NAME, strlen(CHUNKS_NAME)) == 0 ||
-           strncmp(name, ROWS_PREFIX, strlen(ROWS_PREFIX)) == 0;
+           strncmp(name, SB_CKPT_ROWS_PREFIX, strlen(SB_CKPT_ROWS_PREFIX)) == 0;
 }
 
 static sabot_status remove_one(void *context, const char *name)

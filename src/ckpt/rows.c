@@ -8,11 +8,10 @@
 
 #include "ckpt/bytes.h"
 
-static const char PREFIX[] = "rows-";
 static const char READING[] = "reading-";
 static const char FIXED[] = ".sst"; /* never changes once it is there */
 
-enum { PREFIX_SIZE = sizeof PREFIX - 1, FIXED_SIZE = sizeof FIXED - 1 };
+enum { PREFIX_SIZE = sizeof SB_CKPT_ROWS_PREFIX - 1, FIXED_SIZE = sizeof FIXED - 1 };
 
 static bool is_fixed(const char *name)
 {
@@ -197,7 +196,7 @@ static sabot_status take_one(void *context, const char *name)
 {
     struct taking *taking = context;
     char given[SB_CKPT_NAME_MAX];
-    const int size = snprintf(given, sizeof given, "%s%s", PREFIX, name);
+    const int size = snprintf(given, sizeof given, "%s%s", SB_CKPT_ROWS_PREFIX, name);
 
     if (size < 0 || size >= (int)sizeof given || taking->room-- == 0)
         return sabot_raise(taking->error, SABOT_ERR_LIMIT, "%s/%s: no such file was expected",
@@ -237,7 +236,7 @@ sabot_status sb_ckpt_put_rows(const struct sb_ckpt_folder *folder,
 
         if (file->kind != SB_FILE_ROWS)
             continue;
-        if (strncmp(file->name, PREFIX, PREFIX_SIZE) != 0)
+        if (strncmp(file->name, SB_CKPT_ROWS_PREFIX, PREFIX_SIZE) != 0)
             return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: no such name of rows", file->name);
         sb_ckpt_path(folder, &entry, file->name, source);
         SABOT_TRY(join(to, file->name + PREFIX_SIZE, target, error));

@@ -19,6 +19,7 @@
 #include "state/store.h"
 
 enum { SB_CKPT_ROWS_MAX = 65536 /* files of a database */ };
+#define SB_CKPT_ROWS_PREFIX "rows-" /* of their names in a checkpoint */
 
 /* Files that the last checkpoint has. */
 struct sb_ckpt_known {
