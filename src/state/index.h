@@ -63,15 +63,21 @@ static inline uint32_t sb_index_tag(uint64_t hash)
 {
     return (uint32_t)hash;
 }
+/* Where a tag's n-th slot is, for a prefetch: no array is as good as any. */
+static inline const void *sb_index_near(const struct sb_index *index, uint64_t hash, uint32_t n)
+{
+    return (const void *)((uintptr_t)index->slots +
+                          sizeof(struct sb_slot) * ((sb_index_tag(hash) + n) & index->mask));
+}
 static inline void sb_index_prefetch(const struct sb_index *index, uint64_t hash)
 {
-    __builtin_prefetch(&index->slots[sb_index_tag(hash) & index->mask], 0, 3);
+    __builtin_prefetch(sb_index_near(index, hash, 0), 0, 3);
 }
 /* For a change, which looks on to the next empty slot. */
 static inline void sb_index_prefetch_run(const struct sb_index *index, uint64_t hash)
 {
     sb_index_prefetch(index, hash);
-    __builtin_prefetch(&index->slots[(sb_index_tag(hash) + SB_SLOTS_AHEAD) & index->mask], 1, 3);
+    __builtin_prefetch(sb_index_near(index, hash, SB_SLOTS_AHEAD), 1, 3);
 }
 /* The same, the first slot by a read: see timer.c. */
 static inline void sb_index_fetch_run(const struct sb_index *index, uint64_t hash)
@@ -79,7 +85,7 @@ static inline void sb_index_fetch_run(const struct sb_index *index, uint64_t has
     if (index->slots == NULL)
         return;
     (void)*(const volatile uint32_t *)&index->slots[sb_index_tag(hash) & index->mask].tag;
-    __builtin_prefetch(&index->slots[(sb_index_tag(hash) + SB_SLOTS_AHEAD) & index->mask], 1, 3);
+    __builtin_prefetch(sb_index_near(index, hash, SB_SLOTS_AHEAD), 1, 3);
 }
 
 /* The cells with the tag of a hash, one after the other: a caller compares keys.
