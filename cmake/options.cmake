@@ -2,10 +2,11 @@
 # Options, and how our own code is compiled.
 option(SABOT_WERROR "Warnings are errors" OFF)
 set(SABOT_ROCKSDB AUTO CACHE STRING "State in RocksDB: AUTO (when it is there), ON, OFF")
+set(SABOT_JEMALLOC AUTO CACHE STRING "Programs allocate with jemalloc: AUTO (when it is there), ON, OFF")
 set(SABOT_TESTS AUTO CACHE STRING "Build tests: AUTO (when cmocka is there), ON, OFF")
 set(SABOT_SANITIZE "" CACHE STRING "Sanitizers: address,undefined | thread | fuzzer,address,undefined")
 option(SABOT_COVERAGE "Count covered lines (lcov)" OFF)
-foreach(choice SABOT_ROCKSDB SABOT_TESTS)
+foreach(choice SABOT_ROCKSDB SABOT_JEMALLOC SABOT_TESTS)
     set_property(CACHE ${choice} PROPERTY STRINGS AUTO ON OFF)
 endforeach()
 
