@@ -386,7 +386,8 @@ static void run_describe(struct sb_cells *arena, const struct sb_run *run, void 
         arena->chunks[run->first + i] = (struct sb_chunk){
             .memory = at + (size_t)i * SB_CHUNK_SIZE,
             .epoch = arena->epoch,
-            .lead = run->first & INT32_MAX,
+            .lead = run->first & (SB_CHUNKS_MAX - 1),
+            .class = run->class & UINT32_C(127),
             .wide = run->chunks > 1,
         };
     arena->slabs[run->first] =
@@ -616,14 +617,13 @@ void sb_cells_bury(struct sb_cells *arena)
 void sb_cell_first_change(struct sb_cells *arena, sb_ref ref)
 {
     const uint32_t number = ref >> 8;
-    const uint32_t lead = arena->chunks[number].lead;
-    const struct sb_slab *slab = &arena->slabs[lead];
+    const struct sb_chunk *chunk = &arena->chunks[number];
     uint32_t last = number;
 
-    if (slab->class == CLASS_RUN)
-        last = lead + slab->chunks - 1;
-    else if (slab->chunks > 1)
-        last += ((ref & 255) * SB_CELL_UNIT + classes[slab->class].size - 1) / SB_CHUNK_SIZE;
+    if (chunk->class == CLASS_RUN)
+        last = chunk->lead + arena->slabs[chunk->lead].chunks - 1;
+    else if (chunk->wide) /* the slab is not looked at: it would be a miss of the cache each time */
+        last += ((ref & 255) * SB_CELL_UNIT + classes[chunk->class].size - 1) / SB_CHUNK_SIZE;
     chunks_change(arena, number, last);
 }
 

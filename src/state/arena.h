@@ -62,11 +62,12 @@ void sb_pool_give(struct sb_pool *pool, void *memory, uint32_t chunks);
 /* --- Arena --------------------------------------------------------------------------------------
  */
 
-/* What a look at a cell needs. */
+/* What a look at a cell, and each change of it, needs: four of them in a cache line. */
 struct sb_chunk {
     uint8_t *memory;    /* NULL: the number is free */
     uint32_t epoch;     /* of the last change */
-    uint32_t lead : 31; /* number of the first chunk of the slab or run */
+    uint32_t lead : 24; /* number of the first chunk of the slab or run */
+    uint32_t class : 7; /* as in the slab */
     uint32_t wide : 1;  /* cells may lie across chunks */
 };
 
