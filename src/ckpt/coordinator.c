@@ -10,7 +10,8 @@
 enum {
     RETRY_US = 100 * 1000,        /* after a failure of the last one, times the tries */
     FAILURE_US = 1 * 1000 * 1000, /* after a failure of another, at least */
-    FOLLOW_US = 5 * 1000 * 1000   /* an end waits so long for its offsets at most */
+    FOLLOW_US = 5 * 1000 * 1000,  /* an end waits so long for its offsets at most */
+    FOLLOW_DOUBLINGS = 12         /* of the interval, until they are tried again */
 };
 
 static struct sb_control *control_of(const struct sb_coordinator *coordinator)
@@ -184,6 +185,23 @@ static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
     return sb_step_again();
 }
 
+/* When a checkpoint is due though nothing has changed: brokers forget offsets; and those that could
+ * not be committed are tried again, later and later. */
+static int64_t due_without_changes_us(const struct sb_coordinator *coordinator)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    uint32_t failures;
+    int64_t again_us;
+
+    (void)sb_follow_step(config->follow);
+    failures = sb_follow_failures(config->follow);
+    if (failures > FOLLOW_DOUBLINGS)
+        failures = FOLLOW_DOUBLINGS;
+    again_us = coordinator->begun_us + (config->interval_us << failures);
+    return failures > 0 && again_us < coordinator->refresh_due_us ? again_us
+                                                                  : coordinator->refresh_due_us;
+}
+
 static struct sb_step idle(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
@@ -191,6 +209,7 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
     const bool last =
         atomic_load(&control->sources_waiting) == sb_flow_instances(config->flow, SB_NODE_SOURCE);
     const int64_t now_us = sb_now_us(config->env);
+    int64_t due_us;
 
     if (atomic_load(&control->broken))
         return over(coordinator);
@@ -200,11 +219,11 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
         return begin(coordinator, false);
     if (now_us < coordinator->next_us && !sb_control_presses(control))
         return sb_step_wait(coordinator->next_us);
-    if (count_changes(coordinator) == coordinator->changes &&
-        now_us < coordinator->refresh_due_us) {
+    due_us = due_without_changes_us(coordinator);
+    if (count_changes(coordinator) == coordinator->changes && now_us < due_us) {
         coordinator->next_us = now_us + config->interval_us;
-        if (coordinator->next_us > coordinator->refresh_due_us)
-            coordinator->next_us = coordinator->refresh_due_us;
+        if (coordinator->next_us > due_us)
+            coordinator->next_us = due_us;
         return sb_step_wait(coordinator->next_us);
     }
     return begin(coordinator, false);

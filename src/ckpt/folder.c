@@ -196,17 +196,25 @@ sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *folder,
 
     path_in(folder, "owner", path);
     (void)snprintf(expected, sizeof expected, "%016llx\n", (unsigned long long)owner);
-    SABOT_TRY(env->type->file_open(env->self, path, SB_OPEN_READ, &file, error));
-    status = env->type->file_read(file, text, sizeof text - 1, 0, &size, error);
-    env->type->file_close(env->self, file);
-    SABOT_TRY(status);
-    if (strcmp(text, expected) == 0)
+    status = env->type->file_open(env->self, path, SB_OPEN_READ, &file, error);
+    if (status == SABOT_OK) {
+        status = env->type->file_read(file, text, sizeof text - 1, 0, &size, error);
+        env->type->file_close(env->self, file);
+    }
+    if (status == SABOT_OK && strcmp(text, expected) == 0)
         return SABOT_OK;
-    status = sabot_raise(error, SABOT_ERR_FENCED,
-                         "%s: another worker has taken over this state directory (it is %.16s, "
-                         "this one %.16s)",
-                         path, text, expected);
-    if (error != NULL)
+    /* Whoever began has written one. It went with the folder, and came back with no other. */
+    if (status == SABOT_ERR_NOT_FOUND)
+        status = sabot_raise(error, SABOT_ERR_FENCED,
+                             "%s: it is gone: another worker has put this state directory aside "
+                             "(--reset), or it was removed",
+                             path);
+    else if (status == SABOT_OK)
+        status = sabot_raise(error, SABOT_ERR_FENCED,
+                             "%s: another worker has taken over this state directory (it is %.16s, "
+                             "this one %.16s)",
+                             path, text, expected);
+    if (status == SABOT_ERR_FENCED && error != NULL)
         error->fatal = true;
     return status;
 }

@@ -8,7 +8,8 @@ struct follower {
     struct sb_offsets offsets; /* the newest */
     bool waits;                /* they are to be committed */
     bool under_way;            /* a commit is; of these or of older ones */
-    bool said;                 /* the last one failed, and that was said */
+    bool behind;               /* there were newer ones, which failed */
+    uint32_t failures;         /* in a row */
 };
 
 struct sb_follow {
@@ -89,14 +90,16 @@ void sb_follow_destroy(struct sb_follow *follow)
     sb_free(env, follow, sizeof *follow);
 }
 
-/* Once for each time that it begins to fail. */
-static void say(struct follower *follower, const struct sb_follow *follow, const sabot_error *error)
+/* Said once for each time that it begins to fail. */
+static void fail(struct follower *follower,
+                 const struct sb_follow *follow,
+                 const sabot_error *error)
 {
-    if (!follower->said)
+    if (follower->failures++ == 0)
         sb_log(follow->env, SABOT_LOG_WARN, follower->node->name,
                "the offsets of group %s don't follow the checkpoints, nothing is lost: %s",
                follow->group, error->text);
-    follower->said = true;
+    follower->behind = !follower->waits;
 }
 
 void sb_follow_offer(struct sb_follow *follow, const struct sb_manifest *manifest)
@@ -110,8 +113,9 @@ void sb_follow_offer(struct sb_follow *follow, const struct sb_manifest *manifes
         const sabot_status status = sb_offsets_set(&follower->offsets, NULL, manifest, &error);
 
         follower->waits = status == SABOT_OK;
+        follower->behind = false;
         if (status != SABOT_OK)
-            say(follower, follow, &error);
+            fail(follower, follow, &error);
     }
     (void)sb_follow_step(follow);
 }
@@ -130,10 +134,10 @@ static void go_on(struct follower *follower, const struct sb_follow *follow)
         follower->under_way = status == SABOT_AGAIN;
         if (status == SABOT_AGAIN)
             return;
-        if (status == SABOT_OK)
-            follower->said = false;
-        else
-            say(follower, follow, &error);
+        if (status != SABOT_OK)
+            fail(follower, follow, &error);
+        else if (!follower->behind)
+            follower->failures = 0;
     }
 }
 
@@ -149,4 +153,17 @@ bool sb_follow_step(struct sb_follow *follow)
         goes_on = goes_on || (follower->under_way && port->type->connected(port->channel));
     }
     return goes_on;
+}
+
+uint32_t sb_follow_failures(const struct sb_follow *follow)
+{
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; follow != NULL && i < follow->count; i++) {
+        const struct follower *follower = &follow->followers[i];
+
+        if (follower->behind && follower->failures > most)
+            most = follower->failures;
+    }
+    return most;
 }

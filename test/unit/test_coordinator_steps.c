@@ -363,6 +363,7 @@ static void one_that_is_asked_for_comes_at_once(void **state)
 
 static uint32_t commits;
 static uint32_t pending; /* calls of the next commit that say SABOT_AGAIN */
+static uint32_t failing; /* commits that fail */
 static bool is_near = true;
 
 static sabot_status commit_offsets(struct sb_channel *channel,
@@ -374,11 +375,14 @@ static sabot_status commit_offsets(struct sb_channel *channel,
     (void)channel;
     (void)group;
     (void)offsets;
-    (void)error;
     assert_int_equal(offset_count, PARTITIONS);
     if (pending > 0) {
         pending--;
         return SABOT_AGAIN;
+    }
+    if (failing > 0) {
+        failing--;
+        return sabot_raise(error, SABOT_ERR_BROKER, "it was told to fail");
     }
     commits++;
     return SABOT_OK;
@@ -416,6 +420,7 @@ static struct fixture *begin_following(void **state)
 
     commits = 0;
     pending = 0;
+    failing = 0;
     is_near = true;
     f->type.commit = commit_offsets;
     f->type.committed = committed_offsets;
@@ -439,6 +444,28 @@ static void offsets_are_committed_again_though_nothing_changes(void **state)
     assert_int_equal(commits, 4);
     /* The first at the interval, for nobody knows what has changed before it. */
     assert_true(clock_us >= begun_us + 30 * SECOND_US);
+    run_to_the_end(f);
+    finish(f);
+}
+
+/* The first fails a while after its checkpoint, the second with it. */
+static void offsets_that_failed_are_tried_again_though_nothing_changes(void **state)
+{
+    struct fixture *f = begin_following(state);
+    int64_t begun_us;
+
+    show_more(f, 10);
+    run_until(f, 1);
+    begun_us = clock_us;
+    pending = 1;
+    failing = 2;
+    show_more(f, 10);
+    run_until(f, 4);
+    assert_int_equal(commits, 2);
+    assert_true(clock_us == begun_us + (1 + 2 + 4) * SECOND_US);
+    run_until(f, 5); /* and then as ever */
+    assert_true(clock_us == begun_us + (1 + 2 + 4 + 10) * SECOND_US);
+    assert_int_equal(commits, 3);
     run_to_the_end(f);
     finish(f);
 }
@@ -735,6 +762,7 @@ int main(void)
         KIT_TEST(a_checkpoint_comes_when_something_has_changed_and_the_interval_is_over),
         KIT_TEST(one_that_is_asked_for_comes_at_once),
         KIT_TEST(offsets_are_committed_again_though_nothing_changes),
+        KIT_TEST(offsets_that_failed_are_tried_again_though_nothing_changes),
         KIT_TEST(the_end_waits_for_offsets_on_their_way_but_not_for_ever),
         KIT_TEST(a_checkpoint_that_fails_anywhere_is_made_up_for_by_the_next),
         KIT_TEST(the_last_one_is_tried_again_and_then_its_failure_is_that_of_the_run),

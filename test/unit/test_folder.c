@@ -398,7 +398,6 @@ static void test_who_had_the_folder_before_finds_out(void **state)
     sabot_error error = {.status = SABOT_OK};
 
     open_well(f);
-    assert_int_equal(sb_ckpt_check_owner(&f->folder, 7, &error), SABOT_ERR_NOT_FOUND);
     assert_int_equal(sb_ckpt_take_owner(&f->folder, 7, &error), SABOT_OK);
     assert_int_equal(sb_ckpt_check_owner(&f->folder, 7, &error), SABOT_OK);
     assert_int_equal(sb_ckpt_take_owner(&f->folder, 8, &error), SABOT_OK);
@@ -406,6 +405,11 @@ static void test_who_had_the_folder_before_finds_out(void **state)
     assert_true(error.fatal);
     assert_non_null(strstr(error.text, "/dir/app/pipe/owner"));
     assert_int_equal(sb_ckpt_check_owner(&f->folder, 8, &error), SABOT_OK);
+    error.fatal = false;
+    assert_int_equal(sb_ckpt_move_aside(&f->folder, &error), SABOT_OK);
+    assert_int_equal(sb_ckpt_check_owner(&f->folder, 8, &error), SABOT_ERR_FENCED);
+    assert_true(error.fatal);
+    assert_non_null(strstr(error.text, "/dir/app/pipe/owner: it is gone"));
 }
 
 /* --- The folder above ------------------------------------------------------------------------- */

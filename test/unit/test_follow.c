@@ -172,11 +172,14 @@ static void a_commit_that_fails_is_made_up_for_by_the_next(void **state)
     mood.status = SABOT_ERR_BROKER;
     mood.times = 2;
     offer(f, 1);
+    assert_int_equal(sb_follow_failures(f->follow), 1);
     offer(f, 2);
     assert_false(sb_follow_step(f->follow));
+    assert_int_equal(sb_follow_failures(f->follow), 2);
     assert_int_equal(followed(f), 0);
     offer(f, 3);
     assert_int_equal(followed(f), 3);
+    assert_int_equal(sb_follow_failures(f->follow), 0);
 }
 
 static void a_pipeline_without_offsets_has_none_to_follow(void **state)
@@ -267,8 +270,10 @@ static void memory_that_runs_out_is_an_error_or_made_up_for_by_the_next_offer(vo
     assert_false(sb_follow_step(f->follow));
     sb_os_env_fail_allocation(f->env, 0);
     assert_int_equal(mood.made, 0);
+    assert_int_equal(sb_follow_failures(f->follow), 1);
     offer(f, 2);
     assert_int_equal(followed(f), 2);
+    assert_int_equal(sb_follow_failures(f->follow), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
