@@ -126,7 +126,7 @@ static struct sb_step take_files(void *context)
         fail("begin");
     writer.staged = staged;
     writer.known = &bench->known;
-    if (sb_ckpt_finish(&writer, &manifest, NULL, 0, NULL, 0, &error) != SABOT_OK)
+    if (sb_ckpt_finish(&writer, &manifest, NULL, 0, &error) != SABOT_OK)
         fail("finish");
     bench->new_bytes = writer.rows_size;
     sb_rocksdb_unstage(bench->db);

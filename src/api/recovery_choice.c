@@ -441,7 +441,7 @@ static sabot_status take_offsets(struct sb_recovery *recovery,
     if (status == SABOT_OK)
         status = fill_in(recovery, &manifest, error);
     if (status == SABOT_OK)
-        status = sb_ckpt_write(&recovery->folder, &manifest, NULL, 0, error);
+        status = sb_ckpt_write(&recovery->folder, &manifest, error);
     if (status == SABOT_OK)
         status = read_back(recovery, &manifest, error);
     if (status == SABOT_OK)

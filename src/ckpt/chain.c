@@ -168,8 +168,6 @@ sabot_status sb_chain_stage(struct sb_chain *chain, sabot_error *error)
 
 sabot_status sb_chain_finish(struct sb_chain *chain,
                              struct sb_manifest *manifest,
-                             const sabot_text *parts,
-                             size_t part_count,
                              sabot_error *error)
 {
     const int64_t begun_us = sb_now_us(chain->env);
@@ -184,8 +182,7 @@ sabot_status sb_chain_finish(struct sb_chain *chain,
     if (status == SABOT_OK) {
         chain->writer.staged = chain->staged;
         chain->writer.known = &chain->known;
-        status =
-            sb_ckpt_finish(&chain->writer, manifest, chain->links, links, parts, part_count, error);
+        status = sb_ckpt_finish(&chain->writer, manifest, chain->links, links, error);
         chain->bytes = chain->writer.blocks_size + chain->writer.rows_size;
     }
     unstage(chain);
@@ -197,8 +194,6 @@ sabot_status sb_chain_finish(struct sb_chain *chain,
         sb_ckpt_known_reset(&chain->known);
         return status;
     }
-    for (size_t i = 0; i < part_count; i++)
-        chain->bytes += parts[i].size;
     take_files(chain, manifest);
     sb_ckpt_known_set(&chain->known, manifest);
     return SABOT_OK;

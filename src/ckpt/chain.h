@@ -76,8 +76,6 @@ SABOT_MUST_CHECK sabot_status sb_chain_stage(struct sb_chain *chain, sabot_error
 /* Make the checkpoint durable (sb_ckpt_finish()). */
 SABOT_MUST_CHECK sabot_status sb_chain_finish(struct sb_chain *chain,
                                               struct sb_manifest *manifest,
-                                              const sabot_text *parts,
-                                              size_t part_count,
                                               sabot_error *error);
 void sb_chain_give_up(struct sb_chain *chain);
 

@@ -32,8 +32,6 @@ sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
                                  const struct sb_coordinator_config *config,
                                  sabot_error *error)
 {
-    const size_t texts = (size_t)config->graph->node_count * config->flow->config.workers;
-
     *coordinator = (struct sb_coordinator){
         .config = *config,
         .next_id = config->restored.id + 1,
@@ -43,9 +41,6 @@ sabot_status sb_coordinator_init(struct sb_coordinator *coordinator,
     /* Offsets that follow may stand behind what was restored: who died may not have said them. */
     if (config->follow != NULL && config->restored.id > 0)
         coordinator->refresh_due_us = 0;
-    coordinator->texts = sb_alloc_array(config->env, texts, sizeof *coordinator->texts);
-    if (coordinator->texts == NULL)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for checkpoints");
     sb_chain_init(&coordinator->chain, config->flow, config->folder, config->owner,
                   config->chain_max, config->database);
     if (config->adopted != NULL)
@@ -74,9 +69,6 @@ void sb_coordinator_reset(struct sb_coordinator *coordinator)
     sb_chain_reset(&coordinator->chain);
     drop(coordinator);
     sb_prune_reset(&coordinator->prune);
-    sb_free_array(config->env, coordinator->texts,
-                  (size_t)config->graph->node_count * config->flow->config.workers,
-                  sizeof *coordinator->texts);
     *coordinator = (struct sb_coordinator){.config = {.env = NULL}};
 }
 
@@ -237,7 +229,7 @@ static void *allot(struct sb_coordinator *coordinator, uint32_t count, size_t si
     return sb_arena_alloc(&coordinator->manifest.arena, (size_t)count * size + 1);
 }
 
-static uint32_t count_entries(const struct sb_coordinator *coordinator, uint32_t node)
+static uint32_t count_positions(const struct sb_coordinator *coordinator, uint32_t node)
 {
     uint32_t count = 0;
 
@@ -250,7 +242,7 @@ static bool describe_source(struct sb_coordinator *coordinator, const struct sb_
 {
     struct sb_manifest *manifest = &coordinator->manifest;
     struct sb_manifest_source *source = &manifest->sources[manifest->source_count++];
-    const uint32_t count = count_entries(coordinator, node->index);
+    const uint32_t count = count_positions(coordinator, node->index);
 
     source->channel = node->name;
     source->partition_count = (uint32_t)node->port.type->partition_count(node->port.channel);
@@ -267,22 +259,15 @@ static bool describe_source(struct sb_coordinator *coordinator, const struct sb_
     return true;
 }
 
-/* The shards of a task lie one behind the other, worker by worker, in the one file of state. */
-static bool describe_task(struct sb_coordinator *coordinator,
-                          const struct sb_node *node,
-                          uint64_t *state_size)
+static void describe_task(struct sb_coordinator *coordinator, const struct sb_node *node)
 {
     struct sb_manifest *manifest = &coordinator->manifest;
     struct sb_manifest_task *task = &manifest->tasks[manifest->task_count++];
-    const uint32_t count = count_entries(coordinator, node->index);
 
     task->name = node->name;
     task->watermark_ms = INT64_MAX;
     if (node->key_field != SB_NO_FIELD)
         task->key_type = (uint32_t)node->input->fields[node->key_field].type;
-    task->shards = allot(coordinator, count, sizeof *task->shards);
-    if (task->shards == NULL)
-        return false;
     task->image_node = node->index;
     for (uint32_t worker = 0; worker < coordinator->checkpoint->worker_count; worker++) {
         const struct sb_part *part =
@@ -291,17 +276,7 @@ static bool describe_task(struct sb_coordinator *coordinator,
         task->has_image |= part->has_image;
         if (part->watermark_ms < task->watermark_ms)
             task->watermark_ms = part->watermark_ms;
-        for (uint32_t i = 0; i < part->count; i++)
-            task->shards[task->shard_count++] = (struct sb_manifest_shard){
-                .shard = part->shards[i].shard,
-                .start = *state_size + part->shards[i].start,
-                .size = part->shards[i].size,
-            };
-        coordinator->texts[coordinator->text_count++] =
-            (sabot_text){(const char *)part->bytes.data, part->bytes.size};
-        *state_size += part->bytes.size;
     }
-    return true;
 }
 
 static void describe_sink(struct sb_coordinator *coordinator, const struct sb_node *node)
@@ -319,7 +294,6 @@ static bool describe_nodes(struct sb_coordinator *coordinator)
 {
     const struct sb_graph *graph = coordinator->config.graph;
     struct sb_manifest *manifest = &coordinator->manifest;
-    uint64_t state_size = 0;
     bool ok = true;
 
     manifest->sources = allot(coordinator, graph->node_count, sizeof *manifest->sources);
@@ -327,13 +301,12 @@ static bool describe_nodes(struct sb_coordinator *coordinator)
     manifest->sinks = allot(coordinator, graph->node_count, sizeof *manifest->sinks);
     if (manifest->sources == NULL || manifest->tasks == NULL || manifest->sinks == NULL)
         return false;
-    coordinator->text_count = 0;
     for (uint32_t i = 0; ok && i < graph->node_count; i++) {
         const struct sb_node *node = &graph->nodes[i];
 
         switch (node->kind) {
         case SB_NODE_SOURCE: ok = describe_source(coordinator, node); break;
-        case SB_NODE_TASK: ok = describe_task(coordinator, node, &state_size); break;
+        case SB_NODE_TASK: describe_task(coordinator, node); break;
         case SB_NODE_SINK: describe_sink(coordinator, node); break;
         }
     }
@@ -556,8 +529,7 @@ static struct sb_step write(struct sb_coordinator *coordinator)
     if (status == SABOT_OK)
         status = describe(coordinator, &error);
     if (status == SABOT_OK)
-        status = sb_chain_finish(&coordinator->chain, &coordinator->manifest, coordinator->texts,
-                                 coordinator->text_count, &error);
+        status = sb_chain_finish(&coordinator->chain, &coordinator->manifest, &error);
     if (status != SABOT_OK && !SB_MUTANT(WRITE_ERROR_IGNORED))
         return fail(coordinator, &error);
     sb_prune_look(&coordinator->prune);

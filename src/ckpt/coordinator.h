@@ -104,8 +104,6 @@ struct sb_coordinator {
     bool has_manifest;
     bool has_noted; /* that there was a commit (folder.h) */
     struct sb_prune prune;
-    sabot_text *texts; /* the runs of bytes of the state file */
-    uint32_t text_count;
     sabot_error error; /* why it is over: not SABOT_OK, the run fails with it */
     /* For whoever looks; read by anybody. */
     _Atomic uint64_t completed;

@@ -230,7 +230,7 @@ static struct sb_step rest(struct sb_copy *copy)
 
 static sabot_status seal(struct sb_copy *copy, sabot_error *error)
 {
-    SABOT_TRY(sb_ckpt_finish(&copy->writer, &copy->manifest, NULL, 0, NULL, 0, error));
+    SABOT_TRY(sb_ckpt_finish(&copy->writer, &copy->manifest, NULL, 0, error));
     copy->result.entry =
         (struct sb_ckpt_entry){.id = copy->manifest.id, .nonce = copy->manifest.nonce};
     copy->result.checksum = copy->manifest.checksum;

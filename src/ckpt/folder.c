@@ -252,30 +252,6 @@ sabot_status sb_ckpt_had_commit(const struct sb_ckpt_folder *folder,
 /* --- Writing -------------------------------------------------------------------------------------
  */
 
-static sabot_status write_file(const struct sb_env *env,
-                               const char *path,
-                               const sabot_text *parts,
-                               size_t part_count,
-                               const char *label_written,
-                               sabot_error *error)
-{
-    const struct sb_env_type *type = env->type;
-    struct sb_file *file;
-    sabot_status status;
-
-    SABOT_TRY(type->file_open(env->self, path, SB_OPEN_NEW, &file, error));
-    status = SABOT_OK;
-    for (size_t i = 0; i < part_count && status == SABOT_OK; i++)
-        status = type->file_write(file, parts[i].data, parts[i].size, -1, error);
-    sb_crash_point(env, label_written);
-    if (status == SABOT_OK && !SB_MUTANT(NO_SYNC_OF_FILES))
-        status = type->file_sync(file, error);
-    if (SB_MUTANT(SYNC_AGAIN) && status != SABOT_OK)
-        status = type->file_sync(file, error);
-    type->file_close(env->self, file);
-    return status;
-}
-
 /* One more file in the manifest, which has room for it. */
 static struct sb_manifest_file *add_file(struct sb_manifest *manifest,
                                          enum sb_manifest_file_kind kind,
@@ -291,35 +267,6 @@ static struct sb_manifest_file *add_file(struct sb_manifest *manifest,
 static sabot_status no_memory(sabot_error *error)
 {
     return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a manifest");
-}
-
-static sabot_status write_state(const struct sb_ckpt_writer *writer,
-                                struct sb_manifest *manifest,
-                                const sabot_text *parts,
-                                size_t part_count,
-                                sabot_error *error)
-{
-    const struct path path = path_of(writer->folder, &writer->entry, STATE_NAME);
-    struct sb_manifest_file *file;
-    struct sb_hasher hasher;
-    uint64_t size = 0;
-
-    sb_hasher_init(&hasher);
-    for (size_t i = 0; i < part_count; i++) {
-        sb_hasher_add(&hasher, parts[i].data, parts[i].size);
-        size += parts[i].size;
-    }
-    if (size == 0)
-        return SABOT_OK;
-    file = add_file(manifest, SB_FILE_STATE, STATE_NAME);
-    if (file == NULL)
-        return no_memory(error);
-    file->size = size;
-    file->checksum = sb_hasher_result(&hasher);
-    SABOT_TRY(
-        write_file(writer->folder->env, path.text, parts, part_count, "ckpt.state_written", error));
-    sb_crash_point(writer->folder->env, "ckpt.state_synced");
-    return SABOT_OK;
 }
 
 /* Files of older checkpoints, under names that say of which. */
@@ -385,6 +332,27 @@ static sabot_status seal_blocks(struct sb_ckpt_writer *writer,
     return status;
 }
 
+static sabot_status write_synced(const struct sb_env *env,
+                                 const char *path,
+                                 const struct sb_buffer *bytes,
+                                 sabot_error *error)
+{
+    const struct sb_env_type *type = env->type;
+    struct sb_file *file;
+    sabot_status status;
+
+    SABOT_TRY(type->file_open(env->self, path, SB_OPEN_NEW, &file, error));
+    status = type->file_write(file, bytes->data, bytes->size, -1, error);
+    sb_crash_point(env, "ckpt.manifest_written");
+    if (status == SABOT_OK && !SB_MUTANT(NO_SYNC_OF_FILES))
+        status = type->file_sync(file, error);
+    if (SB_MUTANT(SYNC_AGAIN) && status != SABOT_OK)
+        status = type->file_sync(file, error);
+    type->file_close(env->self, file);
+    sb_crash_point(env, "ckpt.manifest_synced");
+    return status;
+}
+
 static sabot_status write_manifest(const struct sb_ckpt_folder *folder,
                                    struct sb_manifest *manifest,
                                    sabot_error *error)
@@ -397,25 +365,17 @@ static sabot_status write_manifest(const struct sb_ckpt_folder *folder,
     sabot_status status;
 
     sb_buffer_init(&bytes, env);
-    status = sb_manifest_encode(manifest, &bytes);
-    if (status != SABOT_OK)
-        status = sabot_raise(error, status, "no memory for a manifest");
-    if (status == SABOT_OK) {
-        const sabot_text part = {(const char *)bytes.data, bytes.size};
-
-        status = write_file(env, temporary.text, &part, 1, "ckpt.manifest_written", error);
-    }
-    sb_crash_point(env, "ckpt.manifest_synced");
-    /* The state's name is safe before there is a manifest, or the name of one may outlive the
-     * other.
-     */
+    status = sb_manifest_encode(manifest, &bytes) == SABOT_OK
+                 ? write_synced(env, temporary.text, &bytes, error)
+                 : no_memory(error);
+    sb_buffer_reset(&bytes);
+    /* The names of its files are safe before there is a manifest, or it may outlive one. */
     if (status == SABOT_OK)
         status = env->type->directory_sync(env->self, path_of(folder, &entry, NULL).text, error);
     sb_crash_point(env, "ckpt.names_synced");
     if (status == SABOT_OK)
         status = env->type->path_rename(env->self, temporary.text, final.text, error);
     sb_crash_point(env, "ckpt.manifest_renamed");
-    sb_buffer_reset(&bytes);
     return status;
 }
 
@@ -531,8 +491,6 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
                            struct sb_manifest *manifest,
                            const struct sb_ckpt_link *links,
                            size_t link_count,
-                           const sabot_text *parts,
-                           size_t part_count,
                            sabot_error *error)
 {
     const struct sb_ckpt_folder *folder = writer->folder;
@@ -543,14 +501,12 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
 
     if (writer->staged != NULL)
         SABOT_TRY(sb_ckpt_count_staged(env, writer->staged, &rows, error));
-    room = (link_count + rows + 2) * sizeof *manifest->files;
+    room = (link_count + rows + 1) * sizeof *manifest->files;
     manifest->file_count = 0;
     manifest->files = sb_arena_alloc(&manifest->arena, room);
     if (manifest->files == NULL)
         return no_memory(error);
     memset(manifest->files, 0, room);
-    /* First of the files: shards in their logical form say so. */
-    SABOT_TRY(write_state(writer, manifest, parts, part_count, error));
     SABOT_TRY(link_older(writer, manifest, links, link_count, error));
     SABOT_TRY(seal_blocks(writer, manifest, error));
     if (writer->staged != NULL)
@@ -569,12 +525,9 @@ sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
                             struct sb_manifest *manifest,
                             const struct sb_ckpt_link *links,
                             size_t link_count,
-                            const sabot_text *parts,
-                            size_t part_count,
                             sabot_error *error)
 {
-    const sabot_status status =
-        finish(writer, manifest, links, link_count, parts, part_count, error);
+    const sabot_status status = finish(writer, manifest, links, link_count, error);
 
     SB_ASSERT(manifest->id == writer->entry.id && manifest->nonce == writer->entry.nonce);
     if (status != SABOT_OK)
@@ -585,15 +538,13 @@ sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
 
 sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
                            struct sb_manifest *manifest,
-                           const sabot_text *parts,
-                           size_t part_count,
                            sabot_error *error)
 {
     const struct sb_ckpt_entry entry = entry_of(manifest);
     struct sb_ckpt_writer writer;
 
     SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, error));
-    return sb_ckpt_finish(&writer, manifest, NULL, 0, parts, part_count, error);
+    return sb_ckpt_finish(&writer, manifest, NULL, 0, error);
 }
 
 /* --- Copying -------------------------------------------------------------------------------------

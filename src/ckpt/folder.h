@@ -5,7 +5,8 @@
  *         ckpt-0000000000000042-9f3c6a0d5e1b7284/    id, nonce
  *             chunks                                  blocks of images (state/image.h)
  *             chunks-000000000000003f                 those of an older one that it is based on
- *             state                                   shards in their logical form
+ *             state                                   of a savepoint: shards in their logical
+ *                                                     form
  *             rows-000012.sst, ...                    a database (rows.h)
  *             manifest                                last: with it the checkpoint exists
  *         owner                                       the process that writes here now
@@ -13,9 +14,9 @@
  * A folder's name has a nonce and is never used twice: a frozen process that wakes up writes into
  * its own. Order of writing (each step a crash point of the tests):
  *
- *     folder -> chunks, fsync -> links -> state, fsync -> rows, fsync -> manifest.tmp, fsync
- *            -> fsync of the folder -> rename to manifest -> fsync of the folder
- *            -> fsync of the folder above
+ *     folder -> chunks or state -> links -> fsync of the former -> rows, fsync
+ *            -> manifest.tmp, fsync -> fsync of the folder -> rename to manifest
+ *            -> fsync of the folder -> fsync of the folder above
  *
  * The files of an older checkpoint are linked, not copied, so that each folder is whole in itself:
  * a file is gone when the last folder that names it is, whichever is removed first, and by whom.
@@ -103,25 +104,20 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_append(struct sb_ckpt_writer *writer,
                                              size_t size,
                                              sabot_error *error);
 /* Make it durable: the blocks behind those of `links`, which are chunks of older checkpoints, the
- * oldest first; `parts` runs of bytes, one behind the other, as the file `state`, which the blocks
- * aren't then; and the manifest, whose files are filled in here: the state, if there is any, then
- * chunks in order, then rows. The writer is free then, also after an error; then what was written
+ * oldest first; and the manifest, whose files are filled in here: the state or chunks in order,
+ * then rows. The writer is free then, also after an error; then what was written
  * is removed, as far as that works, and nothing of it counts. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,
                                              struct sb_manifest *manifest,
                                              const struct sb_ckpt_link *links,
                                              size_t link_count,
-                                             const sabot_text *parts,
-                                             size_t part_count,
                                              sabot_error *error);
 /* Nothing of it counts; NULL folder: nothing. */
 void sb_ckpt_abandon(struct sb_ckpt_writer *writer);
 
-/* All of it at once, without blocks. */
+/* All of it at once: of a pipeline without state. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
                                             struct sb_manifest *manifest,
-                                            const sabot_text *parts,
-                                            size_t part_count,
                                             sabot_error *error);
 
 /* The same, from a checkpoint that is there: its files are copied, and checked on the way. All else

@@ -40,8 +40,6 @@ static void reset_part(struct sb_part *part, const struct sb_env *env)
     sb_buffer_reset(&part->bytes);
     if (part->positions != NULL)
         sb_free_array(env, part->positions, part->capacity, sizeof *part->positions);
-    if (part->shards != NULL)
-        sb_free_array(env, part->shards, part->capacity, sizeof *part->shards);
 }
 
 void sb_checkpoint_destroy(struct sb_checkpoint *checkpoint)
@@ -57,44 +55,24 @@ void sb_checkpoint_destroy(struct sb_checkpoint *checkpoint)
     sb_free(checkpoint->env, checkpoint, sizeof *checkpoint);
 }
 
-/* Room for one more element of an array of the part. */
-static void *grow(struct sb_part *part, const struct sb_env *env, void *array, size_t size)
-{
-    const uint32_t capacity = part->capacity == 0 ? 16 : part->capacity * 2;
-    void *larger;
-
-    if (part->count < part->capacity)
-        return array;
-    larger = sb_alloc_array(env, capacity, size);
-    if (larger == NULL) {
-        (void)sabot_raise(&part->error, SABOT_ERR_MEMORY, "no memory for %u entries", capacity);
-        return NULL;
-    }
-    if (array != NULL)
-        memcpy(larger, array, part->count * size);
-    sb_free_array(env, array, part->capacity, size);
-    part->capacity = capacity;
-    return larger;
-}
-
 struct sb_part_position *sb_part_add_position(struct sb_part *part, const struct sb_env *env)
 {
-    void *array = grow(part, env, part->positions, sizeof *part->positions);
+    const uint32_t capacity = part->capacity == 0 ? 16 : part->capacity * 2;
+    struct sb_part_position *larger;
 
-    if (array == NULL)
+    if (part->count < part->capacity)
+        return &part->positions[part->count++];
+    larger = sb_alloc_array(env, capacity, sizeof *larger);
+    if (larger == NULL) {
+        (void)sabot_raise(&part->error, SABOT_ERR_MEMORY, "no memory for %u positions", capacity);
         return NULL;
-    part->positions = array;
+    }
+    if (part->positions != NULL)
+        memcpy(larger, part->positions, part->count * sizeof *larger);
+    sb_free_array(env, part->positions, part->capacity, sizeof *larger);
+    part->positions = larger;
+    part->capacity = capacity;
     return &part->positions[part->count++];
-}
-
-struct sb_part_shard *sb_part_add_shard(struct sb_part *part, const struct sb_env *env)
-{
-    void *array = grow(part, env, part->shards, sizeof *part->shards);
-
-    if (array == NULL)
-        return NULL;
-    part->shards = array;
-    return &part->shards[part->count++];
 }
 
 void sb_checkpoint_report(struct sb_control *control)

@@ -3,8 +3,7 @@
  *
  *   source  when it sends the barrier     where each of its partitions stands
  *   task    when its gate is aligned      its keyed state and timers: an image (state/store.h), in
- *                                         blocks that go by its carrier, while it goes on; or shard
- *                                         by shard, at once
+ *                                         blocks that go by its carrier, while it goes on
  *   sink    when its gate is aligned      what it has staged, or how long its file is
  *
  * Each instance writes into the part that is its own, then reports; who reports last wakes the
@@ -30,18 +29,10 @@ struct sb_part_position {
     sabot_position opaque; /* of a source of the app */
 };
 
-/* A shard of a task's state: a run of the part's bytes. */
-struct sb_part_shard {
-    uint32_t shard;
-    uint64_t start;
-    uint64_t size;
-};
-
 struct sb_part {
-    struct sb_buffer bytes;             /* task: state; sink: staged records (stage.h) */
+    struct sb_buffer bytes;             /* sink: staged records (stage.h) */
     struct sb_part_position *positions; /* source */
-    struct sb_part_shard *shards;       /* task */
-    uint32_t count;                     /* positions or shards in use */
+    uint32_t count;                     /* positions in use */
     uint32_t capacity;
     uint64_t records;     /* sink: staged */
     uint64_t length;      /* sink: bytes of its file that are part of the checkpoint */
@@ -77,9 +68,8 @@ static inline struct sb_part *sb_checkpoint_part(const struct sb_checkpoint *che
     return &checkpoint->parts[(size_t)worker * checkpoint->node_count + node];
 }
 
-/* One more position, or shard, of a part. NULL: no memory, noted in the part. */
+/* One more position of a part. NULL: no memory, noted in the part. */
 struct sb_part_position *sb_part_add_position(struct sb_part *part, const struct sb_env *env);
-struct sb_part_shard *sb_part_add_shard(struct sb_part *part, const struct sb_env *env);
 
 /* The part is done. */
 void sb_checkpoint_report(struct sb_control *control);

@@ -260,37 +260,6 @@ static void handle_clock(struct sb_task *task)
     collect(task, status != SABOT_AGAIN || !is_due(task));
 }
 
-/* What the sinks of a snapshot know: the part that is being written. */
-struct snapshot {
-    const struct sb_env *env;
-    struct sb_part *part;
-};
-
-static sabot_status begin_shard(void *context, uint32_t shard, sabot_error *error)
-{
-    const struct snapshot *snapshot = context;
-    struct sb_part_shard *entry = sb_part_add_shard(snapshot->part, snapshot->env);
-
-    if (entry == NULL) {
-        *error = snapshot->part->error;
-        return error->status;
-    }
-    *entry = (struct sb_part_shard){.shard = shard, .start = snapshot->part->bytes.size};
-    return SABOT_OK;
-}
-
-static sabot_status write_shard(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    const struct snapshot *snapshot = context;
-    struct sb_part *part = snapshot->part;
-
-    if (sb_buffer_append(&part->bytes, bytes, size) != SABOT_OK)
-        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a snapshot of %zu bytes",
-                           part->bytes.size + size);
-    part->shards[part->count - 1].size += size;
-    return SABOT_OK;
-}
-
 /* --- Images -------------------------------------------------------------------------------------
  */
 
@@ -410,19 +379,10 @@ bool sb_task_image_again(struct sb_task *task, struct sb_checkpoint *checkpoint)
  */
 
 /* What the task holds now is its part of the checkpoint; its inputs go on. */
-static void write_part(struct sb_task *task, int64_t barrier)
+static void take_part(struct sb_task *task, int64_t barrier)
 {
     struct sb_checkpoint *checkpoint = sb_control_checkpoint(task->control, barrier);
-    struct snapshot snapshot = {
-        .env = task->env,
-        .part = sb_checkpoint_part(checkpoint, task->worker, task->node->index),
-    };
-    const struct sb_shard_sinks sinks = {
-        .begin = begin_shard,
-        .sink = {.write = write_shard, .context = &snapshot},
-    };
-    struct sb_part *part = snapshot.part;
-    sabot_error error;
+    struct sb_part *part = sb_checkpoint_part(checkpoint, task->worker, task->node->index);
 
     part->watermark_ms = task->watermark_ms;
     task->clock_stands = checkpoint->last; /* what came of a timer now would be of no checkpoint */
@@ -431,8 +391,6 @@ static void write_part(struct sb_task *task, int64_t barrier)
         (void)sabot_raise(&part->error, SABOT_ERR_STATE, "%s has failed", task->node->name);
     else if (task->store != NULL)
         begin_image(task, checkpoint);
-    else if (task->node->type->snapshot(task->instance, &sinks, &error) != SABOT_OK)
-        (void)sabot_raise(&part->error, error.status, "%s: %s", task->node->name, error.text);
     sb_crash_point(task->env, "task.snapshot");
     if (task->image == NULL)
         sb_checkpoint_report(task->control);
@@ -449,7 +407,7 @@ static void try_unit(struct sb_unit *unit)
         if (!task->waits)
             continue; /* it has ended */
         task->waits = false;
-        write_part(task, task->inbox.gate.epoch);
+        take_part(task, task->inbox.gate.epoch);
     }
 }
 

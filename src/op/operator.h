@@ -33,13 +33,6 @@ struct sb_operator_config {
     bool drops_state; /* what a snapshot has of states that are no more is passed over */
 };
 
-/* Where the shards of a snapshot go. */
-struct sb_shard_sinks {
-    /* Bytes that are written from now on belong to this shard. */
-    sabot_status (*begin)(void *context, uint32_t shard, sabot_error *error);
-    struct sb_byte_sink sink;
-};
-
 /* The time that has passed for good at a watermark. Records of its own time may still come, and
  * what waits for that time comes after them. */
 static inline int64_t sb_passed_ms(int64_t watermark_ms)
@@ -87,13 +80,7 @@ struct sb_operator_type {
      * lender's, whose task is stepped by the same thread and snapshotted at the same moment. */
     void (*borrow)(struct sb_operator *self, uint32_t index, struct sb_store *store);
 
-    /* At a barrier, where no image is made or a logical form is wanted: write the shards of this
-     * instance that hold something, one by one, each begun by sinks->begin. The state is as it was
-     * at the barrier, for no row comes between. */
-    SABOT_MUST_CHECK sabot_status (*snapshot)(struct sb_operator *self,
-                                              const struct sb_shard_sinks *sinks,
-                                              sabot_error *error);
-    /* Before the first row: read one shard. */
+    /* Before the first row: read one shard in its logical form. */
     SABOT_MUST_CHECK sabot_status (*restore)(struct sb_operator *self,
                                              const struct sb_byte_source *source,
                                              sabot_error *error);

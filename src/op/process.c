@@ -470,20 +470,6 @@ static sabot_status on_clock(struct sb_operator *self, sabot_error *error)
 /* --- Checkpoints ---------------------------------------------------------------------------------
  */
 
-static sabot_status snapshot(struct sb_operator *self,
-                             const struct sb_shard_sinks *sinks,
-                             sabot_error *error)
-{
-    struct sb_store *store = self->context.store;
-
-    for (uint32_t shard = self->worker; store != NULL && shard < SB_SHARD_COUNT;
-         shard += self->worker_count) {
-        SABOT_TRY(sinks->begin(sinks->sink.context, shard, error));
-        SABOT_TRY(sb_store_snapshot(store, shard, &sinks->sink, error));
-    }
-    return SABOT_OK;
-}
-
 static sabot_status restore(struct sb_operator *self,
                             const struct sb_byte_source *source,
                             sabot_error *error)
@@ -506,6 +492,5 @@ const struct sb_operator_type sb_operator_process = {
     .clock = on_clock,
     .store = store_of,
     .borrow = borrow,
-    .snapshot = snapshot,
     .restore = restore,
 };

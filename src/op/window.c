@@ -497,17 +497,6 @@ static struct sb_store *store_of(struct sb_operator *self)
     return self->store;
 }
 
-static sabot_status snapshot(struct sb_operator *self,
-                             const struct sb_shard_sinks *sinks,
-                             sabot_error *error)
-{
-    for (uint32_t shard = self->worker; shard < SB_SHARD_COUNT; shard += self->worker_count) {
-        SABOT_TRY(sinks->begin(sinks->sink.context, shard, error));
-        SABOT_TRY(sb_store_snapshot(self->store, shard, &sinks->sink, error));
-    }
-    return SABOT_OK;
-}
-
 static sabot_status restore(struct sb_operator *self,
                             const struct sb_byte_source *source,
                             sabot_error *error)
@@ -525,6 +514,5 @@ const struct sb_operator_type sb_operator_window = {
     .due_ms = due_ms,
     .clock = on_clock,
     .store = store_of,
-    .snapshot = snapshot,
     .restore = restore,
 };

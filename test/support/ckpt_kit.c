@@ -133,6 +133,27 @@ void ckpt_kit_manifest(struct sb_manifest *manifest,
     draw_sinks(manifest, random, entries);
 }
 
+/* --- Writing ---------------------------------------------------------------------------------- */
+
+sabot_status ckpt_kit_write(const struct sb_ckpt_folder *folder,
+                            struct sb_manifest *manifest,
+                            enum sb_manifest_file_kind kind,
+                            sabot_text bytes,
+                            sabot_error *error)
+{
+    const struct sb_ckpt_entry entry = {.id = manifest->id, .nonce = manifest->nonce};
+    struct sb_ckpt_writer writer;
+    sabot_status status;
+
+    SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, error));
+    writer.kind = kind;
+    status = sb_ckpt_append(&writer, bytes.data, bytes.size, error);
+    if (status == SABOT_OK)
+        return sb_ckpt_finish(&writer, manifest, NULL, 0, error);
+    sb_ckpt_abandon(&writer);
+    return status;
+}
+
 /* --- Comparing -------------------------------------------------------------------------------- */
 
 static void assert_same_sources(const struct sb_manifest *one, const struct sb_manifest *other)

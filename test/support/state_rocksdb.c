@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* state_rocksdb.c - see the header. One database at a time. */
+/* state_rocksdb.c - see the header. */
 #include "state_rocksdb.h"
 
 #include "test.h"
 
 #include "state/rows.h"
 
-static struct sb_rocksdb *db;
-static char directory[256];
+enum { OPEN_MAX = 4 };
+
+/* Those that are open. */
+static struct database {
+    struct sb_rows *rows; /* NULL: none is */
+    struct sb_rocksdb *db;
+    char folder[256];
+} databases[OPEN_MAX];
 static uint64_t database_memory;
+
+static struct database *find(const struct sb_rows *rows)
+{
+    for (uint32_t i = 0; i < OPEN_MAX; i++)
+        if (databases[i].rows == rows)
+            return &databases[i];
+    fail_msg("too many databases are open");
+    return NULL;
+}
 
 void state_rocksdb_folder(char path[256])
 {
@@ -43,22 +58,25 @@ void state_rocksdb_remove(struct sb_env *env, const char *path)
 
 static struct sb_rows *open_rows(struct sb_env *env)
 {
-    struct sb_rows *rows = NULL;
+    struct database *database = find(NULL);
     sabot_error error;
 
-    state_rocksdb_folder(directory);
-    if (sb_rocksdb_open(env, directory, database_memory, &db, &error) != SABOT_OK ||
-        sb_rocksdb_rows(db, &rows, &error) != SABOT_OK)
+    state_rocksdb_folder(database->folder);
+    if (sb_rocksdb_open(env, database->folder, database_memory, &database->db, &error) !=
+            SABOT_OK ||
+        sb_rocksdb_rows(database->db, &database->rows, &error) != SABOT_OK)
         fail_msg("%s", error.text);
-    return rows;
+    return database->rows;
 }
 
 static void close_rows(struct sb_env *env, struct sb_rows *rows)
 {
+    struct database *database = find(rows);
+
     sb_rocksdb_rows_close(rows);
-    sb_rocksdb_close(db);
-    db = NULL;
-    state_rocksdb_remove(env, directory);
+    sb_rocksdb_close(database->db);
+    state_rocksdb_remove(env, database->folder);
+    database->rows = NULL;
 }
 
 const struct state_backend *state_rocksdb(uint64_t cache, uint64_t database)

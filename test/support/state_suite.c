@@ -905,41 +905,9 @@ void state_rig_check(struct state_rig *rig)
 /* --- Snapshots ----------------------------------------------------------------------------------
  */
 
-static sabot_status tape_write(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    struct state_tape *tape = context;
-
-    (void)error;
-    if (tape->size + size > tape->capacity) {
-        tape->capacity = (tape->size + size) * 2;
-        tape->bytes = realloc(tape->bytes, tape->capacity);
-        assert_non_null(tape->bytes);
-    }
-    memcpy(tape->bytes + tape->size, bytes, size);
-    tape->size += size;
-    return SABOT_OK;
-}
-
-static sabot_status tape_read(void *context,
-                              void *buffer,
-                              size_t size,
-                              size_t *size_out,
-                              sabot_error *error)
-{
-    struct state_tape *tape = context;
-    const size_t left = tape->size - tape->read;
-
-    (void)error;
-    *size_out = size < left ? size : left;
-    if (*size_out > 0)
-        memcpy(buffer, tape->bytes + tape->read, *size_out);
-    tape->read += *size_out;
-    return SABOT_OK;
-}
-
 void state_rig_record(struct state_rig *rig,
                       struct sb_store *store,
-                      struct state_tape tapes[SB_SHARD_COUNT])
+                      struct tape tapes[SB_SHARD_COUNT])
 {
     sabot_error error = {.text = ""};
 
@@ -947,9 +915,9 @@ void state_rig_record(struct state_rig *rig,
     /* What has expired by the time of a record isn't gone by the watermark: make them one. */
     rig->event_ms = rig->watermark_ms;
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
-        const struct sb_byte_sink sink = {tape_write, &tapes[shard]};
+        const struct sb_byte_sink sink = tape_sink(&tapes[shard]);
 
-        tapes[shard] = (struct state_tape){.bytes = NULL};
+        tapes[shard] = (struct tape){.bytes = NULL};
         expect_ok(sb_store_snapshot(store, shard, &sink, &error), &error);
     }
 }
@@ -1021,12 +989,12 @@ void state_rig_take(struct state_rig *rig, struct sb_store *store)
     rig->store = store;
 }
 
-static void replay(struct state_rig *rig, struct state_tape tapes[SB_SHARD_COUNT])
+static void replay(struct state_rig *rig, struct tape tapes[SB_SHARD_COUNT])
 {
     sabot_error error = {.text = ""};
 
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
-        const struct sb_byte_source source = {tape_read, &tapes[shard]};
+        const struct sb_byte_source source = tape_source(&tapes[shard]);
 
         expect_ok(sb_store_restore(rig->store, &source, &error), &error);
         assert_int_equal(tapes[shard].read, tapes[shard].size);
@@ -1035,8 +1003,8 @@ static void replay(struct state_rig *rig, struct state_tape tapes[SB_SHARD_COUNT
 
 void state_rig_move(struct state_rig *rig, const struct state_backend *backend)
 {
-    struct state_tape before[SB_SHARD_COUNT];
-    struct state_tape after[SB_SHARD_COUNT];
+    struct tape before[SB_SHARD_COUNT];
+    struct tape after[SB_SHARD_COUNT];
 
     state_rig_record(rig, rig->store, before);
     close_store(rig);
@@ -1046,8 +1014,8 @@ void state_rig_move(struct state_rig *rig, const struct state_backend *backend)
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
         assert_int_equal(before[shard].size, after[shard].size);
         assert_memory_equal(before[shard].bytes, after[shard].bytes, before[shard].size);
-        free(before[shard].bytes);
-        free(after[shard].bytes);
+        tape_reset(&before[shard]);
+        tape_reset(&after[shard]);
     }
 }
 

@@ -6,7 +6,7 @@
 #ifndef SB_TEST_STATE_SUITE_H
 #define SB_TEST_STATE_SUITE_H
 
-#include "state/store.h"
+#include "tape.h"
 
 struct state_backend {
     const char *name;
@@ -60,14 +60,8 @@ struct sb_store *state_rig_spare_on(struct state_rig *rig, struct sb_rows *rows)
 void state_rig_attach(struct state_rig *copy, struct sb_store *store);
 void state_rig_drop(struct state_rig *copy);
 /* Everything in the store as bytes, shard by shard, which are freed by the caller. */
-struct state_tape {
-    uint8_t *bytes;
-    size_t size;
-    size_t capacity;
-    size_t read;
-};
 void state_rig_record(struct state_rig *rig,
                       struct sb_store *store,
-                      struct state_tape tapes[SB_SHARD_COUNT]);
+                      struct tape tapes[SB_SHARD_COUNT]);
 
 #endif

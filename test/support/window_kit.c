@@ -8,13 +8,6 @@
 
 enum { LATE_MAX = 65536, SEED = 42 };
 
-/* One shard of a snapshot. */
-struct shard {
-    uint8_t *bytes;
-    size_t size;
-    size_t read;
-};
-
 struct window_kit {
     struct sb_env *os;
     struct sb_env_type type; /* as the system's, but for the wall clock */
@@ -37,8 +30,6 @@ struct window_kit {
     int64_t late[LATE_MAX];
     size_t late_count;
     uint64_t late_counted;
-    struct shard shards[SB_SHARD_COUNT];
-    uint32_t shard_count;
     sabot_error error;
 };
 
@@ -174,17 +165,9 @@ struct window_kit *window_kit_create(const sabot_window_spec *spec,
     return kit;
 }
 
-static void drop_shards(struct window_kit *kit)
-{
-    for (uint32_t i = 0; i < kit->shard_count; i++)
-        free(kit->shards[i].bytes);
-    kit->shard_count = 0;
-}
-
 void window_kit_destroy(struct window_kit *kit)
 {
     close_instance(kit);
-    drop_shards(kit);
     sb_builder_reset(&kit->builder);
     sb_batch_pool_destroy(kit->pool);
     sb_outlet_reset(&kit->outlets[0]);
@@ -383,89 +366,67 @@ void window_kit_clock(struct window_kit *kit, int64_t now_ms)
 /* --- Moving --------------------------------------------------------------------------------------
  */
 
-static sabot_status begin_shard(void *context, uint32_t shard, sabot_error *error)
+/* As a checkpoint of another backend is restored: from rows by way of the logical form. */
+static void restore(struct window_kit *kit, struct sb_image *image, struct sb_rows *rows)
 {
-    struct window_kit *kit = context;
+    if (rows != NULL)
+        sb_image_set_rows(image, rows);
+    for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
+        struct sb_store *store = sb_operator_window.store(kit->instance);
+        struct tape logical = {.bytes = NULL};
+        const struct sb_byte_sink sink = tape_sink(&logical);
 
-    (void)shard;
-    (void)error;
-    assert_true(kit->shard_count < SB_SHARD_COUNT);
-    kit->shards[kit->shard_count++] = (struct shard){NULL, 0, 0};
-    return SABOT_OK;
-}
+        if (!sb_image_has_shard(image, shard))
+            continue;
+        if (rows == NULL) {
+            must(sb_store_restore_image(store, image, shard, &kit->error), &kit->error);
+            continue;
+        }
+        must(sb_image_write(image, shard, &sink, &kit->error), &kit->error);
+        const struct sb_byte_source source = tape_source(&logical);
 
-static sabot_status write_shard(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    struct window_kit *kit = context;
-    struct shard *shard = &kit->shards[kit->shard_count - 1];
-
-    (void)error;
-    shard->bytes = realloc(shard->bytes, shard->size + size + 1);
-    assert_non_null(shard->bytes);
-    memcpy(shard->bytes + shard->size, bytes, size);
-    shard->size += size;
-    return SABOT_OK;
-}
-
-static sabot_status read_shard(void *context,
-                               void *buffer,
-                               size_t size,
-                               size_t *size_out,
-                               sabot_error *error)
-{
-    struct shard *shard = context;
-    const size_t left = shard->size - shard->read;
-
-    (void)error;
-    *size_out = left < size ? left : size;
-    if (*size_out > 0)
-        memcpy(buffer, shard->bytes + shard->read, *size_out);
-    shard->read += *size_out;
-    return SABOT_OK;
-}
-
-static void snapshot(struct window_kit *kit)
-{
-    const struct sb_shard_sinks sinks = {.begin = begin_shard,
-                                         .sink = {.write = write_shard, .context = kit}};
-
-    window_kit_flush(kit);
-    drop_shards(kit);
-    must(sb_operator_window.snapshot(kit->instance, &sinks, &kit->error), &kit->error);
-}
-
-/* Shards differ in size only by what is in them; one at least is empty, for keys are few. */
-static size_t least_shard(const struct window_kit *kit)
-{
-    size_t least = SIZE_MAX;
-
-    for (uint32_t i = 0; i < kit->shard_count; i++)
-        least = kit->shards[i].size < least ? kit->shards[i].size : least;
-    return least;
+        must(sb_operator_window.restore(kit->instance, &source, &kit->error), &kit->error);
+        tape_reset(&logical);
+    }
 }
 
 void window_kit_move(struct window_kit *kit, const struct state_backend *backend)
 {
-    size_t least;
+    const struct state_backend *old_backend = kit->backend;
+    struct sb_rows *rows = kit->rows;
+    struct tape tape = {.bytes = NULL};
+    struct sb_image_file file;
+    struct sb_image *image;
 
-    snapshot(kit);
-    close_instance(kit);
+    window_kit_flush(kit);
+    tape_take_image(&tape, sb_operator_window.store(kit->instance), 0);
+    file = tape_image_file(&tape);
+    must(sb_image_open(&kit->env, &file, 1, 0, &image, &kit->error), &kit->error);
+    sb_operator_window.destroy(kit->instance);
     open_instance(kit, backend);
-    least = least_shard(kit);
-    for (uint32_t i = 0; i < kit->shard_count; i++) {
-        const struct sb_byte_source source = {.read = read_shard, .context = &kit->shards[i]};
-
-        if (kit->shards[i].size > least) /* the others hold nothing */
-            must(sb_operator_window.restore(kit->instance, &source, &kit->error), &kit->error);
-    }
+    restore(kit, image, rows);
+    sb_image_close(image);
+    tape_reset(&tape);
+    if (rows != NULL)
+        old_backend->close(kit->os, rows);
 }
 
+/* An empty shard has the same size as any other. */
 bool window_kit_is_empty(struct window_kit *kit)
 {
-    snapshot(kit);
-    for (uint32_t i = 0; i < kit->shard_count; i++) {
-        if (kit->shards[i].size > least_shard(kit))
-            return false;
+    size_t least = SIZE_MAX;
+    size_t most = 0;
+
+    window_kit_flush(kit);
+    for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
+        struct tape tape = {.bytes = NULL};
+        const struct sb_byte_sink sink = tape_sink(&tape);
+
+        must(sb_store_snapshot(sb_operator_window.store(kit->instance), shard, &sink, &kit->error),
+             &kit->error);
+        least = tape.size < least ? tape.size : least;
+        most = tape.size > most ? tape.size : most;
+        tape_reset(&tape);
     }
-    return true;
+    return most == least;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* window_kit.h - the operator of windows by itself: fed by hand, its results taken, moved to a new
- * instance through a snapshot. */
+ * instance through an image. */
 #ifndef SB_TEST_WINDOW_KIT_H
 #define SB_TEST_WINDOW_KIT_H
 
@@ -21,7 +21,7 @@ void window_kit_record(struct window_kit *kit, const struct window_event *event)
 void window_kit_flush(struct window_kit *kit);
 void window_kit_watermark(struct window_kit *kit, int64_t watermark_ms);
 void window_kit_clock(struct window_kit *kit, int64_t now_ms);
-/* Snapshot all shards, end the instance, and go on with one on `backend` restored from them. */
+/* Take an image, end the instance, and go on with one on `backend` restored from it. */
 void window_kit_move(struct window_kit *kit, const struct state_backend *backend);
 
 struct window_results *window_kit_results(struct window_kit *kit);
@@ -30,7 +30,7 @@ const int64_t *window_kit_late(const struct window_kit *kit, size_t *count_out);
 uint64_t window_kit_late_counted(const struct window_kit *kit);
 /* The error of a flush that is expected to fail. */
 const sabot_error *window_kit_fails(struct window_kit *kit);
-/* Does the state hold anything? By the bytes of a snapshot. */
+/* Does the state hold nothing? By the bytes of its shards in their logical form. */
 bool window_kit_is_empty(struct window_kit *kit);
 
 /* Random numbers by seed (splitmix64, G. Steele et al., OOPSLA 2014). */

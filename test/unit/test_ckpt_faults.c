@@ -80,7 +80,7 @@ static void write_state(struct fixture *f, const struct sb_ckpt_folder *folder, 
     ckpt_kit_manifest(&f->manifest, &f->disk.env, &f->random, 2, sizeof bytes);
     f->manifest.id = id;
     f->manifest.nonce = NONCE;
-    WELL(sb_ckpt_write(folder, &f->manifest, &part, 1, &f->error));
+    WELL(ckpt_kit_write(folder, &f->manifest, SB_FILE_CHUNKS, part, &f->error));
 }
 
 static void not_even_folders(struct fixture *f)
@@ -382,12 +382,12 @@ static void a_checkpoint_that_has_changed_is_not_copied(void **state)
     int64_t id;
 
     one_checkpoint(f);
-    (void)snprintf(path, sizeof path, "/dir/app/pipe/ckpt-%016x-%016x/state", 1, NONCE);
+    (void)snprintf(path, sizeof path, "/dir/app/pipe/ckpt-%016x-%016x/chunks", 1, NONCE);
     bytes = disk_bytes(&f->disk, path, &size);
     assert_non_null(bytes);
     bytes[size / 2] ^= 1;
     assert_int_equal(copy(f), SABOT_ERR_CORRUPT);
-    assert_non_null(strstr(f->error.text, "state: bytes have changed"));
+    assert_non_null(strstr(f->error.text, "chunks: bytes have changed"));
     disk_put(&f->disk, path, bytes, size - 1);
     assert_int_equal(copy(f), SABOT_ERR_CORRUPT);
     /* And the damage is found by who looks for the newest. */

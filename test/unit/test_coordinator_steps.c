@@ -6,6 +6,7 @@
  *
  * Whatever becomes of a checkpoint: no record is lost, the next one works, and what was written is
  * what is restored. */
+#include "ckpt_kit.h"
 #include "disk.h"
 #include "flow_channel.h"
 
@@ -716,7 +717,7 @@ static void write_logical(struct fixture *f, int64_t id, bool has_image)
     part = (sabot_text){(const char *)state.data, state.size};
     shard.size = state.size;
     task.has_image = has_image;
-    WELL(sb_ckpt_write(&f->folder, &manifest, &part, 1, &f->error));
+    WELL(ckpt_kit_write(&f->folder, &manifest, SB_FILE_STATE, part, &f->error));
     sb_arena_reset(&manifest.arena);
     sb_buffer_reset(&state);
 }

@@ -94,7 +94,7 @@ static void write_checkpoint(struct fixture *fixture)
     fixture->manifest.hash_seed = 1;
     fixture->manifest.task_count = 1;
     fixture->manifest.tasks = &fixture->task;
-    assert_int_equal(sb_ckpt_finish(&writer, &fixture->manifest, NULL, 0, NULL, 0, &fixture->error),
+    assert_int_equal(sb_ckpt_finish(&writer, &fixture->manifest, NULL, 0, &fixture->error),
                      SABOT_OK);
 }
 

@@ -102,23 +102,12 @@ static sabot_status look_watermark(struct sb_operator *self,
     return SABOT_OK;
 }
 
-static sabot_status look_snapshot(struct sb_operator *self,
-                                  const struct sb_shard_sinks *sinks,
-                                  sabot_error *error)
-{
-    (void)self;
-    (void)sinks;
-    (void)error;
-    return SABOT_OK;
-}
-
 static const struct sb_operator_type look = {
     .name = "look",
     .create = look_create,
     .destroy = look_destroy,
     .rows = look_rows,
     .watermark = look_watermark,
-    .snapshot = look_snapshot,
 };
 
 /* --- A pipeline: in --by key--> look -------------------------------------------------------------

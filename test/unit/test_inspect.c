@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_inspect.c - looking at a state directory: what is there, in which order, and what is said
  * of what is damaged; and what is in it. The checkpoints are written as a worker writes them. */
-#include "test.h"
+#include "ckpt_kit.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -80,7 +80,8 @@ static void write_checkpoint(struct fixture *fixture,
     manifest.nonce = 16 * (uint64_t)id;
     manifest.time_ms = sb_wall_ms(fixture->env) - 5000;
     manifest.finished = id == 3;
-    assert_int_equal(sb_ckpt_write(&folder, &manifest, &part, 1, &fixture->error), SABOT_OK);
+    assert_int_equal(ckpt_kit_write(&folder, &manifest, SB_FILE_STATE, part, &fixture->error),
+                     SABOT_OK);
     sb_manifest_reset(&manifest);
     sb_ckpt_folder_close(&folder);
 }
@@ -405,9 +406,9 @@ static void write_state(struct fixture *fixture, int64_t id)
     manifest.hash_seed = 7;
     manifest.tasks = &task;
     manifest.task_count = 1;
-    assert_int_equal(sb_ckpt_write(&folder, &manifest,
-                                   &(sabot_text){(const char *)bytes.data, bytes.size}, 1,
-                                   &fixture->error),
+    assert_int_equal(ckpt_kit_write(&folder, &manifest, SB_FILE_STATE,
+                                    (sabot_text){(const char *)bytes.data, bytes.size},
+                                    &fixture->error),
                      SABOT_OK);
     sb_manifest_reset(&manifest);
     sb_ckpt_folder_close(&folder);

@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "ckpt/folder.h"
 
-enum { STATE_SIZE = 100, CHUNKS_SIZE = 300, FLIPS_MIN = 60000 };
+enum { STATE_SIZE = 100, FLIPS_MIN = 60000 };
 
 struct fixture {
     struct sb_env *os;
@@ -224,8 +224,7 @@ struct place {
     struct sb_ckpt_folder folder;
     struct sb_ckpt_entry entry;
     char manifest[256];
-    char state[256];
-    char chunks[256];
+    char blocks[256]; /* chunks; of a savepoint its state */
     char linked[256]; /* those of the checkpoint it is based on */
 };
 
@@ -251,7 +250,7 @@ static struct sb_ckpt_link write_base(struct fixture *f, const struct sb_ckpt_fo
 {
     struct sb_ckpt_link link = {.entry = {77, ckpt_kit_random64(&f->random)}, .name = "chunks"};
     struct sb_ckpt_writer writer;
-    uint8_t bytes[CHUNKS_SIZE];
+    uint8_t bytes[STATE_SIZE];
     sabot_error error = {.status = SABOT_OK};
 
     fill(f, bytes, sizeof bytes);
@@ -264,12 +263,15 @@ static struct sb_ckpt_link write_base(struct fixture *f, const struct sb_ckpt_fo
     return link;
 }
 
-/* A checkpoint on the disk. */
-static struct place write_one(struct fixture *f, const char *pipeline, int64_t id, uint32_t entries)
+/* A checkpoint, or what a savepoint has of a pipeline, on the disk. */
+static struct place write_place(struct fixture *f,
+                                const char *pipeline,
+                                int64_t id,
+                                uint32_t entries,
+                                enum sb_manifest_file_kind kind)
 {
+    const bool is_saved = kind == SB_FILE_STATE;
     uint8_t bytes[STATE_SIZE];
-    uint8_t block[CHUNKS_SIZE];
-    const sabot_text part = {(const char *)bytes, sizeof bytes};
     struct sb_manifest manifest;
     struct sb_ckpt_writer writer;
     struct sb_ckpt_link link;
@@ -277,7 +279,6 @@ static struct place write_one(struct fixture *f, const char *pipeline, int64_t i
     sabot_error error = {.status = SABOT_OK};
 
     fill(f, bytes, sizeof bytes);
-    fill(f, block, sizeof block);
     if (sb_ckpt_folder_open(&place.folder, &f->disk.env, "/dir", "app", pipeline, &error) !=
         SABOT_OK)
         fail_msg("%s", error.text);
@@ -291,17 +292,23 @@ static struct place write_one(struct fixture *f, const char *pipeline, int64_t i
     manifest.id = id;
     place.entry = (struct sb_ckpt_entry){.id = id, .nonce = manifest.nonce};
     link = write_base(f, &place.folder);
-    if (sb_ckpt_begin(&writer, &place.folder, &place.entry, &error) != SABOT_OK ||
-        sb_ckpt_append(&writer, block, sizeof block, &error) != SABOT_OK ||
-        sb_ckpt_finish(&writer, &manifest, &link, 1, &part, 1, &error) != SABOT_OK)
+    if (sb_ckpt_begin(&writer, &place.folder, &place.entry, &error) != SABOT_OK)
+        fail_msg("%s", error.text);
+    writer.kind = kind;
+    if (sb_ckpt_append(&writer, bytes, sizeof bytes, &error) != SABOT_OK ||
+        sb_ckpt_finish(&writer, &manifest, &link, is_saved ? 0 : 1, &error) != SABOT_OK)
         fail_msg("%s", error.text);
     (void)!sb_ckpt_remove(&place.folder, &link.entry, NULL);
     name_file(place.manifest, pipeline, &place, "manifest");
-    name_file(place.state, pipeline, &place, "state");
-    name_file(place.chunks, pipeline, &place, "chunks");
+    name_file(place.blocks, pipeline, &place, is_saved ? "state" : "chunks");
     name_file(place.linked, pipeline, &place, "chunks-000000000000004d");
     sb_manifest_reset(&manifest);
     return place;
+}
+
+static struct place write_one(struct fixture *f, const char *pipeline, int64_t id, uint32_t entries)
+{
+    return write_place(f, pipeline, id, entries, SB_FILE_CHUNKS);
 }
 
 static sabot_status check(const struct place *place, sabot_error *error)
@@ -354,14 +361,16 @@ static void test_every_bit_and_every_cut_is_found_with_the_name_of_the_file(void
     size_t cases = 0;
 
     while (cases < FLIPS_MIN) {
-        struct place place = write_one(f, "pipe", 1 + (int64_t)cases, 6);
+        const bool is_saved = cases > 0 && cases < FLIPS_MIN / 2;
+        struct place place = write_place(f, "pipe", 1 + (int64_t)cases, 6,
+                                         is_saved ? SB_FILE_STATE : SB_FILE_CHUNKS);
         sabot_error error = {.status = SABOT_OK};
 
         cases += flip_and_cut(f, &place, place.manifest);
         if (cases < FLIPS_MIN / 2) {
-            cases += flip_and_cut(f, &place, place.state);
-            cases += flip_and_cut(f, &place, place.chunks);
-            cases += flip_and_cut(f, &place, place.linked);
+            cases += flip_and_cut(f, &place, place.blocks);
+            if (!is_saved)
+                cases += flip_and_cut(f, &place, place.linked);
         }
         if (check(&place, &error) != SABOT_OK)
             fail_msg("untouched, it is not whole: %s", error.text);
@@ -374,7 +383,7 @@ static void test_bytes_behind_the_end_are_found(void **state)
 {
     struct fixture *f = *state;
     struct place place = write_one(f, "pipe", 1, 3);
-    const char *const files[] = {place.manifest, place.state};
+    const char *const files[] = {place.manifest, place.blocks};
 
     for (int i = 0; i < 2; i++) {
         size_t size;
@@ -396,8 +405,8 @@ static void test_a_file_of_the_manifest_that_is_gone_is_damage(void **state)
     struct fixture *f = *state;
     struct place place = write_one(f, "pipe", 1, 3);
 
-    assert_int_equal(f->disk.type.path_remove(&f->disk, place.state, NULL), SABOT_OK);
-    assert_found(&place, place.state, "gone", 0);
+    assert_int_equal(f->disk.type.path_remove(&f->disk, place.blocks, NULL), SABOT_OK);
+    assert_found(&place, place.blocks, "gone", 0);
     sb_ckpt_folder_close(&place.folder);
 }
 
@@ -427,11 +436,11 @@ static void test_what_belongs_elsewhere_is_refused(void **state)
     /* An older one under a newer name, with and without its state. */
     copy_file(f, one.manifest, two.manifest);
     assert_found(&two, two.manifest, "of checkpoint", 1);
-    copy_file(f, one.state, two.state);
+    copy_file(f, one.blocks, two.blocks);
     assert_found(&two, two.manifest, "of checkpoint", 1);
     /* Of another pipeline. */
     copy_file(f, other.manifest, two.manifest);
-    copy_file(f, other.state, two.state);
+    copy_file(f, other.blocks, two.blocks);
     assert_found(&two, two.manifest, "of pipeline other", 2);
     /* Of another app. */
     stranger.app = "another";
@@ -441,8 +450,8 @@ static void test_what_belongs_elsewhere_is_refused(void **state)
     /* The right state of the wrong checkpoint. */
     sb_ckpt_folder_close(&two.folder);
     two = write_one(f, "pipe", 3, 3);
-    copy_file(f, one.state, two.state);
-    assert_found(&two, two.state, "of checkpoint", 1);
+    copy_file(f, one.blocks, two.blocks);
+    assert_found(&two, two.blocks, "of checkpoint", 1);
     /* Of the right id, and another nonce. */
     strange = one;
     strange.entry.nonce ^= 1;

@@ -6,6 +6,7 @@
  *   in (5 partitions) --> count (state "seen") --> out
  *
  * Nothing runs here: processes come, find out where they are, commit, and go. */
+#include "ckpt_kit.h"
 #include "disk.h"
 
 #include "api/catalog.h"
@@ -268,7 +269,7 @@ static void write_to(struct fixture *f,
 {
     const sabot_text part = {(const char *)f->state.data, f->state.size};
 
-    WELL(sb_ckpt_write(folder, &written->manifest, &part, 1, &f->error));
+    WELL(ckpt_kit_write(folder, &written->manifest, SB_FILE_STATE, part, &f->error));
     f->checksum = written->manifest.checksum;
     f->nonce = written->manifest.nonce;
 }

@@ -224,9 +224,9 @@ static void stage_and_finish(struct rig *rig, struct sb_manifest *manifest, int6
     rig->writer.staged = staged;
     rig->writer.known = &rig->known;
     describe(rig, manifest);
-    expect_ok(sb_ckpt_finish(&rig->writer, manifest, rig->links, base == 0 ? 0 : rig->link_count,
-                             NULL, 0, &error),
-              &error);
+    expect_ok(
+        sb_ckpt_finish(&rig->writer, manifest, rig->links, base == 0 ? 0 : rig->link_count, &error),
+        &error);
     sb_rocksdb_unstage(rig->db);
 }
 

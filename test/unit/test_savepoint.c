@@ -55,7 +55,8 @@ static void write_one(struct fixture *fixture, uint32_t seed)
     assert_int_equal(
         sb_ckpt_folder_open(&folder, fixture->env, fixture->path, "app", "pipe", &fixture->error),
         SABOT_OK);
-    assert_int_equal(sb_ckpt_write(&folder, &manifest, &part, 1, &fixture->error), SABOT_OK);
+    assert_int_equal(ckpt_kit_write(&folder, &manifest, SB_FILE_STATE, part, &fixture->error),
+                     SABOT_OK);
     fixture->entry = (struct sb_ckpt_entry){.id = manifest.id, .nonce = manifest.nonce};
     pipeline.entry = fixture->entry;
     pipeline.checksum = manifest.checksum;

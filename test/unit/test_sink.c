@@ -397,36 +397,21 @@ static void a_checkpoint_without_memory_is_none_and_the_next_one_is(void **state
 static void a_part_that_has_no_memory_keeps_what_it_has_and_says_so(void **state)
 {
     struct kit *kit = *state;
-    struct sb_part positions = {.count = 0};
-    struct sb_part shards = {.count = 0};
+    struct sb_part part = {.count = 0};
 
-    for (int i = 0; i < 2; i++) {
-        struct sb_part *part = i == 0 ? &positions : &shards;
-
-        for (uint32_t count = 0; count < 40; count++) {
-            void *added = NULL;
-
-            if (count == part->capacity) {
-                sb_os_env_fail_allocation(kit->env, 1);
-                added = i == 0 ? (void *)sb_part_add_position(part, kit->env)
-                               : (void *)sb_part_add_shard(part, kit->env);
-                sb_os_env_fail_allocation(kit->env, 0);
-                assert_null(added);
-                assert_int_equal(part->error.status, SABOT_ERR_MEMORY);
-                assert_int_equal(part->count, count);
-            }
-            if (i == 0)
-                sb_part_add_position(part, kit->env)->offset = count;
-            else
-                sb_part_add_shard(part, kit->env)->start = count;
+    for (uint32_t count = 0; count < 40; count++) {
+        if (count == part.capacity) {
+            sb_os_env_fail_allocation(kit->env, 1);
+            assert_null(sb_part_add_position(&part, kit->env));
+            sb_os_env_fail_allocation(kit->env, 0);
+            assert_int_equal(part.error.status, SABOT_ERR_MEMORY);
+            assert_int_equal(part.count, count);
         }
-        for (uint32_t at = 0; at < part->count; at++)
-            assert_int_equal(i == 0 ? (uint64_t)part->positions[at].offset
-                                    : (uint64_t)part->shards[at].start,
-                             at);
+        sb_part_add_position(&part, kit->env)->offset = count;
     }
-    sb_free_array(kit->env, positions.positions, positions.capacity, sizeof *positions.positions);
-    sb_free_array(kit->env, shards.shards, shards.capacity, sizeof *shards.shards);
+    for (uint32_t at = 0; at < part.count; at++)
+        assert_int_equal(part.positions[at].offset, at);
+    sb_free_array(kit->env, part.positions, part.capacity, sizeof *part.positions);
 }
 
 /* The source has no room for its positions: the checkpoint fails, the stream goes on. */
@@ -442,7 +427,8 @@ static void a_source_without_memory_for_its_positions_fails_the_checkpoint_alone
     run(f);
     sb_os_env_fail_allocation(f->kit->env, 0);
     assert_int_equal(part_of(checkpoint, f->source)->error.status, SABOT_ERR_MEMORY);
-    assert_non_null(strstr(part_of(checkpoint, f->source)->error.text, "no memory for 16 entries"));
+    assert_non_null(
+        strstr(part_of(checkpoint, f->source)->error.text, "no memory for 16 positions"));
     drop(f, checkpoint);
     checkpoint = order(f, 2);
     run(f);

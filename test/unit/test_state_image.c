@@ -11,19 +11,13 @@
 
 enum { FILES_MAX = 8, CHECKPOINTS = 14 };
 
-/* The blocks of one checkpoint. */
-struct file {
-    uint8_t *bytes;
-    size_t size;
-    uint64_t chunks;
-};
-
 struct rig {
     struct state_rig *state;
     uint64_t random;
-    struct file files[FILES_MAX]; /* a chain */
+    struct tape files[FILES_MAX]; /* a chain */
     uint32_t file_count;
-    struct file next;      /* being made */
+    struct tape next;      /* being made */
+    uint64_t chunks;       /* in it */
     uint32_t blocks_out;   /* taken and not given */
     uint32_t refused_part; /* of so many asks one is refused; 0: none */
     bool refuses_must;
@@ -48,18 +42,14 @@ static void *take(void *context, bool must)
 static void give(void *context, void *block, uint32_t size)
 {
     struct rig *rig = context;
-    struct file *file = &rig->next;
 
     assert_true(rig->blocks_out-- > 0);
     if (size > 0) {
         const struct sb_image_block *head = block;
 
         assert_int_equal(head->size, size);
-        file->bytes = realloc(file->bytes, file->size + size);
-        assert_non_null(file->bytes);
-        memcpy(file->bytes + file->size, block, size);
-        file->size += size;
-        file->chunks += head->kind == SB_IMAGE_CHUNKS ? head->used : 0;
+        tape_append(&rig->next, block, size);
+        rig->chunks += head->kind == SB_IMAGE_CHUNKS ? head->used : 0;
     }
     free(block);
 }
@@ -69,7 +59,8 @@ static void begin(struct rig *rig, int64_t id, int64_t base)
     const struct sb_image_config config = {
         .node = 3, .worker = 1, .id = id, .base = base, .sink = {take, give, rig}};
 
-    rig->next = (struct file){.bytes = NULL};
+    rig->next = (struct tape){.bytes = NULL};
+    rig->chunks = 0;
     sb_store_image_begin(state_rig_store(rig->state), &config);
 }
 
@@ -85,22 +76,8 @@ static void go_on(struct rig *rig, bool changes)
 static void drop_chain(struct rig *rig)
 {
     for (uint32_t i = 0; i < rig->file_count; i++)
-        free(rig->files[i].bytes);
+        tape_reset(&rig->files[i]);
     rig->file_count = 0;
-}
-
-static sabot_status read_file(void *context,
-                              uint64_t at,
-                              void *buffer,
-                              size_t size,
-                              sabot_error *error)
-{
-    const struct file *file = context;
-
-    if (at > file->size || size > file->size - at)
-        return sabot_raise(error, SABOT_ERR_CORRUPT, "the file ends");
-    memcpy(buffer, file->bytes + at, size);
-    return SABOT_OK;
 }
 
 static sabot_status open_chain(struct rig *rig, struct sb_image **image_out, sabot_error *error)
@@ -108,8 +85,7 @@ static sabot_status open_chain(struct rig *rig, struct sb_image **image_out, sab
     static struct sb_image_file files[FILES_MAX];
 
     for (uint32_t i = 0; i < rig->file_count; i++)
-        files[i] = (struct sb_image_file){
-            .name = "chain", .size = rig->files[i].size, .read = read_file, &rig->files[i]};
+        files[i] = tape_image_file(&rig->files[i]);
     return sb_image_open(state_rig_env(rig->state), files, rig->file_count, 3, image_out, error);
 }
 
@@ -128,14 +104,14 @@ static void restore(struct rig *rig, struct sb_store *store)
     sb_image_close(image);
 }
 
-static void free_tapes(struct state_tape tapes[SB_SHARD_COUNT])
+static void free_tapes(struct tape tapes[SB_SHARD_COUNT])
 {
     for (uint32_t i = 0; i < SB_SHARD_COUNT; i++)
-        free(tapes[i].bytes);
+        tape_reset(&tapes[i]);
 }
 
-static void assert_same(const struct state_tape one[SB_SHARD_COUNT],
-                        const struct state_tape other[SB_SHARD_COUNT])
+static void assert_same(const struct tape one[SB_SHARD_COUNT],
+                        const struct tape other[SB_SHARD_COUNT])
 {
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
         assert_int_equal(one[shard].size, other[shard].size);
@@ -146,9 +122,9 @@ static void assert_same(const struct state_tape one[SB_SHARD_COUNT],
 /* The chain gives what was recorded at its last barrier, in a store of that time. */
 static void check_chain(struct rig *rig,
                         struct sb_store *store,
-                        const struct state_tape barrier[SB_SHARD_COUNT])
+                        const struct tape barrier[SB_SHARD_COUNT])
 {
-    struct state_tape restored[SB_SHARD_COUNT];
+    struct tape restored[SB_SHARD_COUNT];
 
     restore(rig, store);
     state_rig_record(rig->state, store, restored);
@@ -169,7 +145,7 @@ static void add_file(struct rig *rig, int64_t base)
 static int64_t checkpoint(struct rig *rig, int64_t id, int64_t base)
 {
     struct sb_store *spare = state_rig_spare(rig->state);
-    struct state_tape barrier[SB_SHARD_COUNT];
+    struct tape barrier[SB_SHARD_COUNT];
     sabot_error error;
 
     rig->refused_part = draw(rig, 3) == 0 ? 2 : 0;
@@ -179,7 +155,7 @@ static int64_t checkpoint(struct rig *rig, int64_t id, int64_t base)
         (void)sb_store_image_step(state_rig_store(rig->state), draw(rig, 200));
         state_rig_run(rig->state, draw(rig, 200));
         (void)!sb_store_image_end(state_rig_store(rig->state), NULL);
-        free(rig->next.bytes);
+        tape_reset(&rig->next);
         id = base;
     } else {
         go_on(rig, true);
@@ -262,7 +238,7 @@ static void a_timer_that_was_just_set_is_in_the_image(void **state)
     struct rig *rig = make_rig(200);
     struct sb_store *store = state_rig_store(rig->state);
     struct sb_store *spare = state_rig_spare(rig->state);
-    struct state_tape after[SB_SHARD_COUNT];
+    struct tape after[SB_SHARD_COUNT];
     sabot_error error;
 
     (void)state;
@@ -282,7 +258,7 @@ static void a_timer_that_was_just_set_is_in_the_image(void **state)
 static void what_was_restored_is_in_the_next_image(void **state)
 {
     struct rig *rig = make_rig(5);
-    struct state_tape barrier[SB_SHARD_COUNT];
+    struct tape barrier[SB_SHARD_COUNT];
     sabot_error error;
 
     (void)state;
@@ -313,19 +289,19 @@ static void only_what_has_changed_is_written_again(void **state)
     begin(rig, 1, 0);
     go_on(rig, false);
     assert_int_equal(sb_store_image_end(state_rig_store(rig->state), &error), SABOT_OK);
-    all = rig->next.chunks;
+    all = rig->chunks;
     add_file(rig, 0);
     begin(rig, 2, 1);
     go_on(rig, false);
     assert_int_equal(sb_store_image_end(state_rig_store(rig->state), &error), SABOT_OK);
-    assert_int_equal(rig->next.chunks, 0);
+    assert_int_equal(rig->chunks, 0);
     assert_true(all > 100);
     add_file(rig, 1);
     state_rig_run(rig->state, 4);
     begin(rig, 3, 2);
     go_on(rig, false);
     assert_int_equal(sb_store_image_end(state_rig_store(rig->state), &error), SABOT_OK);
-    assert_true(rig->next.chunks < all / 2);
+    assert_true(rig->chunks < all / 2);
     add_file(rig, 2);
     free_rig(rig);
 }
@@ -333,7 +309,7 @@ static void only_what_has_changed_is_written_again(void **state)
 static void without_a_block_the_image_fails_and_the_state_goes_on(void **state)
 {
     struct rig *rig = make_rig(9);
-    struct state_tape barrier[SB_SHARD_COUNT];
+    struct tape barrier[SB_SHARD_COUNT];
     struct sb_store *spare;
     sabot_error error = {.text = ""};
 
@@ -346,7 +322,7 @@ static void without_a_block_the_image_fails_and_the_state_goes_on(void **state)
     assert_int_equal(sb_store_image_end(state_rig_store(rig->state), &error), SABOT_ERR_LIMIT);
     assert_non_null(strstr(error.text, "faster than"));
     assert_int_equal(rig->blocks_out, 0);
-    free(rig->next.bytes);
+    tape_reset(&rig->next);
     rig->refuses_must = false;
     state_rig_check(rig->state);
     state_rig_record(rig->state, state_rig_store(rig->state), barrier);

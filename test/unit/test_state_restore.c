@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_state_restore.c - state in the hands of a newer app: fields by name, versions, kinds, from
  * the logical form and from an image; and bytes that were damaged on the way. */
+#include "tape.h"
 #include "test.h"
-
-#include "state/store.h"
 
 struct old_cell {
     int64_t count;
@@ -50,11 +49,8 @@ struct fixture {
     struct sb_env *env;
     struct sb_schema *schemas[2];
     struct sb_store *stores[2];
-    uint8_t bytes[65536];
-    size_t size;
-    size_t read;
+    struct tape tape;
     bool by_image;
-    uint8_t block[SB_IMAGE_BLOCK_MAX];
     sabot_error error;
 };
 
@@ -84,6 +80,7 @@ static int free_fixture(void **state)
         sb_store_destroy(fixture->stores[i]);
         sb_schema_destroy(fixture->schemas[i]);
     }
+    tape_reset(&fixture->tape);
     sb_os_env_destroy(fixture->env);
     free(fixture);
     return 0;
@@ -116,33 +113,6 @@ static void close_second(struct fixture *fixture)
     fixture->schemas[1] = NULL;
 }
 
-static sabot_status save(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    struct fixture *fixture = context;
-
-    (void)error;
-    assert_true(fixture->size + size <= sizeof fixture->bytes);
-    memcpy(fixture->bytes + fixture->size, bytes, size);
-    fixture->size += size;
-    return SABOT_OK;
-}
-
-static sabot_status load(void *context,
-                         void *buffer,
-                         size_t size,
-                         size_t *size_out,
-                         sabot_error *error)
-{
-    struct fixture *fixture = context;
-    const size_t left = fixture->size - fixture->read;
-
-    (void)error;
-    *size_out = size < left ? size : left;
-    memcpy(buffer, fixture->bytes + fixture->read, *size_out);
-    fixture->read += *size_out;
-    return SABOT_OK;
-}
-
 static const sabot_text key = {"santiago", 8};
 
 static uint64_t hash(void)
@@ -150,46 +120,9 @@ static uint64_t hash(void)
     return sb_hash(key.data, key.size, 0);
 }
 
-static void *take(void *context, bool must)
-{
-    struct fixture *fixture = context;
-
-    (void)must;
-    return malloc(sizeof fixture->block);
-}
-
-static void give(void *context, void *block, uint32_t size)
-{
-    assert_int_equal(save(context, block, size, NULL), SABOT_OK);
-    free(block);
-}
-
-static void make_image(struct fixture *fixture)
-{
-    const struct sb_image_config config = {.id = 1, .sink = {take, give, fixture}};
-
-    sb_store_image_begin(fixture->stores[0], &config);
-    while (sb_store_image_step(fixture->stores[0], 1) != SB_IMAGE_DONE) {}
-    assert_int_equal(sb_store_image_end(fixture->stores[0], &fixture->error), SABOT_OK);
-}
-
-static sabot_status read_at(void *context,
-                            uint64_t at,
-                            void *buffer,
-                            size_t size,
-                            sabot_error *error)
-{
-    const struct fixture *fixture = context;
-
-    (void)error;
-    assert_true(at + size <= fixture->size);
-    memcpy(buffer, fixture->bytes + at, size);
-    return SABOT_OK;
-}
-
 static sabot_status restore_image(struct fixture *fixture)
 {
-    const struct sb_image_file file = {"file", fixture->size, read_at, fixture};
+    const struct sb_image_file file = tape_image_file(&fixture->tape);
     struct sb_image *image;
     sabot_status status;
 
@@ -202,10 +135,10 @@ static sabot_status restore_image(struct fixture *fixture)
 
 static void snapshot(struct fixture *fixture)
 {
-    const struct sb_byte_sink sink = {save, fixture};
+    const struct sb_byte_sink sink = tape_sink(&fixture->tape);
 
     if (fixture->by_image) {
-        make_image(fixture);
+        tape_take_image(&fixture->tape, fixture->stores[0], 0);
         return;
     }
     assert_int_equal(sb_store_snapshot(fixture->stores[0], sb_hash_shard(hash()), &sink, NULL),
@@ -214,11 +147,10 @@ static void snapshot(struct fixture *fixture)
 
 static sabot_status restore(struct fixture *fixture)
 {
-    const struct sb_byte_source source = {load, fixture};
+    const struct sb_byte_source source = tape_source(&fixture->tape);
 
     if (fixture->by_image)
         return restore_image(fixture);
-    fixture->read = 0;
     return sb_store_restore(fixture->stores[1], &source, &fixture->error);
 }
 
@@ -324,15 +256,15 @@ static void every_flipped_byte_and_every_cut_is_noticed(void **state)
     size_t whole;
 
     save_old_cell(fixture);
-    whole = fixture->size;
+    whole = fixture->tape.size;
     for (size_t i = 0; i < whole; i++) {
         open_store(fixture, 1, &old_table, SB_STATE_VALUE, "cells");
-        fixture->bytes[i] ^= 0x20;
+        fixture->tape.bytes[i] ^= 0x20;
         assert_int_equal(restore(fixture), SABOT_ERR_CORRUPT);
-        fixture->bytes[i] ^= 0x20;
+        fixture->tape.bytes[i] ^= 0x20;
         close_second(fixture);
     }
-    for (fixture->size = 0; fixture->size < whole; fixture->size++) {
+    for (fixture->tape.size = 0; fixture->tape.size < whole; fixture->tape.size++) {
         open_store(fixture, 1, &old_table, SB_STATE_VALUE, "cells");
         assert_int_equal(restore(fixture), SABOT_ERR_CORRUPT);
         close_second(fixture);

@@ -103,10 +103,13 @@ static struct level raise(int64_t now_ms, const struct level *inputs, uint32_t c
     return (struct level){lowest > now_ms ? lowest : now_ms, active == 0};
 }
 
-/* Blocks of all workers' images, as they would lie in a file. */
-struct blocks {
-    uint8_t *bytes;
-    size_t size;
+/* How one flow goes on from the images of another: as they are, rows included, or through their
+ * logical form, as from a savepoint. */
+enum way { DIRECT, LOGICAL };
+
+struct database {
+    struct sb_rocksdb *db; /* NULL: state is in memory */
+    char folder[256];
 };
 
 struct run {
@@ -137,13 +140,12 @@ struct run {
     struct sb_window_settings settings;
     bool in_rocksdb;
     struct sb_rows_source rows_source;
-    struct sb_rocksdb *db; /* of all workers; NULL: state is in memory */
-    char folder[256];
+    struct database database; /* of all workers */
     struct sb_graph graph;
     struct sb_flow_config config;
     struct sb_flow *flow;
-    struct sb_checkpoint *marked; /* one that is made beside the stream */
-    struct blocks images[IMAGES_MAX];
+    struct sb_checkpoint *marked;   /* one that is made beside the stream */
+    struct tape images[IMAGES_MAX]; /* of all workers, as they would lie in a file */
     uint32_t image_count;
     struct window_results results;
     int64_t late[LATE_MAX];
@@ -297,23 +299,12 @@ static sabot_status keep_watermark(struct sb_operator *self,
     return SABOT_OK;
 }
 
-static sabot_status keep_snapshot(struct sb_operator *self,
-                                  const struct sb_shard_sinks *sinks,
-                                  sabot_error *error)
-{
-    (void)self;
-    (void)sinks;
-    (void)error;
-    return SABOT_OK;
-}
-
 static const struct sb_operator_type keep = {
     .name = "keep",
     .create = keep_create,
     .destroy = keep_destroy,
     .rows = keep_rows,
     .watermark = keep_watermark,
-    .snapshot = keep_snapshot,
 };
 
 /* --- Building ------------------------------------------------------------------------------------
@@ -323,7 +314,7 @@ static sabot_status open_rows(void *context, struct sb_rows **rows_out, sabot_er
 {
     const struct run *run = context;
 
-    return sb_rocksdb_rows(run->db, rows_out, error);
+    return sb_rocksdb_rows(run->database.db, rows_out, error);
 }
 
 static void open_channel(struct run *run)
@@ -440,16 +431,28 @@ static void make_graph(struct run *run)
     must(run, sb_graph_check(&run->graph, &run->error));
 }
 
+static void open_database(struct run *run)
+{
+    state_rocksdb_folder(run->database.folder);
+    must(run, sb_rocksdb_open(run->os, run->database.folder, DATABASE_BYTES, &run->database.db,
+                              &run->error));
+}
+
+static void close_database(struct run *run, struct database *database)
+{
+    if (database->db == NULL)
+        return;
+    sb_rocksdb_close(database->db);
+    database->db = NULL;
+    state_rocksdb_remove(run->os, database->folder);
+}
+
+/* Of state in the database, which is open, or in memory. */
 static void start(struct run *run, bool in_rocksdb, uint32_t workers)
 {
     run->in_rocksdb = in_rocksdb;
-    run->settings.rows = NULL;
-    if (in_rocksdb) {
-        state_rocksdb_folder(run->folder);
-        must(run, sb_rocksdb_open(run->os, run->folder, DATABASE_BYTES, &run->db, &run->error));
-        run->rows_source = (struct sb_rows_source){open_rows, sb_rocksdb_rows_close, run};
-        run->settings.rows = &run->rows_source;
-    }
+    run->rows_source = (struct sb_rows_source){open_rows, sb_rocksdb_rows_close, run};
+    run->settings.rows = in_rocksdb ? &run->rows_source : NULL;
     run->settings.cache_bytes = CACHE_BYTES;
     run->config.workers = workers;
     must(run, sb_flow_create(&run->env, &run->graph, &run->config, &run->flow, &run->error));
@@ -459,11 +462,6 @@ static void end(struct run *run)
 {
     sb_flow_destroy(run->flow);
     run->flow = NULL;
-    if (run->db == NULL)
-        return;
-    sb_rocksdb_close(run->db);
-    run->db = NULL;
-    state_rocksdb_remove(run->os, run->folder);
 }
 
 static void open_run(struct run *run, bool in_rocksdb)
@@ -498,12 +496,15 @@ static void open_run(struct run *run, bool in_rocksdb)
         run->oracle.partitions[i] = (struct partition){INT64_MIN, fake_now_us, false};
     for (uint32_t i = 0; i < WORKERS_MAX; i++)
         run->oracle.workers[i] = (struct level){INT64_MIN, false};
+    if (in_rocksdb)
+        open_database(run);
     start(run, in_rocksdb, workers[below(run, 3)]);
 }
 
 static void close_run(struct run *run)
 {
     end(run);
+    close_database(run, &run->database);
     sb_graph_reset(&run->graph);
     sb_window_plan_destroy(run->plan);
     if (run->writer != NULL)
@@ -514,7 +515,7 @@ static void close_run(struct run *run)
     sb_schema_destroy(run->input);
     sb_schema_destroy(run->output);
     for (uint32_t i = 0; i < run->image_count; i++)
-        free(run->images[i].bytes);
+        tape_reset(&run->images[i]);
     window_results_reset(&run->results);
     window_reference_destroy(run->reference);
     sb_os_env_destroy(run->os);
@@ -636,109 +637,54 @@ static void some_wall_time(struct run *run)
 /* --- Cuts ----------------------------------------------------------------------------------------
  */
 
-/* A shard of the window, from memory. */
-struct tape {
-    const uint8_t *bytes;
-    uint64_t left;
-};
-
-static sabot_status read_tape(void *context,
-                              void *buffer,
-                              size_t size,
-                              size_t *size_out,
-                              sabot_error *error)
+static void restore_logical(struct run *run, struct sb_image *image, uint32_t shard)
 {
-    struct tape *tape = context;
+    struct tape tape = {.bytes = NULL};
+    const struct sb_byte_sink sink = tape_sink(&tape);
+    struct sb_byte_source source;
 
-    (void)error;
-    *size_out = tape->left < size ? (size_t)tape->left : size;
-    if (*size_out > 0)
-        memcpy(buffer, tape->bytes, *size_out);
-    tape->bytes += *size_out;
-    tape->left -= *size_out;
-    return SABOT_OK;
+    must(run, sb_image_write(image, shard, &sink, &run->error));
+    source = tape_source(&tape);
+    must(run, sb_flow_restore(run->flow, WINDOW_NODE, shard, &source, &run->error));
+    tape_reset(&tape);
 }
 
-static void restore_copy(struct run *run, const struct sb_checkpoint *copy)
+/* The rows of the flow before are those of this one. */
+static void adopt_rows(struct run *run, const struct sb_image *image)
 {
-    for (uint32_t worker = 0; worker < copy->worker_count; worker++) {
-        const struct sb_part *part = sb_checkpoint_part(copy, worker, WINDOW_NODE);
-
-        for (uint32_t i = 0; i < part->count; i++) {
-            struct tape tape = {part->bytes.data + part->shards[i].start, part->shards[i].size};
-            const struct sb_byte_source source = {.read = read_tape, .context = &tape};
-
-            must(run, sb_flow_restore(run->flow, WINDOW_NODE, part->shards[i].shard, &source,
-                                      &run->error));
-        }
-    }
-}
-
-static sabot_status begin_shard(void *context, uint32_t shard, sabot_error *error)
-{
-    struct sb_part *part = context;
-    struct sb_part_shard *entry = sb_part_add_shard(part, part->bytes.env);
-
-    (void)error;
-    assert_non_null(entry);
-    *entry = (struct sb_part_shard){.shard = shard, .start = part->bytes.size};
-    return SABOT_OK;
-}
-
-static sabot_status write_shard(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    struct sb_part *part = context;
-
-    (void)error;
-    part->shards[part->count - 1].size += size;
-    return sb_buffer_append(&part->bytes, bytes, size);
-}
-
-/* The state of a flow at rest, in its logical form, in a checkpoint of its own. */
-static struct sb_checkpoint *copy_state(struct run *run)
-{
-    struct sb_checkpoint *copy;
-
-    must(run, sb_checkpoint_create(&run->env, 1, 4, run->config.workers, &copy, &run->error));
     for (uint32_t worker = 0; worker < run->config.workers; worker++) {
-        const struct sb_task *task =
-            &run->flow->instances[worker * run->flow->graph->node_count + WINDOW_NODE].task;
-        struct sb_part *part = sb_checkpoint_part(copy, worker, WINDOW_NODE);
-        const struct sb_shard_sinks sinks = {begin_shard, {write_shard, part}};
+        struct sb_store *store = sb_flow_store(run->flow, worker, WINDOW_NODE);
 
-        must(run, task->node->type->snapshot(task->instance, &sinks, &run->error));
+        assert_true(sb_store_fits(store, image));
+        sb_store_adopt_rows(store);
     }
-    return copy;
 }
 
-static sabot_status read_blocks(void *context,
-                                uint64_t at,
-                                void *buffer,
-                                size_t size,
-                                sabot_error *error)
-{
-    const struct blocks *blocks = context;
-
-    if (at > blocks->size || size > blocks->size - at)
-        return sabot_raise(error, SABOT_ERR_CORRUPT, "the blocks end");
-    memcpy(buffer, blocks->bytes + at, size);
-    return SABOT_OK;
-}
-
-static void restore_images(struct run *run)
+static void restore_images(struct run *run, enum way way, struct database *from)
 {
     struct sb_image_file files[IMAGES_MAX];
+    struct sb_rows *rows = NULL;
     struct sb_image *image;
 
     for (uint32_t i = 0; i < run->image_count; i++)
-        files[i] = (struct sb_image_file){
-            .name = "blocks", run->images[i].size, read_blocks, &run->images[i]};
+        files[i] = tape_image_file(&run->images[i]);
     must(run, sb_image_open(&run->env, files, run->image_count, WINDOW_NODE, &image, &run->error));
+    if (sb_image_has_rows(image) && way == DIRECT)
+        adopt_rows(run, image);
+    if (sb_image_has_rows(image) && way == LOGICAL) {
+        must(run, sb_rocksdb_rows(from->db, &rows, &run->error));
+        sb_image_set_rows(image, rows);
+    }
     for (uint32_t shard = 0; shard < SB_SHARD_COUNT; shard++) {
-        if (sb_image_has_shard(image, shard))
+        if (!sb_image_has_shard(image, shard))
+            continue;
+        if (way == LOGICAL)
+            restore_logical(run, image, shard);
+        else
             must(run, sb_flow_restore_image(run->flow, WINDOW_NODE, shard, image, &run->error));
     }
     sb_image_close(image);
+    sb_rocksdb_rows_close(rows);
 }
 
 static void restore_time(struct run *run, const struct sb_checkpoint *checkpoint)
@@ -754,54 +700,49 @@ static void restore_time(struct run *run, const struct sb_checkpoint *checkpoint
     sb_flow_restore_time(run->flow, WINDOW_NODE, watermark_ms);
 }
 
-static struct sb_checkpoint *begin_checkpoint(struct run *run, bool by_images)
+static struct sb_checkpoint *begin_checkpoint(struct run *run)
 {
     struct sb_checkpoint *checkpoint;
 
     must(run, sb_checkpoint_create(&run->env, 1 + run->image_count, 4, run->config.workers,
                                    &checkpoint, &run->error));
     checkpoint->base = run->image_count;
-    if (!by_images)
-        atomic_store(&checkpoint->abandoned, true);
     sb_flow_checkpoint(run->flow, checkpoint);
     return checkpoint;
 }
 
 /* All that it gathers is there, and so are the blocks of its images. */
-static void end_checkpoint(struct run *run, const struct sb_checkpoint *checkpoint, bool by_images)
+static void end_checkpoint(struct run *run, const struct sb_checkpoint *checkpoint)
 {
-    struct blocks *blocks = &run->images[run->image_count];
+    struct tape *tape = &run->images[run->image_count++];
 
     settle(run);
     assert_int_equal(atomic_load(&checkpoint->missing), 0);
     run->flow->control.checkpoint = NULL;
-    for (uint32_t worker = 0; by_images && worker < run->config.workers; worker++) {
+    for (uint32_t worker = 0; worker < run->config.workers; worker++) {
         struct sb_carrier *carrier = sb_flow_carrier(run->flow, worker, WINDOW_NODE);
         struct sb_carried carried;
 
         must(run, sb_checkpoint_part(checkpoint, worker, WINDOW_NODE)->error.status);
         while (sb_carrier_next(carrier, &carried)) {
-            blocks->bytes = realloc(blocks->bytes, blocks->size + carried.size);
-            assert_non_null(blocks->bytes);
-            memcpy(blocks->bytes + blocks->size, carried.block, carried.size);
-            blocks->size += carried.size;
+            tape_append(tape, carried.block, carried.size);
             sb_carrier_back(carrier, carried.block);
         }
     }
-    run->image_count += by_images;
 }
 
 /* A checkpoint that is made while the stream goes on. */
 static void begin_mark(struct run *run)
 {
-    run->marked = begin_checkpoint(run, true);
+    run->marked = begin_checkpoint(run);
 }
 
 static void end_mark(struct run *run)
 {
     if (run->marked == NULL)
         return;
-    end_checkpoint(run, run->marked, true);
+    end_checkpoint(run, run->marked);
+    sb_control_thaw(&run->flow->control, run->marked->id);
     sb_checkpoint_destroy(run->marked);
     run->marked = NULL;
 }
@@ -822,26 +763,28 @@ static void take_positions(struct run *run,
 }
 
 /* A checkpoint, and another flow that goes on from it. */
-static void cut(struct run *run, bool by_images, bool in_rocksdb, uint32_t workers)
+static void cut(struct run *run, enum way way, bool in_rocksdb, uint32_t workers)
 {
     struct sb_flow_position positions[PARTITIONS_MAX];
+    struct database from = {.db = NULL};
     struct sb_checkpoint *checkpoint;
-    struct sb_checkpoint *copy;
 
     end_mark(run);
-    checkpoint = begin_checkpoint(run, by_images);
-    end_checkpoint(run, checkpoint, by_images);
-    copy = by_images ? NULL : copy_state(run);
+    checkpoint = begin_checkpoint(run);
+    end_checkpoint(run, checkpoint);
     take_positions(run, checkpoint, positions);
     end(run);
+    if (way == LOGICAL) {
+        from = run->database;
+        run->database.db = NULL;
+    }
+    if (in_rocksdb && run->database.db == NULL)
+        open_database(run);
     start(run, in_rocksdb, workers);
-    if (by_images)
-        restore_images(run);
-    else
-        restore_copy(run, copy);
+    restore_images(run, way, &from);
+    close_database(run, &from);
     restore_time(run, checkpoint);
     sb_checkpoint_destroy(checkpoint);
-    sb_checkpoint_destroy(copy);
     /* All partitions are active again; workers know what their partitions had come to. */
     for (uint32_t i = 0; i < run->partition_count; i++) {
         run->oracle.partitions[i].is_idle = false;
@@ -989,7 +932,7 @@ static void one_case(uint64_t seed, bool with_rocksdb)
     static struct run run;
     bool in_rocksdb;
     bool then_in_rocksdb;
-    bool by_images;
+    enum way way;
     uint64_t steps;
     uint64_t mark_at;
     uint64_t cut_at;
@@ -1002,7 +945,7 @@ static void one_case(uint64_t seed, bool with_rocksdb)
     then_in_rocksdb = with_rocksdb && (!in_rocksdb || chance(&run, 50));
     steps = 5 + below(&run, STEPS_MAX);
     cut_at = below(&run, steps);
-    by_images = !in_rocksdb && chance(&run, 50); /* of a database there are none */
+    way = (in_rocksdb && !then_in_rocksdb) || chance(&run, 50) ? LOGICAL : DIRECT;
     mark_at = below(&run, steps);
     run.reference = window_reference_create(&run.spec, run.chosen);
     open_run(&run, in_rocksdb);
@@ -1010,7 +953,7 @@ static void one_case(uint64_t seed, bool with_rocksdb)
     for (uint64_t i = 0; i < steps; i++) {
         const uint64_t what = below(&run, 100);
 
-        if (by_images && i == mark_at && i < cut_at)
+        if (i == mark_at && i < cut_at)
             begin_mark(&run);
         if (what < 75)
             some_records(&run);
@@ -1019,7 +962,7 @@ static void one_case(uint64_t seed, bool with_rocksdb)
         else
             some_wall_time(&run);
         if (i == cut_at)
-            cut(&run, by_images, then_in_rocksdb, workers[below(&run, 3)]);
+            cut(&run, way, then_in_rocksdb, workers[below(&run, 3)]);
     }
     /* The channel ends, and with it time. */
     sb_channel_memory.writer_close(run.writer);
