@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "base/os.h"
+#include "op/keyed.h"
 #include "op/window.h"
 
 enum {
@@ -232,6 +233,7 @@ static double bare_table(int64_t keys, int64_t count)
 struct rig {
     struct sb_window_plan *plan;
     struct sb_window_settings settings;
+    struct sb_keyed_settings keyed;
     struct sb_outlet outlet;
     struct sb_operator *instance;
     int64_t results;
@@ -253,6 +255,7 @@ static void rig_open(struct rig *rig, const sabot_window_spec *spec)
         .env = env,
         .name = "bench",
         .settings = &rig->settings,
+        .keyed = &rig->keyed,
         .input = event_schema,
         .outlets = &rig->outlet,
         .outlet_count = 1,
@@ -263,7 +266,7 @@ static void rig_open(struct rig *rig, const sabot_window_spec *spec)
     *rig = (struct rig){.plan = NULL};
     must(sb_window_plan_create(&config, &rig->plan, &error), "plan");
     rig->settings.plan = rig->plan;
-    rig->settings.states = sb_window_plan_states(rig->plan, &rig->settings.state_count);
+    rig->keyed.states = sb_window_plan_states(rig->plan, &rig->keyed.state_count);
     must(sb_outlet_init(&rig->outlet, env, total_schema, SB_NO_FIELD, &error), "outlet");
     must(sb_operator_window.create(&operator_config, &rig->instance, &error), "create");
 }

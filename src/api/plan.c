@@ -239,10 +239,7 @@ static sabot_status add_port(struct grower *grower,
 }
 
 /* What a function of the app runs by. */
-static void set_process(const struct grower *grower,
-                        const sabot_agent *agent,
-                        const struct sb_rows_source *rows,
-                        struct sb_node *node)
+static void set_process(const struct grower *grower, const sabot_agent *agent, struct sb_node *node)
 {
     struct sb_process_settings *settings = &grower->plan->settings[agent->index].process;
 
@@ -250,46 +247,44 @@ static void set_process(const struct grower *grower,
         .owner = agent,
         .function = agent->function,
         .user = agent->user,
-        .states = agent->states,
-        .state_count = agent->state_count,
         .timers = agent->timers,
         .uses = agent->uses,
         .use_count = agent->use_count,
         .rows_size = agent->rows_size,
         .windows = (const struct sabot_window *const *)agent->windows,
         .window_count = agent->window_count,
-        .account = grower->plan->account,
-        .rows = rows,
-        .id = (uint16_t)agent->index,
     };
     node->type = sb_catalog_process();
     node->settings = settings;
 }
 
 /* What the window of a stream runs by. */
-static void set_window(const struct grower *grower,
-                       const sabot_agent *agent,
-                       const struct sb_rows_source *rows,
-                       struct sb_node *node)
+static void set_window(const struct grower *grower, const sabot_agent *agent, struct sb_node *node)
 {
     struct sb_window_settings *settings = &grower->plan->settings[agent->index].window;
 
-    *settings = (struct sb_window_settings){
-        .plan = agent->window->plan,
-        .states = agent->states,
-        .state_count = agent->state_count,
-        .account = grower->plan->account,
-        .rows = rows,
-        .id = (uint16_t)agent->index,
-    };
+    *settings = (struct sb_window_settings){.plan = agent->window->plan};
     node->type = sb_catalog_window();
     node->settings = settings;
 }
 
+/* The states that it has, which are the plan's with a window, placed in memory or not. */
+static void set_keyed(const struct grower *grower, const sabot_agent *agent, struct sb_node *node)
+{
+    struct sb_keyed_settings *keyed = &grower->plan->settings[agent->index].keyed;
+
+    *keyed = (struct sb_keyed_settings){
+        .states = agent->states,
+        .state_count = agent->state_count,
+        .account = grower->plan->account,
+        .rows = sb_agent_needs_db(agent) ? &grower->pipeline->db.source : NULL,
+        .id = (uint16_t)agent->index,
+    };
+    node->keyed = keyed;
+}
+
 static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, sabot_error *error)
 {
-    const struct sb_rows_source *rows =
-        sb_agent_needs_db(agent) ? &grower->pipeline->db.source : NULL;
     struct sb_node node = {
         .kind = SB_NODE_TASK,
         .name = agent->name,
@@ -300,9 +295,10 @@ static sabot_status add_agent(struct grower *grower, const sabot_agent *agent, s
     };
 
     if (agent->window == NULL)
-        set_process(grower, agent, rows, &node);
+        set_process(grower, agent, &node);
     else
-        set_window(grower, agent, rows, &node);
+        set_window(grower, agent, &node);
+    set_keyed(grower, agent, &node);
     for (uint32_t i = 0; i < agent->output_count; i++) {
         node.outputs[i] = agent->outputs[i]->schema;
         node.output_times[i] = agent->outputs[i]->event_time_field;
@@ -449,12 +445,8 @@ static sabot_status open_db(struct grower *grower, sabot_error *error)
     if (stores == 0)
         return SABOT_OK;
     for (uint32_t i = 0; i < plan->app->agent_count; i++) {
-        if (grower->groups[i] != grower->group)
-            continue;
-        if (plan->app->agents[i]->window == NULL)
-            plan->settings[i].process.cache_bytes = memory / stores;
-        else
-            plan->settings[i].window.cache_bytes = memory / stores;
+        if (grower->groups[i] == grower->group)
+            plan->settings[i].keyed.cache_bytes = memory / stores;
     }
     return sb_state_db_plan(&grower->pipeline->db, plan->app, grower->pipeline->name, memory,
                             error);

@@ -46,8 +46,9 @@ struct sb_plan_pipeline {
 };
 
 /* What the operator of an agent runs by. */
-union sb_plan_settings {
-    struct sb_process_settings process;
+struct sb_plan_settings {
+    struct sb_keyed_settings keyed;
+    struct sb_process_settings process; /* or */
     struct sb_window_settings window;
 };
 
@@ -57,8 +58,8 @@ struct sb_plan {
     struct sb_plan_channel *channels; /* as many as the app's, in its order */
     struct sb_plan_pipeline *pipelines;
     uint32_t pipeline_count;
-    union sb_plan_settings *settings; /* one an agent */
-    struct sb_account *account;       /* of all keyed state */
+    struct sb_plan_settings *settings; /* one an agent */
+    struct sb_account *account;        /* of all keyed state */
 };
 
 /* Decide, and open the channels: no I/O that can wait. `waker` is woken when a channel has come a

@@ -259,7 +259,7 @@ static sabot_status rehearse_agent(void *context,
                                    sabot_error *error)
 {
     const struct rehearsal *rehearsal = context;
-    const struct sb_process_settings *settings = node->settings;
+    const struct sb_keyed_settings *keyed = node->keyed;
     struct sb_store_config config = {
         .env = rehearsal->env,
         .owner = node->name,
@@ -269,10 +269,10 @@ static sabot_status rehearse_agent(void *context,
     struct sb_store *store;
     sabot_status status;
 
-    if (node->type != sb_catalog_process() || settings->state_count == 0)
+    if (keyed == NULL || keyed->state_count == 0)
         return SABOT_OK;
-    config.states = settings->states;
-    config.state_count = settings->state_count;
+    config.states = keyed->states;
+    config.state_count = keyed->state_count;
     SABOT_TRY(sb_store_create(&config, &store, error));
     status = sb_store_restore(store, source, error);
     sb_store_destroy(store);

@@ -52,6 +52,7 @@ struct sb_node {
     struct sb_port port;                                  /* source, sink */
     const struct sb_operator_type *type;                  /* task */
     const void *settings;                                 /* task: of that operator */
+    const struct sb_keyed_settings *keyed;                /* task: its states; NULL: none */
     const struct sb_schema *input;                        /* task */
     int32_t key_field;                                    /* task: of the input, or SB_NO_FIELD */
     bool is_table;                                        /* task: its time is nobody else's */

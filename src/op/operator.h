@@ -18,11 +18,13 @@
 #include "state/store.h"
 
 struct sb_operator;
+struct sb_keyed_settings; /* keyed.h */
 
 struct sb_operator_config {
     const struct sb_env *env;
     const char *name;     /* of the agent or step: state id, metric label, in errors */
     const void *settings; /* of this kind of operator, e.g. struct sb_process_settings */
+    const struct sb_keyed_settings *keyed; /* its states; NULL: it has none */
     const struct sb_schema *input;
     int32_t key_field; /* of the input, or SB_NO_FIELD */
     struct sb_outlet *outlets;

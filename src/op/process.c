@@ -23,10 +23,9 @@ static const uint32_t NO_STATE = UINT32_MAX;
 struct sb_operator {
     const struct sb_env *env;
     const struct sb_process_settings *settings;
+    const struct sb_keyed_settings *states; /* NULL: it has none */
     const char *name;
     int32_t key_field;
-    uint32_t worker; /* owns the shards s with s % worker_count == worker */
-    uint32_t worker_count;
     uint32_t record_size;
     void *record;                 /* the struct that the function sees */
     uint32_t ahead;               /* the state that is prefetched, or NO_STATE */
@@ -35,7 +34,7 @@ struct sb_operator {
     bool has_event_ttl;                /* of a state, in event time */
     const struct sb_state_spec *timer; /* that is being called; NULL: a record is */
     int64_t timer_ms;
-    struct sb_rows *rows; /* behind the store; NULL: all is in memory */
+    struct sb_keyed keyed;
     struct sabot_context context;
     bool drops_state; /* restored: what is no more is passed over */
 };
@@ -48,9 +47,7 @@ static void destroy(struct sb_operator *self)
     if (self == NULL)
         return;
     sb_agent_windows_destroy(&self->context);
-    sb_store_destroy(self->context.store);
-    if (self->rows != NULL)
-        self->settings->rows->close(self->rows);
+    sb_keyed_close(&self->keyed);
     if (self->context.rows != NULL)
         sb_free(self->env, self->context.rows, self->settings->rows_size);
     sb_context_reset(&self->context);
@@ -61,11 +58,9 @@ static void destroy(struct sb_operator *self)
 /* What of the states matters to rows and to time. */
 static void look_at_states(struct sb_operator *self)
 {
-    const struct sb_process_settings *settings = self->settings;
-
     self->ahead = NO_STATE;
-    for (uint32_t i = 0; i < settings->state_count; i++) {
-        const struct sb_state_spec *state = &settings->states[i];
+    for (uint32_t i = 0; self->states != NULL && i < self->states->state_count; i++) {
+        const struct sb_state_spec *state = &self->states->states[i];
 
         if (state->kind == SB_STATE_TIMERS)
             self->has_timers = true;
@@ -81,27 +76,10 @@ static sabot_status create_store(struct sb_operator *self,
                                  sabot_error *error)
 {
     const struct sb_process_settings *settings = self->settings;
-    struct sb_store_config store = {
-        .env = self->env,
-        .owner = self->name,
-        .states = settings->states,
-        .state_count = settings->state_count,
-        .hash_seed = config->hash_seed,
-        .account = settings->account,
-        .cache_bytes = settings->cache_bytes,
-        .operator_id = settings->id,
-        .worker = config->worker,
-        .worker_count = config->worker_count,
-        .drops_unknown = config->drops_state,
-    };
 
-    if (settings->state_count == 0)
-        return SABOT_OK;
-    if (settings->rows != NULL)
-        SABOT_TRY(settings->rows->open(settings->rows->context, &self->rows, error));
-    store.rows = self->rows;
-    SABOT_TRY(sb_store_create(&store, &self->context.store, error));
-    self->ahead_store = self->context.store;
+    SABOT_TRY(sb_keyed_open(&self->keyed, config, error));
+    self->context.store = self->keyed.store;
+    self->ahead_store = self->keyed.store;
     return sb_agent_windows_create(&self->context, settings->windows, settings->window_count,
                                    error);
 }
@@ -120,10 +98,9 @@ static sabot_status create(const struct sb_operator_config *config,
     *self = (struct sb_operator){
         .env = config->env,
         .settings = settings,
+        .states = config->keyed,
         .name = config->name,
         .key_field = config->key_field,
-        .worker = config->worker,
-        .worker_count = config->worker_count,
         .drops_state = config->drops_state,
         .record_size = config->input->record_size,
         .context =
@@ -340,7 +317,7 @@ static sabot_status on_timer(void *argument,
     sabot_context *context = &self->context;
     sabot_status status;
 
-    self->timer = &self->settings->states[index];
+    self->timer = &self->states->states[index];
     self->timer_ms = time_ms;
     context->key = key;
     context->hash = hash;

@@ -15,6 +15,7 @@
 #include "op/window.h"
 
 #include "base/mutant.h"
+#include "op/keyed.h"
 #include "op/window_unit.h"
 
 enum {
@@ -36,16 +37,13 @@ struct run {
 
 struct sb_operator {
     const struct sb_env *env;
-    const struct sb_window_settings *settings;
     const struct sb_window_plan *plan;
     const char *name;
-    uint32_t worker; /* owns the shards s with s % worker_count == worker */
-    uint32_t worker_count;
     struct sb_outlet *outlets;
     uint32_t outlet_count;
     struct sb_store *store;
-    struct sb_rows *rows; /* behind the store; NULL: all is in memory */
-    void *record;         /* a row as a struct */
+    struct sb_keyed keyed; /* that has it */
+    void *record;          /* a row as a struct */
     uint32_t record_size;
     int64_t watermark_ms;
     uint64_t late; /* rows since it was last asked */
@@ -156,36 +154,9 @@ static void destroy(struct sb_operator *self)
     if (self == NULL)
         return;
     sb_window_engine_reset(&self->engine);
-    sb_store_destroy(self->store);
-    if (self->rows != NULL)
-        self->settings->rows->close(self->rows);
+    sb_keyed_close(&self->keyed);
     sb_free(self->env, self->record, self->record_size);
     sb_free(self->env, self, sizeof *self);
-}
-
-static sabot_status create_store(struct sb_operator *self,
-                                 const struct sb_operator_config *config,
-                                 sabot_error *error)
-{
-    const struct sb_window_settings *settings = self->settings;
-    struct sb_store_config store = {
-        .env = self->env,
-        .owner = self->name,
-        .states = settings->states,
-        .state_count = settings->state_count,
-        .hash_seed = config->hash_seed,
-        .account = settings->account,
-        .cache_bytes = settings->cache_bytes,
-        .operator_id = settings->id,
-        .worker = config->worker,
-        .worker_count = config->worker_count,
-        .drops_unknown = config->drops_state,
-    };
-
-    if (settings->rows != NULL)
-        SABOT_TRY(settings->rows->open(settings->rows->context, &self->rows, error));
-    store.rows = self->rows;
-    return sb_store_create(&store, &self->store, error);
 }
 
 static sabot_status create(const struct sb_operator_config *config,
@@ -204,11 +175,8 @@ static sabot_status create(const struct sb_operator_config *config,
     SB_ASSERT(config->outlet_count > OUTLET_RESULTS);
     *self = (struct sb_operator){
         .env = config->env,
-        .settings = settings,
         .plan = settings->plan,
         .name = config->name,
-        .worker = config->worker,
-        .worker_count = config->worker_count,
         .outlets = config->outlets,
         .outlet_count = config->outlet_count,
         .record_size = config->input->record_size,
@@ -217,7 +185,8 @@ static sabot_status create(const struct sb_operator_config *config,
     self->record = sb_alloc(config->env, self->record_size);
     status = self->record == NULL
                  ? sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory", config->name)
-                 : create_store(self, config, error);
+                 : sb_keyed_open(&self->keyed, config, error);
+    self->store = self->keyed.store;
     if (status == SABOT_OK)
         status = sb_window_engine_init(&self->engine, self->env, self->plan, self->store, 0, error);
     if (status != SABOT_OK) {

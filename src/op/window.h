@@ -54,13 +54,7 @@ void sb_window_plan_describe(const struct sb_window_plan *plan, char *text_out, 
 
 /* Settings of the operator; read-only while it runs. */
 struct sb_window_settings {
-    const struct sb_window_plan *plan;
-    const struct sb_state_spec *states; /* the plan's, placed in memory or not */
-    uint32_t state_count;
-    struct sb_account *account;        /* of all state of the process; NULL: not counted */
-    const struct sb_rows_source *rows; /* behind states that aren't kept in memory; NULL: all are */
-    uint64_t cache_bytes;              /* of each instance, in front of its rows */
-    uint16_t id;                       /* of the operator, in the keys of its rows */
+    const struct sb_window_plan *plan; /* whose states are the operator's (keyed.h) */
 };
 
 extern const struct sb_operator_type sb_operator_window;

@@ -250,11 +250,12 @@ sabot_status sb_rocksdb_start(struct sb_rocksdb *db, enum sb_rocksdb_mode mode, 
     return reason == NULL ? SABOT_OK : raise_rocksdb(db, "cannot open the database", reason, error);
 }
 
-sabot_status sb_rocksdb_open(const struct sb_env *env,
-                             const char *directory,
-                             uint64_t memory,
-                             struct sb_rocksdb **db_out,
-                             sabot_error *error)
+static sabot_status open_as(const struct sb_env *env,
+                            const char *directory,
+                            uint64_t memory,
+                            enum sb_rocksdb_mode mode,
+                            struct sb_rocksdb **db_out,
+                            sabot_error *error)
 {
     struct sb_rocksdb *db;
     sabot_status status;
@@ -262,12 +263,21 @@ sabot_status sb_rocksdb_open(const struct sb_env *env,
     *db_out = NULL;
     SABOT_TRY(sb_rocksdb_create(env, directory, memory, &db, error));
     SB_ASSERT(db != NULL);
-    status = sb_rocksdb_start(db, SB_ROCKSDB_NEW, error);
+    status = sb_rocksdb_start(db, mode, error);
     if (status == SABOT_OK)
         *db_out = db;
     else
         sb_rocksdb_close(db);
     return status;
+}
+
+sabot_status sb_rocksdb_open(const struct sb_env *env,
+                             const char *directory,
+                             uint64_t memory,
+                             struct sb_rocksdb **db_out,
+                             sabot_error *error)
+{
+    return open_as(env, directory, memory, SB_ROCKSDB_NEW, db_out, error);
 }
 
 void sb_rocksdb_close(struct sb_rocksdb *db)
@@ -576,11 +586,8 @@ static sabot_status read_open(const struct sb_env *env,
     sabot_status status;
 
     *rows_out = NULL;
-    SABOT_TRY(sb_rocksdb_create(env, folder, MEMORY_MIN, &db, error));
-    SB_ASSERT(db != NULL);
-    status = sb_rocksdb_start(db, SB_ROCKSDB_READ, error);
-    if (status == SABOT_OK)
-        status = sb_rocksdb_rows(db, rows_out, error);
+    SABOT_TRY(open_as(env, folder, MEMORY_MIN, SB_ROCKSDB_READ, &db, error));
+    status = sb_rocksdb_rows(db, rows_out, error);
     if (status != SABOT_OK)
         sb_rocksdb_close(db);
     return status;

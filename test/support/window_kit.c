@@ -24,6 +24,7 @@ struct window_kit {
     struct sb_rows *rows;
     struct sb_rows_source source;
     struct sb_window_settings settings;
+    struct sb_keyed_settings keyed;
     struct sb_outlet outlets[2];
     struct sb_operator *instance;
     struct window_results results;
@@ -84,6 +85,7 @@ static void open_instance(struct window_kit *kit, const struct state_backend *ba
         .env = &kit->env,
         .name = "windows",
         .settings = &kit->settings,
+        .keyed = &kit->keyed,
         .input = kit->input,
         .key_field = EVENT_KEY,
         .outlets = kit->outlets,
@@ -95,8 +97,8 @@ static void open_instance(struct window_kit *kit, const struct state_backend *ba
     kit->backend = backend;
     kit->rows = backend->open == NULL ? NULL : backend->open(kit->os);
     kit->source = (struct sb_rows_source){open_rows, close_rows, kit};
-    kit->settings.rows = kit->rows == NULL ? NULL : &kit->source;
-    kit->settings.cache_bytes = backend->cache;
+    kit->keyed.rows = kit->rows == NULL ? NULL : &kit->source;
+    kit->keyed.cache_bytes = backend->cache;
     must(sb_operator_window.create(&config, &kit->instance, &kit->error), &kit->error);
 }
 
@@ -132,7 +134,7 @@ static void make_plan(struct window_kit *kit, const sabot_window_spec *spec, uin
     config.aggregate_count = kit->aggregate_count;
     must(sb_window_plan_create(&config, &kit->plan, &kit->error), &kit->error);
     kit->settings.plan = kit->plan;
-    kit->settings.states = sb_window_plan_states(kit->plan, &kit->settings.state_count);
+    kit->keyed.states = sb_window_plan_states(kit->plan, &kit->keyed.state_count);
 }
 
 struct window_kit *window_kit_create(const sabot_window_spec *spec,

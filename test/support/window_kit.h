@@ -4,6 +4,7 @@
 #ifndef SB_TEST_WINDOW_KIT_H
 #define SB_TEST_WINDOW_KIT_H
 
+#include "op/keyed.h"
 #include "op/window.h"
 #include "state_suite.h"
 #include "window_reference.h"

@@ -39,6 +39,7 @@ struct fixture {
     struct sb_schema *schema; /* of the state */
     struct sb_state_spec spec;
     struct sb_process_settings settings;
+    struct sb_keyed_settings keyed;
     struct sb_graph graph;
     uint32_t source;
     struct sb_flow *flow;
@@ -107,8 +108,8 @@ static struct fixture *begin(void **state)
     assert_int_equal(sb_schema_create(env, &count_table, SB_SCHEMA_STATE, &f->schema, &f->error),
                      SABOT_OK);
     f->spec = (struct sb_state_spec){.name = "times", .kind = SB_STATE_VALUE, .schema = f->schema};
-    f->settings = (struct sb_process_settings){
-        .owner = f, .function = count, .user = f, .states = &f->spec, .state_count = 1};
+    f->settings = (struct sb_process_settings){.owner = f, .function = count, .user = f};
+    f->keyed = (struct sb_keyed_settings){.states = &f->spec, .state_count = 1};
     counted = (struct sabot_value){.state = {.owner = f,
                                              .agent = "count",
                                              .kind = SB_STATE_VALUE,
@@ -136,6 +137,7 @@ static void build_graph(struct fixture *f)
         .name = "count",
         .type = &sb_operator_process,
         .settings = &f->settings,
+        .keyed = &f->keyed,
         .input = f->kit->schema,
         .key_field = KIT_KEY,
         .output_count = 1,

@@ -25,6 +25,7 @@
 
 #include "channel/memory.h"
 #include "flow/flow.h"
+#include "op/keyed.h"
 #include "op/window.h"
 
 enum {
@@ -138,6 +139,7 @@ struct run {
     sabot_window_aggregate aggregates[WINDOW_AGGREGATES];
     uint32_t aggregate_count;
     struct sb_window_settings settings;
+    struct sb_keyed_settings keyed;
     bool in_rocksdb;
     struct sb_rows_source rows_source;
     struct database database; /* of all workers */
@@ -361,7 +363,7 @@ static void make_plan(struct run *run)
     config.aggregate_count = run->aggregate_count;
     must(run, sb_window_plan_create(&config, &run->plan, &run->error));
     run->settings.plan = run->plan;
-    run->settings.states = sb_window_plan_states(run->plan, &run->settings.state_count);
+    run->keyed.states = sb_window_plan_states(run->plan, &run->keyed.state_count);
 }
 
 static void add_node(struct run *run, const struct sb_node *node)
@@ -403,6 +405,7 @@ static void make_graph(struct run *run)
         .name = "windows",
         .type = &sb_operator_window,
         .settings = &run->settings,
+        .keyed = &run->keyed,
         .input = run->input,
         .key_field = EVENT_KEY,
         .output_count = 2,
@@ -452,8 +455,8 @@ static void start(struct run *run, bool in_rocksdb, uint32_t workers)
 {
     run->in_rocksdb = in_rocksdb;
     run->rows_source = (struct sb_rows_source){open_rows, sb_rocksdb_rows_close, run};
-    run->settings.rows = in_rocksdb ? &run->rows_source : NULL;
-    run->settings.cache_bytes = CACHE_BYTES;
+    run->keyed.rows = in_rocksdb ? &run->rows_source : NULL;
+    run->keyed.cache_bytes = CACHE_BYTES;
     run->config.workers = workers;
     must(run, sb_flow_create(&run->env, &run->graph, &run->config, &run->flow, &run->error));
 }
