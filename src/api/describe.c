@@ -155,6 +155,30 @@ sabot_status sb_run_write_lines(sabot_run *run)
     return SABOT_OK;
 }
 
+/* Which of them the run before had come to nobody has written down: it can be none, or all. */
+static void tell_replay(const sabot_run *run, struct sb_plan_pipeline *pipeline)
+{
+    struct sb_recovery *recovery = &pipeline->recovery;
+    int64_t follows;
+
+    if (pipeline->flow == NULL || recovery->env == NULL || recovery->told ||
+        !recovery->restore.found)
+        return;
+    follows = sb_flow_follows(pipeline->flow);
+    if (follows == SB_LAG_NOT_YET)
+        return;
+    recovery->told = true;
+    sb_log(run->env, SABOT_LOG_INFO, pipeline->name,
+           "%lld records follow checkpoint %lld: so many at most are processed again",
+           (long long)follows, (long long)recovery->restore.manifest.id);
+}
+
+void sb_run_tell_replays(sabot_run *run)
+{
+    for (uint32_t i = 0; i < run->plan.pipeline_count; i++)
+        tell_replay(run, &run->plan.pipelines[i]);
+}
+
 static bool is_started(const sabot_run *run)
 {
     return sb_run_phase(run) != SB_RUN_PREPARING &&

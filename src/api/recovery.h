@@ -28,6 +28,7 @@ struct sb_recovery {
     const struct sb_env *env; /* NULL: no state directory */
     enum sb_recovery_phase phase;
     uint64_t owner; /* drawn for this run */
+    bool told;      /* how much is processed again */
     struct sb_ckpt_folder folder;
     struct sb_restore restore;
     struct sb_restore_progress progress; /* of that */

@@ -199,6 +199,7 @@ static struct sb_step watch(sabot_run *run)
 
     if (atomic_load(&run->stopping))
         stop_flows(run);
+    sb_run_tell_replays(run);
     for (uint32_t i = 0; i < run->plan.pipeline_count; i++) {
         sabot_error error;
         const sabot_status status = watch_pipeline(&run->plan.pipelines[i], &step, &error);

@@ -61,6 +61,8 @@ SABOT_MUST_CHECK sabot_status sb_run_environment(const sabot_config *config,
 
 /* Write the lines of sabot_run_describe(); the channels are ready. */
 SABOT_MUST_CHECK sabot_status sb_run_write_lines(sabot_run *run);
+/* While it runs: log how much of the inputs is processed again, once it is known. */
+void sb_run_tell_replays(sabot_run *run);
 
 static inline enum sb_run_phase sb_run_phase(const sabot_run *run)
 {

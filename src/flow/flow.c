@@ -725,6 +725,28 @@ int64_t sb_flow_lag(const struct sb_flow *flow)
     return total;
 }
 
+int64_t sb_flow_follows(const struct sb_flow *flow)
+{
+    int64_t total = 0;
+
+    for (size_t i = 0; i < (size_t)flow->config.workers * node_count(flow); i++) {
+        const struct sb_instance *instance = &flow->instances[i];
+        const struct sb_source *source = &instance->source;
+
+        if (instance->node == NULL || instance->node->kind != SB_NODE_SOURCE)
+            continue;
+        for (uint32_t j = 0; j < source->partition_count; j++) {
+            const int64_t follows =
+                atomic_load_explicit(&source->partitions[j].view.follows, memory_order_relaxed);
+
+            if (follows < 0)
+                return SB_LAG_NOT_YET;
+            total += follows;
+        }
+    }
+    return total;
+}
+
 int64_t sb_flow_watermark_ms(const struct sb_flow *flow)
 {
     int64_t lowest = INT64_MAX;

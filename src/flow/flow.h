@@ -118,6 +118,9 @@ SABOT_MUST_CHECK sabot_status sb_flow_status(struct sb_flow *flow, sabot_error *
 
 /* Records not read yet by this flow, as far as channels know; -1: unknown. */
 int64_t sb_flow_lag(const struct sb_flow *flow);
+/* Records that follow what was restored, whether or not they were processed before; or
+ * SB_LAG_NOT_YET. */
+int64_t sb_flow_follows(const struct sb_flow *flow);
 /* Lowest watermark of all tasks but tables, as last seen; INT64_MIN: none yet. */
 int64_t sb_flow_watermark_ms(const struct sb_flow *flow);
 /* The same of one task. */

@@ -38,6 +38,8 @@ static void restore_position(struct sb_source *source,
             continue;
         position->offset = SB_MUTANT(POSITION_LOST) ? SB_OFFSET_BEGIN : at->offset;
         position->opaque = at->opaque;
+        atomic_store_explicit(&source->partitions[index].view.follows, SB_LAG_NOT_YET,
+                              memory_order_relaxed);
         if (SB_MUTANT(WATERMARK_LOST) || SB_MUTANT(PARTITION_TIME_LOST))
             return;
         source->partitions[index].clock.told_ms = at->watermark_ms;
@@ -156,6 +158,18 @@ void sb_source_reset(struct sb_source *source)
 /* --- Ending, failing and passing over ------------------------------------------------------------
  */
 
+/* How much lies behind a checkpoint is told once, when it is known: of a file at its end. */
+static void note_follows(struct sb_source *source, uint32_t index, int64_t lag)
+{
+    struct sb_source_view *view = &source->partitions[index].view;
+    const uint32_t rows = sb_builder_rows(&source->partitions[index].builder);
+
+    if (lag < 0 || atomic_load_explicit(&view->follows, memory_order_relaxed) != SB_LAG_NOT_YET)
+        return;
+    atomic_store_explicit(&view->follows, lag + (int64_t)sb_counter_get(&view->read) + rows,
+                          memory_order_relaxed);
+}
+
 static void note_lag(struct sb_source *source)
 {
     int64_t total = 0;
@@ -164,6 +178,7 @@ static void note_lag(struct sb_source *source)
         const int64_t lag = source->node->port.type->lag(source->reader, i);
 
         atomic_store_explicit(&source->partitions[i].view.lag, lag, memory_order_relaxed);
+        note_follows(source, i, lag);
         total = lag < 0 || total < 0 ? SB_LAG_UNKNOWN : total + lag;
     }
     atomic_store_explicit(&source->lag, total, memory_order_relaxed);

@@ -53,6 +53,7 @@ struct sb_source_view {
     _Atomic int state; /* enum sb_watermark_state */
     _Atomic int64_t watermark_ms;
     _Atomic int64_t lag;      /* as the channel says it */
+    _Atomic int64_t follows;  /* restored: records behind that, as first known; else 0 */
     _Atomic int64_t quiet_us; /* since when it is quiet, monotonic clock; 0: it isn't */
     struct sb_counter read;   /* records; of these: */
     struct sb_counter skipped;

@@ -108,6 +108,8 @@ class PlainCase(ExactlyOnce):
         add(records(75, 100))
         done = self.finish(source, to, "echo.log=true", *options)
         self.assert_code(done, 0)
+        self.assertRegex(done.err, r"goes on from checkpoint 1, \d+\.\d s old")
+        self.assertRegex(done.err, r" 50 records follow checkpoint 1: so many at most are processed again")
         again = [int(line.rsplit(" ", 1)[1]) for line in done.err.splitlines() if ": record " in line]
         self.assertEqual(sorted(again), list(range(50, 100)))
         self.assert_exactly_once(self.committed(to), 100)
