@@ -41,9 +41,9 @@ class Transfers:
             self.list.append({"id": number, "from": f"a{giver}", "to": f"a{taker}",
                               "amount": chance.randint(1, 1000), "time_ms": 1_000_000 + number, "note": NOTE})
 
-    @property
-    def lines(self):
-        return "".join(json.dumps(transfer) + "\n" for transfer in self.list).encode()
+    def lines(self, first=0, end=None):
+        """Some of them as JSON lines, all by default."""
+        return "".join(json.dumps(transfer) + "\n" for transfer in self.list[first:end]).encode()
 
     @property
     def legs(self):
@@ -121,7 +121,7 @@ class Bank:
         try:
             self.broker.start()
             self.app = compile_app(self.folder, "test/e2e/_ledger.c", "ledger.so")
-            self.send(self.topic, self.transfers)
+            self.send(self.topic, self.transfers.lines())
         except BaseException:
             self.__exit__()
             raise
@@ -131,13 +131,13 @@ class Bank:
         self.broker.stop()
         shutil.rmtree(self.folder)
 
-    def url(self, topic, partitions):
-        return f"kafka://{self.broker.address}/{topic}?partitions={partitions}"
+    def url(self, topic, partitions, address=None):
+        return f"kafka://{address or self.broker.address}/{topic}?partitions={partitions}"
 
-    def send(self, topic, transfers):
+    def send(self, topic, lines):
         command = [SABOT, "-A", f"{self.app}:app", "send", "transfers",
                    "--bind", f"transfers={self.url(topic, PARTITIONS)}"]
-        subprocess.run(command, input=transfers.lines, check=True, env=clean_environment(), stderr=subprocess.DEVNULL)
+        subprocess.run(command, input=lines, check=True, env=clean_environment(), stderr=subprocess.DEVNULL)
 
     def tool(self, name, *arguments):
         """One of the broker's own tools."""
@@ -173,10 +173,12 @@ def stacks_of(worker):
 class Ledger:
     """One pipeline and its workers."""
 
-    def __init__(self, bank, name, threads=1, partitions=1, pause_ms=2, options=()):
-        """`pause_ms`: what a transfer takes while things happen."""
+    def __init__(self, bank, name, threads=1, partitions=1, pause_ms=2, options=(), topic=None, address=None):
+        """`pause_ms`: what a transfer takes while things happen. `topic`: of transfers, by default the bank's.
+        `address`: of the broker that has the entries, by default the bank's."""
         self.bank, self.name, self.threads, self.partitions = bank, name, threads, partitions
         self.pause_ms = pause_ms
+        self.topic, self.address = topic or bank.topic, address or bank.broker.address
         self.options = list(options)
         self.folder = bank.folder / name
         self.folder.mkdir()
@@ -192,8 +194,8 @@ class Ledger:
                    "channel.buffer_bytes": "64KiB", "ledger.name": self.name, "ledger.pause_ms": pause_ms}
         command = [SABOT, "-A", f"{self.bank.app}:app", "worker", "-c", str(self.threads),
                    "--state-dir", "state", "--until-end",
-                   "--bind", f"transfers={self.bank.url(self.bank.topic, PARTITIONS)}",
-                   "--bind", f"entries={self.bank.url(self.name, self.partitions)}"]
+                   "--bind", f"transfers={self.bank.url(self.topic, PARTITIONS)}",
+                   "--bind", f"entries={self.bank.url(self.name, self.partitions, self.address)}"]
         for key, value in options.items():
             command += ["-O", f"{key}={value}"]
         return command + self.options + list(arguments)
@@ -264,7 +266,7 @@ class Ledger:
 
     def read(self):
         """What is committed, and the offset each partition was read up to; (None, None) if that is not known."""
-        command = ["kcat", "-C", "-e", "-b", self.bank.broker.address, "-t", self.name, "-o", "beginning",
+        command = ["kcat", "-C", "-e", "-b", self.address, "-t", self.name, "-o", "beginning",
                    "-X", "isolation.level=read_committed", "-X", "fetch.wait.max.ms=10", "-f", "%p %o %s\n"]
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
         reached = re.findall(rb"^% Reached end of topic \S+ \[(\d+)\] at offset (\d+)", done.stderr, re.MULTILINE)
@@ -293,7 +295,7 @@ class Ledger:
     def ends(self, isolation="read_committed"):
         """Where the partitions end; [] as long as there is no topic, or the broker does not answer for all of it: that
         says nothing about the topic."""
-        command = ["kcat", "-Q", "-b", self.bank.broker.address, "-X", f"isolation.level={isolation}"]
+        command = ["kcat", "-Q", "-b", self.address, "-X", f"isolation.level={isolation}"]
         for partition in range(self.partitions):
             command += ["-t", f"{self.name}:{partition}:-1"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
@@ -327,7 +329,7 @@ class Ledger:
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("*.sock"))
         lines = [f"--- kept in {folder}", f"last stable offsets {self.ends()}, ends {self.ends('read_uncommitted')}"]
         for isolation in ("read_committed", "read_uncommitted"):
-            command = ["kcat", "-C", "-e", "-b", self.bank.broker.address, "-t", self.name, "-o", "beginning",
+            command = ["kcat", "-C", "-e", "-b", self.address, "-t", self.name, "-o", "beginning",
                        "-X", f"isolation.level={isolation}", "-f", "%p %o %s\n"]
             with open(folder / f"topic.{isolation}", "wb") as topic:
                 done = subprocess.run(command, stdout=topic, stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False)

@@ -22,6 +22,7 @@ SEED = int(os.environ.get("SABOT_LEDGER_SEED") or random.SystemRandom().randrang
 LONG = os.environ.get("SABOT_LONG") == "1"
 ONLY = os.environ.get("SABOT_LEDGER_ONLY", "")
 GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--timeout", "60000"  # of a busy machine
+OTHER_CLUSTER = os.environ.get("SABOT_TEST_BROKER", "localhost:9092")  # not that of the bank
 TXN_TIMEOUT_S = 10  # of Sabot's transactions
 AT_ONCE = 4  # schedules beside each other: they wait for the broker and the disk most of the time
 
@@ -341,6 +342,23 @@ class Exactly(unittest.TestCase):
         labels = RUNNING if LONG else FREEZING + ["ckpt.before_write", "ckpt.durable", "ckpt.remove_manifest_gone"]
         self.run_schedules([Schedule(f"twin-{label}", act_at(label), options=["-O", "checkpoint.keep=1"])
                             for label in labels if label not in ONCE])
+
+    # --- Two clusters -------------------------------------------------------------------------------
+
+    def test_an_output_in_another_cluster_is_refused_or_written_at_least_once(self):
+        ledger = Ledger(self.bank, "elsewhere", address=OTHER_CLUSTER)
+        try:
+            refused = ledger.run(codes=(2,))
+            for part in ("channel transfers is in cluster", "channel entries in", "-O guarantee=at-least-once"):
+                self.assertIn(part, refused.error)
+            ledger.options += ["-O", "guarantee=at-least-once"]
+            ledger.crash("ckpt.complete:3")
+            done = ledger.run()
+            self.assertRegex(done.err, r"goes on from checkpoint \d+, \d+\.\d s old")
+            booked = {(entry["id"], entry["account"], entry["amount"]) for _, _, entry in ledger.entries()}
+            self.assertEqual(booked, set(self.bank.transfers.legs))
+        finally:
+            ledger.end()
 
     # --- Offsets ------------------------------------------------------------------------------------
 
