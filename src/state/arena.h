@@ -162,14 +162,10 @@ static inline void *sb_cell_at(const struct sb_cells *arena, sb_ref ref)
     return arena->chunks[ref >> 8].memory + (size_t)(ref & 255) * SB_CELL_UNIT;
 }
 
-/* Read the first bytes of a cell, and of what is needed to free it, so that they are in the cache.
- */
-static inline void sb_cell_fetch(const struct sb_cells *arena, sb_ref ref)
+/* Where that is which is needed to free a cell. */
+static inline const void *sb_cell_slab(const struct sb_cells *arena, sb_ref ref)
 {
-    const struct sb_chunk *chunk = &arena->chunks[ref >> 8];
-
-    (void)*(const volatile uint8_t *)(chunk->memory + (size_t)(ref & 255) * SB_CELL_UNIT);
-    (void)*(const volatile uint8_t *)&arena->slabs[chunk->lead];
+    return &arena->slabs[arena->chunks[ref >> 8].lead];
 }
 
 /* Before any change of a cell. */

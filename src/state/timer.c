@@ -96,6 +96,15 @@ static sb_ref find_wanted(const struct sb_vault *vault,
     return 0;
 }
 
+/* Read the bytes at some places, so that they are in the cache: all at the same time, for nothing
+ * waits for any. Prefetches won't do: they are dropped when the page is not in the processor's
+ * tables, and most pages of the state aren't. */
+static void touch(const void *const *places, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        (void)*(const volatile uint8_t *)places[i];
+}
+
 struct sifting {
     const struct sb_vault *vault;
     const struct sb_state *state;
@@ -266,11 +275,29 @@ static sabot_status timer_enter(struct sb_vault *vault,
 /* --- Timers that are noted, but not entered yet -------------------------------------------------
  */
 
+/* Fetch the places of the index that they need. */
+static void fetch_staged(const struct sb_vault *vault)
+{
+    const void *places[SB_STAGED_TIMERS];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < vault->staged_count; i++) {
+        const struct sb_staged_timer *timer = &vault->staged[i];
+        const struct sb_index *index =
+            &vault->states[timer->state].tables[sb_hash_shard(timer->hash)].keys;
+
+        if (index->slots != NULL)
+            places[count++] = sb_index_near(index, timer_hash(timer->hash, timer->time_ms), 0);
+    }
+    touch(places, count);
+}
+
 sabot_status sb_timer_settle(struct sb_vault *vault, sabot_error *error)
 {
     uint32_t done = 0;
     sabot_status status = SABOT_OK;
 
+    fetch_staged(vault);
     for (; done < vault->staged_count; done++) {
         const struct sb_staged_timer *timer = &vault->staged[done];
         const struct sb_key key = {{(const char *)timer->key, timer->key_size}, timer->hash};
@@ -434,30 +461,37 @@ sabot_status sb_timer_adopt(struct sb_vault *vault,
 /* --- Firing -------------------------------------------------------------------------------------
  */
 
-/* Fetch what the timers that come next need: their places in the index, then their cells. By reads,
- * which wait for each other less than for memory: a hint is dropped by the processor when the page
- * is not in its tables, as it mostly is here. */
+/* Fetch what the timers that come next need: their places in the index, then their cells. */
 static void fetch_ahead(const struct sb_vault *vault, const struct sb_state *state)
 {
     const struct sb_wheel *wheel = state->wheel;
     const struct sb_wheel_entry *entries = wheel->ready + wheel->ready_at;
     const uint32_t left = wheel->ready_count - wheel->ready_at;
     const uint32_t count = left < FETCHED ? left : FETCHED;
-    sb_ref refs[FETCHED];
+    const void *places[2 * FETCHED];
+    uint32_t found = 0;
 
-    for (uint32_t i = 0; i < count; i++)
-        sb_index_fetch_run(&state->tables[sb_hash_shard(entries[i].mark)].keys, entries[i].mark);
     for (uint32_t i = 0; i < count; i++) {
-        const struct sb_cells *cells = &vault->cells[sb_hash_shard(entries[i].mark)];
-        struct sb_probe probe =
-            sb_index_probe(&state->tables[sb_hash_shard(entries[i].mark)].keys, entries[i].mark);
+        const struct sb_index *index = &state->tables[sb_hash_shard(entries[i].mark)].keys;
 
-        refs[i] = sb_index_match(&probe);
-        __builtin_prefetch(&cells->chunks[refs[i] >> 8], 0, 3);
+        if (index->slots != NULL)
+            places[found++] = sb_index_near(index, entries[i].mark, 0);
     }
-    for (uint32_t i = 0; i < count; i++)
-        if (refs[i] != 0)
-            sb_cell_fetch(&vault->cells[sb_hash_shard(entries[i].mark)], refs[i]);
+    touch(places, found);
+    found = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t shard = sb_hash_shard(entries[i].mark);
+        const struct sb_index *index = &state->tables[shard].keys;
+        struct sb_probe probe = sb_index_probe(index, entries[i].mark);
+        const sb_ref ref = sb_index_match(&probe);
+
+        if (ref == 0)
+            continue;
+        __builtin_prefetch(sb_index_near(index, entries[i].mark, SB_SLOTS_AHEAD), 1, 3);
+        places[found++] = sb_cell_at(&vault->cells[shard], ref);
+        places[found++] = sb_cell_slab(&vault->cells[shard], ref);
+    }
+    touch(places, found);
 }
 
 /* The entry that comes next by a clock; NULL in *entry_out: none. SABOT_AGAIN: too many moves. */
