@@ -23,6 +23,7 @@ enum {
     SMALL_SLAB_CELL_MAX = 1024, /* bigger cells lie in slabs of WIDE_CHUNKS */
     WIDE_CHUNKS = 4,
     CHUNKS_MIN = 8, /* numbers an arena begins with */
+    CLEAR_SMALL = 128,
     CLASS_RUN = SB_CELL_CLASSES,
 };
 
@@ -549,6 +550,17 @@ void sb_cells_reset(struct sb_cells *arena)
     *arena = (struct sb_cells){.pool = NULL};
 }
 
+/* A cell: most have few units, for which a call would be dear. */
+static void clear(uint8_t *cell, uint32_t size)
+{
+    if (size > CLEAR_SMALL) {
+        memset(cell, 0, size);
+        return;
+    }
+    for (uint32_t at = 0; at < size; at += SB_CELL_UNIT)
+        memset(cell + at, 0, SB_CELL_UNIT);
+}
+
 sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t tag, uint32_t size)
 {
     uint32_t class;
@@ -575,7 +587,7 @@ sb_ref sb_cell_alloc(struct sb_cells *arena, uint32_t tag, uint32_t size)
     ref = slab_take(arena, lead);
     arena->pool->live += classes[class].size;
     sb_cell_change(arena, ref);
-    memset(sb_cell_at(arena, ref), 0, classes[class].size);
+    clear(sb_cell_at(arena, ref), classes[class].size);
     return ref;
 }
 

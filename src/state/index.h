@@ -27,7 +27,7 @@ struct sb_slot {
 };
 
 #define SB_SLOT_GONE UINT32_MAX /* a reference: moved to the new array, or removed */
-enum { SB_SLOTS_AHEAD = 5 };    /* few runs of used slots go on farther */
+enum { SB_RUN_AHEAD = 40 };     /* bytes: few runs of used slots go on farther */
 
 struct sb_index {
     struct sb_slot *slots;
@@ -63,29 +63,26 @@ static inline uint32_t sb_index_tag(uint64_t hash)
 {
     return (uint32_t)hash;
 }
-/* Where a tag's n-th slot is, for a prefetch: no array is as good as any. */
-static inline const void *sb_index_near(const struct sb_index *index, uint64_t hash, uint32_t n)
+/* Where a tag's first slot is, for a prefetch: no array is as good as any. */
+static inline const void *sb_index_near(const struct sb_index *index, uint64_t hash)
 {
     return (const void *)((uintptr_t)index->slots +
-                          sizeof(struct sb_slot) * ((sb_index_tag(hash) + n) & index->mask));
+                          sizeof(struct sb_slot) * (sb_index_tag(hash) & index->mask));
 }
 static inline void sb_index_prefetch(const struct sb_index *index, uint64_t hash)
 {
-    __builtin_prefetch(sb_index_near(index, hash, 0), 0, 3);
+    __builtin_prefetch(sb_index_near(index, hash), 0, 3);
 }
-/* For a change, which looks on to the next empty slot. */
-static inline void sb_index_prefetch_run(const struct sb_index *index, uint64_t hash)
+/* The places that a look for a tag begins at: up to 2; how many there are. */
+static inline uint32_t sb_index_places(const struct sb_index *index,
+                                       uint64_t hash,
+                                       const void **places)
 {
-    sb_index_prefetch(index, hash);
-    __builtin_prefetch(sb_index_near(index, hash, SB_SLOTS_AHEAD), 1, 3);
-}
-/* The same, the first slot by a read: see timer.c. */
-static inline void sb_index_fetch_run(const struct sb_index *index, uint64_t hash)
-{
-    if (index->slots == NULL)
-        return;
-    (void)*(const volatile uint32_t *)&index->slots[sb_index_tag(hash) & index->mask].tag;
-    __builtin_prefetch(sb_index_near(index, hash, SB_SLOTS_AHEAD), 1, 3);
+    places[0] = sb_index_near(index, hash);
+    if (__builtin_expect(index->old == NULL, 1))
+        return index->slots == NULL ? 0 : 1;
+    places[1] = &index->old[sb_index_tag(hash) & index->old_mask];
+    return 2;
 }
 
 /* The cells with the tag of a hash, one after the other: a caller compares keys.

@@ -97,12 +97,14 @@ static sb_ref find_wanted(const struct sb_vault *vault,
 }
 
 /* Read the bytes at some places, so that they are in the cache: all at the same time, for nothing
- * waits for any. Prefetches won't do: they are dropped when the page is not in the processor's
- * tables, and most pages of the state aren't. */
+ * waits for any. Hints alone are dropped when the page is not in the processor's tables, and most
+ * pages of the state aren't. Then a hint for what follows, on the same page. */
 static void touch(const void *const *places, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         (void)*(const volatile uint8_t *)places[i];
+    for (uint32_t i = 0; i < count; i++)
+        __builtin_prefetch((const uint8_t *)places[i] + SB_RUN_AHEAD, 1, 3);
 }
 
 struct sifting {
@@ -212,11 +214,11 @@ static sabot_status tombstone_create(struct sb_vault *vault,
 /* It has fired, or is deleted: out of memory; a row is remembered for removal. */
 static sabot_status timer_end(struct sb_vault *vault,
                               struct sb_state *state,
-                              struct sb_key key,
+                              const struct sb_key *key,
                               sb_ref ref,
                               sabot_error *error)
 {
-    const uint32_t shard = sb_hash_shard(key.hash);
+    const uint32_t shard = sb_hash_shard(key->hash);
     struct sb_timer *timer = timer_at(vault, shard, ref);
     const int64_t time_ms = timer->time_ms;
     bool has_row;
@@ -224,10 +226,10 @@ static sabot_status timer_end(struct sb_vault *vault,
     if (state->backed)
         sb_spill_settle(vault, state, shard, &timer->cell);
     has_row = (timer->cell.head & SB_CELL_ROW) != 0;
-    timer_drop(vault, state, timer_hash(key.hash, time_ms), ref);
+    timer_drop(vault, state, timer_hash(key->hash, time_ms), ref);
     if (!state->backed || !has_row)
         return SABOT_OK;
-    return tombstone_create(vault, state, key, time_ms, error);
+    return tombstone_create(vault, state, *key, time_ms, error);
 }
 
 static sabot_status timer_add(struct sb_vault *vault,
@@ -278,16 +280,15 @@ static sabot_status timer_enter(struct sb_vault *vault,
 /* Fetch the places of the index that they need. */
 static void fetch_staged(const struct sb_vault *vault)
 {
-    const void *places[SB_STAGED_TIMERS];
+    const void *places[2 * SB_STAGED_TIMERS];
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < vault->staged_count; i++) {
         const struct sb_staged_timer *timer = &vault->staged[i];
-        const struct sb_index *index =
-            &vault->states[timer->state].tables[sb_hash_shard(timer->hash)].keys;
 
-        if (index->slots != NULL)
-            places[count++] = sb_index_near(index, timer_hash(timer->hash, timer->time_ms), 0);
+        count +=
+            sb_index_places(&vault->states[timer->state].tables[sb_hash_shard(timer->hash)].keys,
+                            timer_hash(timer->hash, timer->time_ms), places + count);
     }
     touch(places, count);
 }
@@ -338,7 +339,6 @@ sabot_status sb_timer_set(struct sb_store *store,
         vault->staged_ms[state->spec.ttl_time] = time_ms;
     if (key.size > 0)
         memcpy(timer->key, key.data, key.size);
-    sb_index_prefetch_run(&state->tables[sb_hash_shard(hash)].keys, timer_hash(hash, time_ms));
     return SABOT_OK;
 }
 
@@ -364,7 +364,7 @@ sabot_status sb_timer_delete(struct sb_store *store,
                    : tombstone_create(vault, state, named, time_ms, error);
     if ((timer_at(vault, sb_hash_shard(hash), ref)->cell.head & SB_CELL_ABSENT) != 0)
         return SABOT_OK;
-    return timer_end(vault, state, named, ref, error);
+    return timer_end(vault, state, &named, ref, error);
 }
 
 /* --- With rows: timers that are far off need not be in memory -----------------------------------
@@ -471,12 +471,9 @@ static void fetch_ahead(const struct sb_vault *vault, const struct sb_state *sta
     const void *places[2 * FETCHED];
     uint32_t found = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
-        const struct sb_index *index = &state->tables[sb_hash_shard(entries[i].mark)].keys;
-
-        if (index->slots != NULL)
-            places[found++] = sb_index_near(index, entries[i].mark, 0);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        found += sb_index_places(&state->tables[sb_hash_shard(entries[i].mark)].keys,
+                                 entries[i].mark, places + found);
     touch(places, found);
     found = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -487,7 +484,6 @@ static void fetch_ahead(const struct sb_vault *vault, const struct sb_state *sta
 
         if (ref == 0)
             continue;
-        __builtin_prefetch(sb_index_near(index, entries[i].mark, SB_SLOTS_AHEAD), 1, 3);
         places[found++] = sb_cell_at(&vault->cells[shard], ref);
         places[found++] = sb_cell_slab(&vault->cells[shard], ref);
     }
@@ -565,16 +561,16 @@ static sabot_status fire(struct sb_vault *vault,
 {
     const struct sb_timer *timer = timer_at(vault, shard, ref);
     const int64_t time_ms = timer->time_ms;
-    const sabot_text key = {(const char *)sb_cell_key(state, &timer->cell),
-                            sb_cell_key_size(&timer->cell)};
-    const uint64_t hash = sb_hash(key.data, key.size, vault->config.hash_seed);
+    struct sb_key key = {
+        {(const char *)sb_cell_key(state, &timer->cell), sb_cell_key_size(&timer->cell)}, 0};
 
+    key.hash = sb_hash(key.text.data, key.text.size, vault->config.hash_seed);
     /* The time of a timer of processing time is none of event time. */
     SABOT_TRY(sb_store_begin(&vault->store,
                              state->spec.ttl_time == SB_TIME_EVENT ? time_ms : INT64_MIN, error));
     if (!SB_MUTANT(TIMER_STAYS))
-        SABOT_TRY(timer_end(vault, state, (struct sb_key){key, hash}, ref, error));
-    return function(context, state->index, key, hash, time_ms, error);
+        SABOT_TRY(timer_end(vault, state, &key, ref, error));
+    return function(context, state->index, key.text, key.hash, time_ms, error);
 }
 
 sabot_status sb_store_fire(struct sb_store *store,
