@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sabot/sabot.h>
 
+#include "measure.h"
+
 #include "api/run.h"
+#include "ckpt/pace.h"
 #include "flow/carrier.h"
 #include "flow/checkpoint.h"
 #include "state/image.h"
@@ -50,7 +52,6 @@ static struct sb_schema *schema;
 static sabot_error error;
 static char path[4096];
 static int64_t samples[SLICES_MAX];
-static uint64_t random_state = 88172645463325252;
 
 static void fail(const char *what)
 {
@@ -58,35 +59,10 @@ static void fail(const char *what)
     exit(1);
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static uint64_t draw(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
-
-static int by_number(const void *one, const void *other)
-{
-    const int64_t a = *(const int64_t *)one;
-    const int64_t b = *(const int64_t *)other;
-
-    return a < b ? -1 : a > b;
-}
-
-/* Of samples that are sorted here. */
+/* Of `samples`, which are sorted here. */
 static double percentile_us(size_t count, double share)
 {
-    qsort(samples, count, sizeof *samples, by_number);
-    return count == 0 ? 0 : (double)samples[(size_t)((double)(count - 1) * share)] / 1000;
+    return percentile(samples, count, share);
 }
 
 /* --- The writer ---------------------------------------------------------------------------------
@@ -101,7 +77,9 @@ struct writer {
     _Atomic bool ended; /* no more blocks will come */
     uint64_t bytes;
     uint64_t chunks;
+    struct sb_hasher hasher; /* of them, as a manifest names it */
     int64_t begun_ns;
+    int64_t writing_ns;         /* how long writing has taken */
     _Atomic int64_t durable_ns; /* when it was */
 };
 
@@ -116,6 +94,7 @@ static struct sb_step write_blocks(void *context)
 {
     struct writer *writer = context;
     const bool ended = atomic_load(&writer->ended);
+    const int64_t begun = now_ns();
     struct sb_carried carried;
 
     if (writer->file == NULL)
@@ -123,18 +102,23 @@ static struct sb_step write_blocks(void *context)
     while (sb_carrier_next(&writer->carrier, &carried)) {
         const struct sb_image_block *block = carried.block;
 
+        sb_hasher_add(&writer->hasher, block, carried.size);
         if (env->type->file_write(writer->file, block, carried.size, -1, &error) != SABOT_OK)
             fail("write");
         writer->bytes += carried.size;
         writer->chunks += block->kind == SB_IMAGE_CHUNKS ? block->used : 0;
         sb_carrier_back(&writer->carrier, carried.block);
     }
+    writer->writing_ns += now_ns() - begun;
     if (!ended)
         return sb_step_wait(INT64_MAX);
+    const int64_t synced = now_ns();
+
     if (env->type->file_sync(writer->file, &error) != SABOT_OK)
         fail("sync");
     env->type->file_close(env->self, writer->file);
     writer->durable_ns = now_ns();
+    writer->writing_ns += writer->durable_ns - synced;
     return sb_step_done();
 }
 
@@ -159,6 +143,8 @@ static void begin(struct writer *writer, struct sb_store *store, int64_t id, int
     writer->chunks = 0;
     writer->file = NULL;
     writer->durable_ns = 0;
+    writer->writing_ns = 0;
+    sb_hasher_init(&writer->hasher);
     if (env->type->spawn(env->self, "bench-writer", write_blocks, writer, writer->waker,
                          &writer->thread, &error) != SABOT_OK)
         fail("start");
@@ -512,18 +498,17 @@ static void measure_restore(struct writer *writer, struct sb_store *store)
 
 /* --- Throughput ---------------------------------------------------------------------------------
  *
- * Updates for some seconds: alone; with a checkpoint each second; and, as the limit of that, with a
+ * Updates of a stream that catches up: alone; with checkpoints; and, as the limit of that, beside a
  * thread that knows nothing of state and writes as many bytes from memory of its own into a file.
- * Both write by the rule of pace.h: a fifth of the time at most. */
+ * The next one begins after a second at the earliest, as ckpt/pace.h has it for such a stream. What
+ * counts are whole cycles, from one beginning to the next. */
 
-enum { WINDOW_NS = 1000000000, WINDOWS = 6, PAIRS = 5, SHARE = 5 };
+enum { PAIRS = 3, ALONE_S = 4, CYCLES = 1, INTERVAL_US = 1000000 };
 
-/* When a checkpoint may begin after one that took so long. */
-static int64_t pace_ns(int64_t begun, int64_t durable)
+/* When the next may begin, after one of which that is durable now. */
+static int64_t next_ns(int64_t begun_ns, int64_t writing_ns)
 {
-    const int64_t by_share = durable + (SHARE - 1) * (durable - begun);
-
-    return by_share > begun + WINDOW_NS ? by_share : begun + WINDOW_NS;
+    return sb_pace_next_us(begun_ns / 1000, now_ns() / 1000, INTERVAL_US, writing_ns / 1000) * 1000;
 }
 
 /* What updates have cost so far, while a checkpoint was under way and else. */
@@ -550,7 +535,7 @@ static struct tally update_alone(struct sb_store *store, uint64_t keys)
     const int64_t begun = now_ns();
     struct tally tally = {.stalled_ns = 0};
 
-    while (tally.took_ns[0] < (int64_t)WINDOWS * WINDOW_NS) {
+    while (tally.took_ns[0] < ALONE_S * INT64_C(1000000000)) {
         slice(store, keys);
         tally.slices[0]++;
         tally.took_ns[0] = now_ns() - begun;
@@ -578,15 +563,14 @@ static struct tally update_with_checkpoints(struct writer *writer,
                                             uint64_t keys)
 {
     static int64_t id = 1000;
-    const int64_t begun = now_ns();
     struct tally tally = {.stalled_ns = 0};
-    int64_t next_ns = begun;
-    int64_t now = begun;
+    int64_t now = now_ns();
+    int64_t next = now;
     int64_t base = 0;
     bool making = false;
     bool writing = false;
 
-    while (now - begun < (int64_t)WINDOWS * WINDOW_NS) {
+    for (uint32_t begun = 0; begun < CYCLES || writing || now < next;) {
         const int64_t before = now;
         const bool was_writing = writing;
 
@@ -594,12 +578,13 @@ static struct tally update_with_checkpoints(struct writer *writer,
             join(writer);
             writing = false;
             base = id;
-            next_ns = pace_ns(writer->begun_ns, writer->durable_ns);
+            next = next_ns(writer->begun_ns, writer->writing_ns);
         }
-        if (!writing && now >= next_ns) {
+        if (!writing && now >= next && begun < CYCLES) {
             begin(writer, store, ++id, base);
             making = true;
             writing = true;
+            begun++;
         }
         if (making)
             making = work_on_image(writer, store, &tally);
@@ -608,10 +593,6 @@ static struct tally update_with_checkpoints(struct writer *writer,
         tally.slices[was_writing]++;
         tally.took_ns[was_writing] += now - before;
     }
-    while (making)
-        making = work_on_image(writer, store, &tally);
-    if (writing)
-        join(writer);
     return tally;
 }
 
@@ -619,10 +600,7 @@ static struct tally update_with_checkpoints(struct writer *writer,
 struct plain {
     const uint8_t *memory;
     uint64_t size;
-    struct sb_thread *thread;
-    struct sb_waker *waker;
-    int64_t next_ns;
-    _Atomic bool ends;
+    _Atomic int64_t next_ns; /* when the cycle ends; 0: it writes */
 };
 
 static struct sb_step write_plainly(void *context)
@@ -632,10 +610,6 @@ static struct sb_step write_plainly(void *context)
     const int64_t begun = now_ns();
     struct sb_file *file;
 
-    if (atomic_load(&plain->ends))
-        return sb_step_done();
-    if (begun < plain->next_ns)
-        return sb_step_wait((plain->next_ns - begun) / 1000 + env->type->now_us(env->self));
     (void)unlink(path);
     if (env->type->file_open(env->self, path, SB_OPEN_NEW, &file, &error) != SABOT_OK)
         fail("open");
@@ -647,23 +621,29 @@ static struct sb_step write_plainly(void *context)
     if (env->type->file_sync(file, &error) != SABOT_OK)
         fail("sync");
     env->type->file_close(env->self, file);
-    plain->next_ns = pace_ns(begun, now_ns());
-    return sb_step_again();
+    atomic_store(&plain->next_ns, next_ns(begun, now_ns() - begun));
+    return sb_step_done();
 }
 
-static struct tally update_beside_plain(struct plain *plain, struct sb_store *store, uint64_t keys)
+static struct tally update_beside_plain(struct plain *plain,
+                                        struct sb_waker *waker,
+                                        struct sb_store *store,
+                                        uint64_t keys)
 {
-    struct tally tally;
+    const int64_t begun = now_ns();
+    struct tally tally = {.stalled_ns = 0};
+    struct sb_thread *thread;
 
-    plain->next_ns = now_ns();
-    atomic_store(&plain->ends, false);
-    if (env->type->spawn(env->self, "bench-plain", write_plainly, plain, plain->waker,
-                         &plain->thread, &error) != SABOT_OK)
+    atomic_store(&plain->next_ns, 0);
+    if (env->type->spawn(env->self, "bench-plain", write_plainly, plain, waker, &thread, &error) !=
+        SABOT_OK)
         fail("thread");
-    tally = update_alone(store, keys);
-    atomic_store(&plain->ends, true);
-    sb_wake(env, plain->waker);
-    env->type->join(env->self, plain->thread);
+    while (atomic_load(&plain->next_ns) == 0 || now_ns() < atomic_load(&plain->next_ns)) {
+        slice(store, keys);
+        tally.slices[0]++;
+    }
+    tally.took_ns[0] = now_ns() - begun;
+    env->type->join(env->self, thread);
     return tally;
 }
 
@@ -671,16 +651,17 @@ static void measure_throughput(struct writer *writer, struct sb_store *store, ui
 {
     struct plain plain = {.size = keys * CELL};
     uint8_t *memory = env->type->allocate(env->self, plain.size, 1 << 21);
+    struct sb_waker *waker;
     int64_t limits[PAIRS];
 
-    if (memory == NULL || env->type->waker_create(env->self, &plain.waker, &error) != SABOT_OK)
+    if (memory == NULL || env->type->waker_create(env->self, &waker, &error) != SABOT_OK)
         fail("memory");
     memset(memory, 1, plain.size);
     plain.memory = memory;
     for (uint32_t i = 0; i < PAIRS; i++) {
         const struct tally alone = update_alone(store, keys);
         const struct tally with = update_with_checkpoints(writer, store, keys);
-        const struct tally limit = update_beside_plain(&plain, store, keys);
+        const struct tally limit = update_beside_plain(&plain, waker, store, keys);
         const double without = rate(&alone, 0, 0);
 
         samples[i] = (int64_t)(rate(&with, 0, 1) / without * 1e6);
@@ -697,7 +678,7 @@ static void measure_throughput(struct writer *writer, struct sb_store *store, ui
            (double)plain.size / 1048576, percentile_us(PAIRS, 0.5) / 1000);
     memcpy(samples, limits, sizeof limits);
     printf("; of the limit %.2f\n", percentile_us(PAIRS, 0.5) / 1000);
-    env->type->waker_destroy(env->self, plain.waker);
+    env->type->waker_destroy(env->self, waker);
     env->type->release(env->self, memory, plain.size);
 }
 

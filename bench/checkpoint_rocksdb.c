@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "measure.h"
 
 #include "ckpt/rows.h"
 #include "state/image.h"
@@ -32,7 +33,6 @@ enum {
 static struct sb_env *env;
 static sabot_error error;
 static int64_t samples[SLICES_MAX];
-static uint64_t random_state = 88172645463325252;
 
 struct bench {
     struct sb_rocksdb *db;
@@ -56,34 +56,10 @@ static void fail(const char *what)
     exit(1);
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static uint64_t draw(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
-
-static int by_number(const void *one, const void *other)
-{
-    const int64_t a = *(const int64_t *)one;
-    const int64_t b = *(const int64_t *)other;
-
-    return a < b ? -1 : a > b;
-}
-
+/* Of `samples`, which are sorted here. */
 static double percentile_us(size_t count, double share)
 {
-    qsort(samples, count, sizeof *samples, by_number);
-    return count == 0 ? 0 : (double)samples[(size_t)((double)(count - 1) * share)] / 1000;
+    return percentile(samples, count, share);
 }
 
 /* --- The stream ------------------------------------------------------------------------------- */

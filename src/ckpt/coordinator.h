@@ -16,7 +16,7 @@
  * keeps the offsets of a group from being forgotten.
  *
  * Pace: the next barrier is not before the last commit has ended and the interval has passed. While
- * the pipeline catches up, writing takes at most a fifth of the time: after a slow one the interval
+ * the pipeline catches up, writing takes at most a tenth of the time: after a slow one the interval
  * is longer (pace.h).
  *
  * Thread: the run's control; a step may wait for the disk. */

@@ -18,11 +18,11 @@
 enum {
     SB_PACE_FAST_MS = 1000, /* what is faster is not worth a file */
     SB_PACE_MAX_MS = 5 * 60 * 1000,
-    SB_PACE_SHARE = 5, /* writing takes at most one part of so many */
+    SB_PACE_SHARE = 10, /* writing takes at most one part of so many */
 };
 
 /* Not before: the interval after the last one began; and while the pipeline catches up, so long
- * after its end that writing, which took `busy_us`, is at most a fifth. */
+ * after its end that writing, which took `busy_us`, is at most a tenth. */
 int64_t sb_pace_next_us(int64_t begun_us, int64_t now_us, int64_t interval_us, int64_t busy_us);
 
 /* 0: they were fast, or nothing is known. */

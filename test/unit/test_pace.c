@@ -88,8 +88,8 @@ static void the_interval_counts_unless_writing_took_more_than_its_share(void **s
     (void)state;
     /* Begun at 1000, over at 1030. */
     assert_int_equal(sb_pace_next_us(1000, 1030, 100, 0), 1100);
-    assert_int_equal(sb_pace_next_us(1000, 1030, 100, 10), 1100);
-    assert_int_equal(sb_pace_next_us(1000, 1030, 100, 20), 1110);
+    assert_int_equal(sb_pace_next_us(1000, 1030, 100, 7), 1100);
+    assert_int_equal(sb_pace_next_us(1000, 1030, 100, 20), 1210);
     assert_int_equal(sb_pace_next_us(1000, 1030, 10, 0), 1030); /* at once */
 }
 
