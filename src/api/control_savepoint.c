@@ -64,7 +64,8 @@ static void undo(sabot_run *run)
 
 static void end_saving(sabot_run *run)
 {
-    SB_ASSERT(run->saving != NULL);
+    if (run->saving == NULL)
+        return; /* there was no memory for it */
     for (uint32_t i = 0; i < run->saving->count; i++) {
         if (run->saving->pipelines[i].coordinator != NULL)
             run->saving->pipelines[i].coordinator->copy = NULL;

@@ -100,6 +100,8 @@ static sabot_status find_counting(struct sb_recovery *recovery, bool reset, sabo
         SABOT_TRY(sb_commit_fence(recovery->commit, error));
     else if (recovery->commit != NULL)
         SABOT_TRY(sb_commit_recover(recovery->commit, &found, &mark, error));
+    if (reset)
+        sb_crash_point(recovery->env, "restore.resetting");
     /* Frozen since it came, it would put aside what the next one has committed meanwhile, or choose
      * for it. */
     SABOT_TRY(sb_ckpt_check_owner(&recovery->folder, recovery->owner, error));
@@ -111,8 +113,9 @@ static sabot_status find_counting(struct sb_recovery *recovery, bool reset, sabo
         return sb_restore_find(restore, error);
     if (recovery->commit == NULL)
         return find_newest(restore, error);
+    /* A folder that was just made may have a note of who was fenced, and slept until now. */
     if (!found)
-        return sb_restore_find_none(restore, error);
+        return reset ? SABOT_OK : sb_restore_find_none(restore, error);
     SABOT_TRY(sb_restore_find_named(restore, &mark, error));
     return sb_commit_compare(recovery->commit, &restore->manifest, error);
 }

@@ -467,6 +467,7 @@ sabot_status sb_choice_take(struct sb_recovery *recovery,
 
     *adopted_out = false;
     error = error == NULL ? &own : error;
+    sb_crash_point(recovery->env, "restore.choosing");
     if (choice->from_offsets)
         return take_offsets(recovery, hash_seed, adopted_out, error);
     if (strchr(choice->restore, '/') != NULL)

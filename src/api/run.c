@@ -194,7 +194,6 @@ static sabot_status watch_pipeline(struct sb_plan_pipeline *pipeline,
 static struct sb_step watch(sabot_run *run)
 {
     struct sb_step step = sb_step_done();
-    sabot_status result = SABOT_END;
     bool at_rest = true;
 
     if (atomic_load(&run->stopping))
@@ -208,15 +207,17 @@ static struct sb_step watch(sabot_run *run)
             at_rest = false;
         } else if (status != SABOT_END) {
             stop_flows(run);
-            if (result == SABOT_END) {
-                run->error = error;
-                result = status;
-            }
+            if (run->failure != SABOT_OK)
+                continue;
+            run->failure = status;
+            run->error = error;
         }
     }
     if (sb_control_server_serve(run->control))
         step = sb_step_again(); /* what was asked for begins at once */
-    return at_rest ? end(run, result) : step;
+    if (!at_rest)
+        return step;
+    return end(run, run->failure == SABOT_OK ? SABOT_END : run->failure);
 }
 
 static struct sb_step run_step(void *context)

@@ -37,6 +37,7 @@ struct sabot_run {
     _Atomic bool aborting;             /* destroyed while it runs: the stepper returns at once */
     bool listens;                      /* commands can reach it, or that was tried */
     bool flows_told;                   /* the flows know that they shall stop */
+    sabot_status failure;              /* of the pipeline that failed first; SABOT_OK: none has */
     sabot_status result;               /* SABOT_END: ended well */
     sabot_error error;                 /* when it did not */
     int64_t created_us;                /* monotonic clock */

@@ -259,13 +259,31 @@ static bool describe_source(struct sb_coordinator *coordinator, const struct sb_
     return true;
 }
 
+/* Inputs fall silent at another moment for each worker, so one may have come further than others:
+ * what has fired there has fired, and its time must not go back. Whose inputs are over needs none.
+ */
+static int64_t latest_ms(const struct sb_checkpoint *checkpoint, uint32_t node)
+{
+    int64_t latest = INT64_MIN;
+    bool is_over = true;
+
+    for (uint32_t worker = 0; worker < checkpoint->worker_count; worker++) {
+        const int64_t time_ms = sb_checkpoint_part(checkpoint, worker, node)->watermark_ms;
+
+        if (time_ms != INT64_MAX && time_ms > latest)
+            latest = time_ms;
+        is_over = is_over && time_ms == INT64_MAX;
+    }
+    return is_over ? INT64_MAX : latest;
+}
+
 static void describe_task(struct sb_coordinator *coordinator, const struct sb_node *node)
 {
     struct sb_manifest *manifest = &coordinator->manifest;
     struct sb_manifest_task *task = &manifest->tasks[manifest->task_count++];
 
     task->name = node->name;
-    task->watermark_ms = INT64_MAX;
+    task->watermark_ms = latest_ms(coordinator->checkpoint, node->index);
     if (node->key_field != SB_NO_FIELD)
         task->key_type = (uint32_t)node->input->fields[node->key_field].type;
     task->image_node = node->index;
@@ -274,8 +292,6 @@ static void describe_task(struct sb_coordinator *coordinator, const struct sb_no
             sb_checkpoint_part(coordinator->checkpoint, worker, node->index);
 
         task->has_image |= part->has_image;
-        if (part->watermark_ms < task->watermark_ms)
-            task->watermark_ms = part->watermark_ms;
     }
 }
 
@@ -377,7 +393,8 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
         coordinator->error = *why;
         return over(coordinator);
     }
-    if (coordinator->copy != NULL && coordinator->copy->taken)
+    /* One that is being written is of an earlier checkpoint. */
+    if (coordinator->copy != NULL && coordinator->copy->taken && coordinator->copying == NULL)
         end_copy(coordinator, why);
     drop(coordinator);
     coordinator->state = SB_COORDINATOR_IDLE;

@@ -230,6 +230,7 @@ static struct sb_step rest(struct sb_copy *copy)
 
 static sabot_status seal(struct sb_copy *copy, sabot_error *error)
 {
+    sb_crash_point(copy->config.env, "savepoint.sealing");
     SABOT_TRY(sb_ckpt_finish(&copy->writer, &copy->manifest, NULL, 0, error));
     copy->result.entry =
         (struct sb_ckpt_entry){.id = copy->manifest.id, .nonce = copy->manifest.nonce};
@@ -256,6 +257,7 @@ static struct sb_step step(void *context)
             return rest(copy);
         break;
     }
+    SB_ASSERT(status == SABOT_OK || error->status != SABOT_OK); /* else it would look made */
     return status == SABOT_OK ? sb_step_again() : rest(copy);
 }
 

@@ -386,7 +386,8 @@ static sabot_status parse_layout(struct sb_image *image, sabot_error *error)
     sabot_error why = {.status = SABOT_OK};
     struct sb_in in;
 
-    SABOT_TRY(sb_in_init(&in, image->env, &source, &why));
+    if (sb_in_init(&in, image->env, &source, &why) != SABOT_OK)
+        return no_memory(error);
     take_head(image, &in);
     image->states = sb_arena_alloc(&image->arena, SB_STATES_MAX * sizeof *image->states);
     if (image->states == NULL) {
