@@ -662,6 +662,7 @@ static sabot_status do_commit(struct sb_txn *txn, sabot_error *error)
 
     SABOT_TRY(log_type->txn_commit(txn->inner, error));
     broker->commits++;
+    txn->sim->committer = txn->number;
     sb_sim_choice_counts(txn->sim, txn->number);
     sb_sim_broker_show(broker);
     if (broker->shown.status == SABOT_OK && plan->commit != NULL &&

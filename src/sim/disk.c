@@ -69,16 +69,21 @@ void sb_sim_disk_reset(struct sb_sim_disk *disk)
 /* --- Faults ------------------------------------------------------------------------------------
  */
 
+static bool is_due(uint32_t *armed)
+{
+    return *armed > 0 && --*armed == 0;
+}
+
 /* Every call begins here. */
 static sabot_status touch(struct sb_sim_disk *disk,
                           const char *path,
                           bool needs_room,
                           sabot_error *error)
 {
-    const bool is_due = disk->armed > 0 && --disk->armed == 0;
+    const bool fails = is_due(&disk->armed);
     const char *why = NULL;
 
-    if (is_due || sb_draw_one_in(disk->draw, disk->faults.io)) {
+    if (fails || sb_draw_one_in(disk->draw, disk->faults.io)) {
         why = "Input/output error";
         disk->done.io++;
     } else if (needs_room && sb_draw_one_in(disk->draw, disk->faults.space)) {
@@ -409,7 +414,7 @@ sabot_status sb_sim_file_sync(struct sb_file *file, sabot_error *error)
     struct sb_sim_disk *disk = file->disk;
     struct sb_sim_node *node = &disk->nodes[file->node];
 
-    if (sb_draw_one_in(disk->draw, disk->faults.sync)) {
+    if (is_due(&disk->armed_sync) || sb_draw_one_in(disk->draw, disk->faults.sync)) {
         disk->done.sync++;
         lose(node);
         if (error != NULL)
@@ -673,7 +678,7 @@ static bool may_decay(const struct sb_sim_disk *disk, uint32_t at)
     if (!node->is_used || node->is_directory || node->is_dirty || node->open != 0)
         return false;
     folder = root_folder(disk, at);
-    return folder != NULL && strcmp(folder, "state") == 0;
+    return folder != NULL && (strcmp(folder, "state") == 0 || strcmp(folder, "saves") == 0);
 }
 
 /* Each byte of each file is as likely. */

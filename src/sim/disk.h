@@ -69,6 +69,7 @@ struct sb_sim_disk {
     struct sb_sim_disk_faults faults; /* a call fails once in so many; 0: never */
     struct sb_sim_disk_faults done;   /* how many have failed */
     uint32_t armed;                   /* the so manieth call from here fails; 0: none is to */
+    uint32_t armed_sync;              /* and the so manieth sync */
     struct sb_sim_node *nodes;        /* 1 is the root; 0 is none */
     uint32_t node_count;
     struct sb_sim_name *names;

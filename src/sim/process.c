@@ -20,6 +20,8 @@ enum {
     ARM_CALLS = 8,
     FREEZES_MAX = 2, /* of one process */
     FREEZE_NEW_RARITY = 40,
+    /* How far behind a label a process may fail that was chosen for it. */
+    LABELS_MAX = 40,
 };
 
 struct sb_waker {
@@ -305,6 +307,98 @@ static bool is_frozen_at(struct sb_sim *sim,
                     is_new ? FREEZE_NEW_RARITY : sim->rarity[SB_SIM_FREEZE]);
 }
 
+/* --- Failing where it is rare ------------------------------------------------------------------
+ */
+
+/* Of the engine, by how their labels begin. Nothing: from the start of the process on. */
+static const char *const parts[SB_SIM_PARTS] = {
+    [SB_SIM_PART_NOW] = "",
+    [SB_SIM_PART_RESTORE] = "restore",
+    [SB_SIM_PART_CHOOSING] = "restore.choosing",
+    [SB_SIM_PART_RESETTING] = "restore.resetting",
+    [SB_SIM_PART_CKPT] = "ckpt",
+    [SB_SIM_PART_TXN] = "txn",
+    [SB_SIM_PART_SAVEPOINT] = "savepoint",
+    [SB_SIM_PART_SEALING] = "savepoint.sealing",
+};
+
+static bool is_part(enum sb_sim_part part, const char *name)
+{
+    return strncmp(name, parts[part], strlen(parts[part])) == 0;
+}
+
+static void fail_after(struct sb_sim_process *process,
+                       enum sb_sim_failing what,
+                       uint32_t calls,
+                       bool stays)
+{
+    struct sb_sim_disk *disk = &process->sim->disk;
+
+    switch (what) {
+    case SB_SIM_FAILS_MEMORY:
+        process->allocations_left = calls;
+        process->allocations_stay_failed = stays;
+        break;
+    case SB_SIM_FAILS_FILE: disk->armed = 1 + calls; break;
+    case SB_SIM_FAILS_SYNC: disk->armed_sync = 1 + calls; break;
+    case SB_SIM_FAILS_NOT: break;
+    }
+}
+
+static bool is_on(const struct sb_sim *sim, enum sb_sim_failing what)
+{
+    static const enum sb_sim_fault faults[] = {
+        [SB_SIM_FAILS_MEMORY] = SB_SIM_MEMORY,
+        [SB_SIM_FAILS_FILE] = SB_SIM_EIO,
+        [SB_SIM_FAILS_SYNC] = SB_SIM_FSYNC,
+    };
+
+    return !sim->is_calm && what != SB_SIM_FAILS_NOT && sim->rarity[faults[what]] != 0;
+}
+
+/* One of `limit`, the first ones more often: half of the time as often as twice as many behind. */
+static uint32_t draw_early(struct sb_draw *draw, uint32_t limit)
+{
+    uint32_t below = 1;
+
+    if (sb_draw_one_in(draw, 2))
+        return sb_draw_below(draw, limit);
+    while (below < limit && sb_draw_below(draw, 6) > 0)
+        below *= 2;
+    return sb_draw_below(draw, below < limit ? below : limit);
+}
+
+/* As many calls as a part makes, more or less. */
+static uint32_t draw_calls(struct sb_draw *draw, enum sb_sim_failing what, enum sb_sim_part part)
+{
+    static const uint32_t most[] = {
+        [SB_SIM_FAILS_NOT] = 1,
+        [SB_SIM_FAILS_MEMORY] = 400,
+        [SB_SIM_FAILS_FILE] = 80,
+        [SB_SIM_FAILS_SYNC] = 8,
+    };
+    const uint32_t limit = part == SB_SIM_PART_SEALING && most[what] > 24 ? 24 : most[what];
+
+    return draw_early(draw, limit);
+}
+
+void sb_sim_process_aim(struct sb_sim_process *process, enum sb_sim_part part)
+{
+    struct sb_draw *draw = &process->sim->draw;
+    const enum sb_sim_failing what = (enum sb_sim_failing)sb_draw_below(draw, 4);
+    const struct sb_sim_aim aim = {
+        .what = is_on(process->sim, what) ? what : SB_SIM_FAILS_NOT,
+        .part = part,
+        .labels = part < SB_SIM_PARTS_ALL ? draw_early(draw, LABELS_MAX) : 0,
+        .calls = draw_calls(draw, what, part),
+        .stays = sb_draw_one_in(draw, 4),
+    };
+
+    process->aim = aim;
+    if (part == SB_SIM_PART_NOW)
+        fail_after(process, aim.what, aim.calls, aim.stays);
+}
+
 /* What follows on a label of checkpoints or recovery is where errors are rarely seen: one of the
  * next allocations or calls of the disk fails. */
 static void arm(struct sb_sim *sim,
@@ -312,16 +406,24 @@ static void arm(struct sb_sim *sim,
                 const char *name,
                 uint64_t label)
 {
-    if (strncmp(name, "ckpt", 4) != 0 && strncmp(name, "restore", 7) != 0 &&
-        strncmp(name, "txn", 3) != 0)
+    struct sb_sim_aim *aim = &process->aim;
+
+    if (!is_part(SB_SIM_PART_RESTORE, name) && !is_part(SB_SIM_PART_CKPT, name) &&
+        !is_part(SB_SIM_PART_TXN, name) && !is_part(SB_SIM_PART_SAVEPOINT, name))
         return;
-    if (process->allocations_left == UINT32_MAX &&
-        comes_at(sim, process, SB_SIM_MEMORY, label, ARM_RARITY)) {
-        process->allocations_left = sb_draw_below(&sim->draw, ARM_CALLS);
-        process->allocations_stay_failed = sb_draw_one_in(&sim->draw, 4);
+    if (is_on(sim, aim->what) && aim->part != SB_SIM_PART_NOW && is_part(aim->part, name)) {
+        if (aim->labels-- == 0) {
+            fail_after(process, aim->what, aim->calls, aim->stays);
+            aim->what = SB_SIM_FAILS_NOT;
+        }
+        return;
     }
+    if (process->allocations_left == UINT32_MAX &&
+        comes_at(sim, process, SB_SIM_MEMORY, label, ARM_RARITY))
+        fail_after(process, SB_SIM_FAILS_MEMORY, sb_draw_below(&sim->draw, ARM_CALLS),
+                   sb_draw_one_in(&sim->draw, 4));
     if (sim->disk.armed == 0 && comes_at(sim, process, SB_SIM_EIO, label, ARM_RARITY))
-        sim->disk.armed = 1 + sb_draw_below(&sim->draw, ARM_CALLS);
+        fail_after(process, SB_SIM_FAILS_FILE, sb_draw_below(&sim->draw, ARM_CALLS), false);
 }
 
 static void process_crash_point(void *self, const char *name)
@@ -338,6 +440,7 @@ static void process_crash_point(void *self, const char *name)
         text = text * 31 + (uint8_t)*at;
     sb_sim_hash(sim, text);
     label->hits++;
+    sb_sim_note_label(sim, process->number, name);
     if (is_killed_at(sim, process, text)) {
         label->ends++;
         sb_sim_say(sim, process, "killed at %s", name);

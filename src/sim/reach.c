@@ -15,7 +15,7 @@ static const char *const names[SB_SIM_FAULTS] = {
     [SB_SIM_EIO] = "eio",         [SB_SIM_ENOSPC] = "enospc",   [SB_SIM_FSYNC] = "fsync",
     [SB_SIM_ROT] = "rot",         [SB_SIM_MEMORY] = "memory",   [SB_SIM_CLOCK] = "clock",
     [SB_SIM_WAKE] = "wake",       [SB_SIM_ABORTS] = "aborts",   [SB_SIM_RESET] = "reset",
-    [SB_SIM_RESTORE] = "restore", [SB_SIM_OFFSETS] = "offsets",
+    [SB_SIM_RESTORE] = "restore", [SB_SIM_OFFSETS] = "offsets", [SB_SIM_SAVE] = "save",
 };
 
 const char *sb_sim_fault_name(enum sb_sim_fault fault)

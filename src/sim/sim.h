@@ -5,6 +5,7 @@
  *     process.c   an environment (base/env.h) and the stack on which one incarnation runs
  *     disk.c      files that forget what was not synced
  *     broker.c    the embedded log behind a network that delays, loses and repeats
+ *     operator.c  who starts it with a choice, and asks for savepoints
  *     reach.c     which labels were come by
  *     input.c     records into the topics, also those of transactions that are aborted
  *
@@ -69,11 +70,18 @@ enum sb_sim_fault {
     SB_SIM_RESET,  /* it is started with --reset */
     SB_SIM_RESTORE,
     SB_SIM_OFFSETS, /* with --from-offsets */
+    SB_SIM_SAVE,    /* savepoints are asked for, gone on from, and removed */
     SB_SIM_FAULTS,
 };
 
 /* Where somebody has chosen to go on, in place of what counts. */
-enum sb_sim_choice { SB_SIM_AS_IT_WAS, SB_SIM_ANEW, SB_SIM_FROM_CHECKPOINT, SB_SIM_FROM_OFFSETS };
+enum sb_sim_choice {
+    SB_SIM_AS_IT_WAS,
+    SB_SIM_ANEW,
+    SB_SIM_FROM_CHECKPOINT,
+    SB_SIM_FROM_OFFSETS,
+    SB_SIM_FROM_SAVEPOINT,
+};
 
 const char *sb_sim_fault_name(enum sb_sim_fault fault);
 /* "all", "none", or names with commas between. SABOT_ERR_CONFIG: there is no such fault. */
@@ -140,11 +148,15 @@ struct sb_sim_plan {
                                             sabot_error *error);
     /* A transaction was committed, and all of its records were shown. NULL: nothing. */
     SABOT_MUST_CHECK sabot_status (*commit)(void *user, sabot_error *error);
-    /* May somebody choose? Which checkpoint: 0: none. NULL: nobody chooses. */
-    bool (*may_choose)(void *user, enum sb_sim_choice choice, int64_t *checkpoint_out);
+    /* May somebody choose? `which`: the savepoint; the checkpoint is for the plan to say. NULL:
+     * nobody chooses. */
+    bool (*may_choose)(void *user, enum sb_sim_choice choice, int64_t *which);
     /* The first commit of a process that was started with a choice: before its records are shown.
      */
-    void (*chosen)(void *user, enum sb_sim_choice choice, int64_t checkpoint);
+    void (*chosen)(void *user, enum sb_sim_choice choice, int64_t which);
+    /* Savepoint `number` was made, of a checkpoint that a process has committed. NULL: nobody asks
+     * for savepoints. */
+    void (*saved)(void *user, uint32_t number, uint32_t process, int64_t checkpoint);
     /* All input was committed as read: has all come of it that is to come? Time goes on until then.
      * NULL: yes. */
     SABOT_MUST_CHECK sabot_status (*settled)(void *user, sabot_error *error);
@@ -210,6 +222,8 @@ SABOT_MUST_CHECK sabot_status sb_sim_run(const struct sb_env *under,
 const struct sb_env *sb_sim_env(struct sb_sim *sim);
 struct sb_draw *sb_sim_draw(struct sb_sim *sim);
 uint32_t sb_sim_drawn(const struct sb_sim *sim); /* bits of faults */
+/* For sb_sim_plan.commit: the number of the process that has committed. */
+uint32_t sb_sim_committer(const struct sb_sim *sim);
 
 extern const struct sb_channel_type sb_channel_sim;
 

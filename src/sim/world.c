@@ -27,6 +27,8 @@ enum {
     CLOCK_US = 2000 * 1000 * 1000, /* the wall clock is set by, at most */
     CALM_FAILURES_MAX = 4,         /* what happened before may show later */
     RARE_MIN = 8,
+    BUSY = 4, /* once in so many seeds people are */
+    BUSY_US = 8 * 1000 * 1000,
 };
 
 static const int64_t WALL_BEGIN_US = INT64_C(1700000000) * 1000 * 1000;
@@ -109,6 +111,19 @@ uint32_t sb_sim_drawn(const struct sb_sim *sim)
     return sim->drawn;
 }
 
+uint32_t sb_sim_committer(const struct sb_sim *sim)
+{
+    return sim->committer;
+}
+
+void sb_sim_option(struct sb_sim *sim, const char *name, const char *value)
+{
+    sabot_error error;
+
+    if (sabot_config_set(sim->plan->config, SABOT_FROM_OPTION, name, value, &error) != SABOT_OK)
+        sb_sim_violate(sim, "%s", error.text);
+}
+
 void sb_sim_ends_by_itself(struct sb_sim *sim)
 {
     sim->ends_by_itself = true;
@@ -141,19 +156,48 @@ void sb_sim_put_file(struct sb_sim *sim, const char *folder, const char *path, s
 
 /* How rare each is among its chances: the rarest that a seed may draw. */
 static const uint32_t rarest[SB_SIM_FAULTS] = {
-    [SB_SIM_CRASH] = 4000, [SB_SIM_POWER] = 3000, [SB_SIM_FREEZE] = 6000, [SB_SIM_STOP] = 20000,
+    [SB_SIM_CRASH] = 4000, [SB_SIM_POWER] = 3000, [SB_SIM_FREEZE] = 6000, [SB_SIM_STOP] = 10000,
     [SB_SIM_THREADS] = 1,  [SB_SIM_SLOW] = 200,   [SB_SIM_LOST] = 60,     [SB_SIM_BROKEN] = 120,
     [SB_SIM_AWAY] = 400,   [SB_SIM_EIO] = 1500,   [SB_SIM_ENOSPC] = 800,  [SB_SIM_FSYNC] = 150,
     [SB_SIM_ROT] = 3,      [SB_SIM_MEMORY] = 3,   [SB_SIM_CLOCK] = 4000,  [SB_SIM_WAKE] = 40,
     [SB_SIM_ABORTS] = 4,   [SB_SIM_RESET] = 12,   [SB_SIM_RESTORE] = 6,   [SB_SIM_OFFSETS] = 8,
+    [SB_SIM_SAVE] = 2000,
 };
+
+/* What people do. */
+static bool is_of_people(uint32_t fault)
+{
+    return fault == SB_SIM_STOP || fault == SB_SIM_RESET || fault == SB_SIM_RESTORE ||
+           fault == SB_SIM_OFFSETS || fault == SB_SIM_SAVE;
+}
+
+/* What fails at one call, which is drawn for the occasion. */
+static bool is_of_calls(uint32_t fault)
+{
+    return fault == SB_SIM_EIO || fault == SB_SIM_FSYNC || fault == SB_SIM_MEMORY;
+}
+
+/* In percent. In busy seeds people never rest, and less goes wrong by itself. */
+static uint32_t chance_of(uint32_t fault, bool is_busy)
+{
+    if (fault == SB_SIM_ROT)
+        return 20;
+    if (!is_busy)
+        return 45;
+    return is_of_people(fault) || is_of_calls(fault) ? 80 : 25;
+}
 
 static void draw_faults(struct sb_sim *sim)
 {
-    for (uint32_t i = 0; i < SB_SIM_FAULTS; i++) {
-        const bool is_on = sb_draw_below(&sim->draw, 100) < (i == SB_SIM_ROT ? 20 : 45);
-        const uint32_t rarity = 1 + rarest[i] / (1U << sb_draw_below(&sim->draw, 5));
+    const bool is_busy = sb_draw_one_in(&sim->draw, BUSY);
 
+    for (uint32_t i = 0; i < SB_SIM_FAULTS; i++) {
+        const bool is_on = sb_draw_below(&sim->draw, 100) < chance_of(i, is_busy);
+        const uint32_t power = sb_draw_below(&sim->draw, 5);
+        uint32_t rarity = 1 + rarest[i] / (1U << (is_busy && is_of_people(i) ? 4 : power));
+
+        if (is_busy && is_of_calls(i))
+            rarity = 16 * rarest[i];
         if (is_on && (sim->options.faults & (1U << i)) != 0) {
             sim->drawn |= 1U << i;
             sim->rarity[i] = rarity < RARE_MIN && rarest[i] > RARE_MIN ? RARE_MIN : rarity;
@@ -161,7 +205,8 @@ static void draw_faults(struct sb_sim *sim)
     }
     sim->calm_us = sim->options.until_us;
     if (sim->calm_us == 0)
-        sim->calm_us = 1000000 + sb_draw_wide(&sim->draw, FAULTS_US);
+        sim->calm_us = 1000000 + (is_busy ? sb_draw_below(&sim->draw, BUSY_US)
+                                          : sb_draw_wide(&sim->draw, FAULTS_US));
     sim->disk.faults = (struct sb_sim_disk_faults){
         .io = sim->rarity[SB_SIM_EIO],
         .space = sim->rarity[SB_SIM_ENOSPC],
@@ -208,86 +253,12 @@ static struct sb_step bury(void *context)
 static void draw_process(struct sb_sim *sim, struct sb_sim_process *process)
 {
     process->label_salt = sb_draw(&sim->draw);
+    sb_sim_process_aim(process, (enum sb_sim_part)sb_draw_below(&sim->draw, SB_SIM_PARTS_ALL));
     if (sb_sim_happens(sim, SB_SIM_MEMORY)) {
         sim->happened[SB_SIM_MEMORY]--; /* counted when it fails */
         process->allocations_left = sb_draw_wide(&sim->draw, 20000);
         process->allocations_stay_failed = sb_draw_one_in(&sim->draw, 3);
     }
-}
-
-/* --- Choices -----------------------------------------------------------------------------------
- *
- * Whoever has begun with one starts the process so again and again, until one of them has
- * committed: then it counts. */
-
-void sb_sim_choice_counts(struct sb_sim *sim, uint32_t number)
-{
-    struct sb_sim_chosen *chosen =
-        number < SB_SIM_CHOSEN_MAX ? &sim->chosen[number] : &sim->chosen[0];
-
-    if (chosen->choice == SB_SIM_AS_IT_WAS || chosen->counts)
-        return;
-    chosen->counts = true;
-    sb_sim_say(sim, NULL, "the choice of p%u counts", number);
-    sim->plan->chosen(sim->plan->user, chosen->choice, chosen->checkpoint);
-}
-
-static enum sb_sim_choice draw_choice(struct sb_sim *sim)
-{
-    static const enum sb_sim_fault faults[] = {
-        [SB_SIM_ANEW] = SB_SIM_RESET,
-        [SB_SIM_FROM_CHECKPOINT] = SB_SIM_RESTORE,
-        [SB_SIM_FROM_OFFSETS] = SB_SIM_OFFSETS,
-    };
-
-    for (int i = SB_SIM_ANEW; i <= SB_SIM_FROM_OFFSETS; i++) {
-        if (sb_sim_happens(sim, faults[i]))
-            return (enum sb_sim_choice)i;
-    }
-    return SB_SIM_AS_IT_WAS;
-}
-
-static void draw_chosen(struct sb_sim *sim, uint32_t number)
-{
-    const struct sb_sim_plan *plan = sim->plan;
-    struct sb_sim_chosen *chosen = &sim->chosen[number];
-    const struct sb_sim_chosen *last = &sim->chosen[sim->choosing];
-
-    if (sim->choosing != 0 && !last->counts) {
-        *chosen = *last;
-    } else if (plan->may_choose != NULL && sim->broker.commits > 0) {
-        chosen->choice = draw_choice(sim);
-        if (!plan->may_choose(plan->user, chosen->choice, &chosen->checkpoint))
-            chosen->choice = SB_SIM_AS_IT_WAS;
-    }
-    sim->choosing = chosen->choice == SB_SIM_AS_IT_WAS ? 0 : number;
-}
-
-static void set_option(struct sb_sim *sim, const char *name, const char *value)
-{
-    sabot_error error;
-
-    if (sabot_config_set(sim->plan->config, SABOT_FROM_OPTION, name, value, &error) != SABOT_OK)
-        sb_sim_violate(sim, "%s", error.text);
-}
-
-static void choose(struct sb_sim *sim, uint32_t number)
-{
-    const struct sb_sim_chosen *chosen = &sim->chosen[number];
-    char id[32] = "";
-
-    if (sim->plan->may_choose == NULL || number >= SB_SIM_CHOSEN_MAX)
-        return;
-    draw_chosen(sim, number);
-    if (chosen->choice == SB_SIM_FROM_CHECKPOINT)
-        (void)snprintf(id, sizeof id, "%lld", (long long)chosen->checkpoint);
-    set_option(sim, "checkpoint.restore", id);
-    set_option(sim, "checkpoint.force", id[0] == '\0' ? "false" : "true");
-    set_option(sim, "checkpoint.reset", chosen->choice == SB_SIM_ANEW ? "true" : "false");
-    set_option(sim, "checkpoint.from_offsets",
-               chosen->choice == SB_SIM_FROM_OFFSETS ? "true" : "false");
-    if (chosen->choice != SB_SIM_AS_IT_WAS)
-        sb_sim_say(sim, NULL, "choice %d %s", (int)chosen->choice, id);
 }
 
 static void start_process(struct sb_sim *sim)
@@ -310,10 +281,10 @@ static void start_process(struct sb_sim *sim)
     sb_sim_process_init(process, sim, ++sim->starts);
     process->slot = slot;
     draw_process(sim, process);
-    choose(sim, process->number);
+    sb_sim_choose(sim, process);
     if (sim->rarity[SB_SIM_THREADS] != 0) {
         (void)snprintf(threads, sizeof threads, "%u", 1 + sb_draw_below(&sim->draw, 3));
-        set_option(sim, "threads", threads);
+        sb_sim_option(sim, "threads", threads);
         sim->happened[SB_SIM_THREADS]++;
     }
     sb_sim_say(sim, process, "starts");
@@ -387,14 +358,11 @@ static bool may_fail(struct sb_sim *sim, const struct sb_sim_process *process)
         (process->number != sim->starts ||
          count_in(sim, SB_SIM_RUNNING) + count_in(sim, SB_SIM_FROZEN) > 0))
         return true;
-    if (result != SABOT_ERR_RECOVERY && result != SABOT_ERR_CORRUPT)
+    if (result != SABOT_ERR_RECOVERY && result != SABOT_ERR_CORRUPT &&
+        result != SABOT_ERR_NOT_FOUND)
         return process->error.retriable;
-    /* The checkpoint that was chosen is gone, or there are two of its number: as it was, then. */
-    if (sim->choosing == process->number && sim->choosing != 0 &&
-        sim->chosen[sim->choosing].choice == SB_SIM_FROM_CHECKPOINT) {
-        sim->choosing = 0;
+    if (sb_sim_give_up_choice(sim, process))
         return true;
-    }
     if (!sb_sim_disk_mend(&sim->disk))
         return false;
     sb_sim_say(sim, NULL, "the flipped bit is put back");
@@ -469,7 +437,8 @@ static void look_after(struct sb_sim *sim, struct sb_sim_process *process)
     if (process->result == SABOT_OK && process->run != NULL &&
         sb_run_phase(process->run) == SB_RUN_ENDED)
         note_end(sim, process);
-    if (process->result == SABOT_OK || process->current->step == bury)
+    /* Who has asked for something is answered yet. */
+    if (process->result == SABOT_OK || process->current->step == bury || process->asked.is_open)
         return;
     for (uint32_t i = 0; i < process->stepper_count; i++) {
         if (process->steppers[i].is_used && process->steppers[i].step == bury)
@@ -612,6 +581,8 @@ static void disturb(struct sb_sim *sim)
         kill_process(sim, process);
     } else if (process != NULL && sb_sim_happens(sim, SB_SIM_STOP)) {
         tell_to_stop(process);
+    } else if (process != NULL && sim->plan->saved != NULL && sb_sim_happens(sim, SB_SIM_SAVE)) {
+        sb_sim_ask(sim, process);
     }
     if (sb_sim_happens(sim, SB_SIM_CLOCK)) {
         sim->wall_offset_us +=
@@ -637,27 +608,9 @@ static void calm_down(struct sb_sim *sim)
     sim->is_calm = true;
     sim->disk.faults = (struct sb_sim_disk_faults){.io = 0};
     sim->disk.armed = 0;
+    sim->disk.armed_sync = 0;
     sim->broker.away_until_us = 0;
     sb_sim_say(sim, NULL, "no more faults");
-}
-
-/* Somebody has begun with a choice, and it does not count yet. A checkpoint that counts anyway is
- * not committed once more: it is over when the run goes on. */
-static bool is_choosing(const struct sb_sim *sim)
-{
-    const struct sb_sim_chosen *chosen = &sim->chosen[sim->choosing];
-
-    if (sim->choosing == 0 || chosen->counts)
-        return false;
-    for (uint32_t i = 0; i < SB_SIM_PROCESSES_MAX; i++) {
-        const struct sb_sim_process *process = sim->processes[i];
-
-        if (process != NULL && process->state == SB_SIM_RUNNING &&
-            process->number == sim->choosing && process->run != NULL && process->result == SABOT_OK)
-            return chosen->choice != SB_SIM_FROM_CHECKPOINT ||
-                   sb_run_phase(process->run) != SB_RUN_RUNNING;
-    }
-    return false; /* it has ended, and another one goes on */
 }
 
 /* Is all committed that is to be? Else the reason. */
@@ -666,7 +619,7 @@ static bool is_at_rest(struct sb_sim *sim, char reason[SB_SIM_TEXT_MAX])
     const struct sb_sim_plan *plan = sim->plan;
     sabot_error error;
 
-    if (is_choosing(sim)) {
+    if (sb_sim_is_choosing(sim)) {
         (void)snprintf(reason, SB_SIM_TEXT_MAX, "what was chosen was not committed");
         return false;
     }
@@ -740,6 +693,7 @@ static sabot_status open_world(struct sb_sim *sim, sabot_error *error)
     if (sb_sim_disk_init(&sim->disk, sim->under, &sim->draw) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a disk");
     draw_faults(sim);
+    sb_sim_put_file(sim, "/saves", "/saves/.made", (sabot_text){"", 0});
     SABOT_TRY(sb_sim_broker_init(&sim->broker, sim, error));
     return sim->plan->open(sim->plan->user, sim, error);
 }
@@ -784,6 +738,8 @@ static void run_world(struct sb_sim *sim)
     calm_down(sim); /* a run that ends by itself may have come first */
     sb_sim_broker_show(&sim->broker);
     (void)sb_sim_disk_mend(&sim->disk); /* a bit that nobody has read */
+    if (!sim->violated)
+        sb_sim_check_savepoints(sim);
     if (!sim->violated && sim->plan->end(sim->plan->user, sim, &error) != SABOT_OK)
         sb_sim_violate(sim, "at the end: %s", error.text);
 }

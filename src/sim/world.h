@@ -6,6 +6,7 @@
 
 #include <ucontext.h>
 
+#include "run/control_server.h"
 #include "sim/sim.h"
 
 /* --- Processes ---------------------------------------------------------------------------------
@@ -37,6 +38,42 @@ struct sb_sim_block {
     size_t head; /* bytes before those that were asked for: this struct at their end */
 };
 
+/* Some processes fail at one call: the so manieth behind a label of one part of the engine. So that
+ * what is done once in a life fails as often as what is done all the time. */
+enum sb_sim_failing { SB_SIM_FAILS_NOT, SB_SIM_FAILS_MEMORY, SB_SIM_FAILS_FILE, SB_SIM_FAILS_SYNC };
+
+/* Of the engine. */
+enum sb_sim_part {
+    SB_SIM_PART_NOW, /* whatever is next */
+    SB_SIM_PART_RESTORE,
+    SB_SIM_PART_CKPT,
+    SB_SIM_PART_TXN,
+    SB_SIM_PART_SAVEPOINT,
+    SB_SIM_PARTS_ALL, /* those that every process has */
+    SB_SIM_PART_CHOOSING = SB_SIM_PARTS_ALL,
+    SB_SIM_PART_RESETTING,
+    SB_SIM_PART_SEALING,
+    SB_SIM_PARTS,
+};
+
+struct sb_sim_aim {
+    enum sb_sim_failing what; /* FAILS_NOT: none, or not any more */
+    enum sb_sim_part part;
+    uint32_t labels; /* of it that are passed by first */
+    uint32_t calls;  /* behind the label that still work */
+    bool stays;      /* memory: all that follow fail too */
+};
+
+/* What somebody has asked of a run: a savepoint, or to remove one. */
+struct sb_sim_asked {
+    bool is_open;
+    bool removes;
+    uint32_t number; /* of the savepoint */
+    char path[32];
+    char path_argument[48];
+    struct sb_control_request request;
+};
+
 struct sb_sim_process {
     struct sb_env env;
     struct sb_sim *sim;
@@ -55,15 +92,19 @@ struct sb_sim_process {
     /* Failing allocations: so many are left; UINT32_MAX: no failure planned. */
     uint32_t allocations_left;
     bool allocations_stay_failed;
-    uint64_t label_salt;       /* which labels it may end at */
+    uint64_t label_salt; /* which labels it may end at */
+    struct sb_sim_aim aim;
     struct sb_sim_link *links; /* what it holds of the broker */
     sabot_run *run;
     sabot_status result;
     sabot_error error;
     bool told_to_stop;
+    struct sb_sim_asked asked;
 };
 
 void sb_sim_process_init(struct sb_sim_process *process, struct sb_sim *sim, uint32_t number);
+/* Draw at which call of a part it shall fail; not where this fault is off. */
+void sb_sim_process_aim(struct sb_sim_process *process, enum sb_sim_part part);
 /* Its memory is dropped, its handles and its hold on the broker too. */
 void sb_sim_process_reset(struct sb_sim_process *process);
 void sb_sim_process_free_stack(struct sb_sim_process *process);
@@ -148,14 +189,7 @@ struct sb_sim_topic_entry {
     void *txn_writer;
 };
 
-enum { SB_SIM_TOPICS_MAX = 16, SB_SIM_CHOSEN_MAX = 256 };
-
-/* What a process was started with; it counts from its first commit on. */
-struct sb_sim_chosen {
-    enum sb_sim_choice choice;
-    int64_t checkpoint;
-    bool counts;
-};
+enum { SB_SIM_TOPICS_MAX = 16 };
 
 struct sb_sim_broker {
     struct sb_sim *sim;
@@ -194,6 +228,53 @@ int64_t sb_sim_feed(struct sb_sim_broker *broker);
 bool sb_sim_topics_at_rest(struct sb_sim_broker *broker, char *reason, size_t size);
 void sb_sim_topics_close(struct sb_sim_broker *broker);
 
+/* --- People (operator.c) -----------------------------------------------------------------------
+ */
+
+enum { SB_SIM_CHOSEN_MAX = 256, SB_SIM_SAVEPOINTS_MAX = 4 };
+
+/* What a process was started with; it counts from its first commit on. */
+struct sb_sim_chosen {
+    enum sb_sim_choice choice;
+    int64_t which; /* the checkpoint, or the savepoint's number */
+    bool is_forced;
+    bool is_adopted; /* the process commits what was chosen */
+    bool is_again;   /* none, but the savepoint that was restored before is given once more */
+    bool counts;
+};
+
+enum sb_sim_saving { SB_SIM_UNSAVED, SB_SIM_SAVING, SB_SIM_SAVED, SB_SIM_REMOVED };
+
+struct sb_sim_savepoint {
+    enum sb_sim_saving state;
+    bool stops;       /* the run */
+    uint64_t commits; /* of the broker when it was there */
+};
+
+struct sb_sim_people {
+    struct sb_sim_chosen chosen[SB_SIM_CHOSEN_MAX]; /* by number of the process */
+    uint32_t choosing;                              /* the last that was started so, or 0 */
+    struct sb_sim_savepoint savepoints[SB_SIM_SAVEPOINTS_MAX]; /* number 1 is the first */
+    uint32_t savepoint_count;
+    uint32_t stopped_for; /* a savepoint: where to go on; 0: none */
+    uint32_t given_again; /* the savepoint that was restored; 0: none */
+};
+
+/* Set the options of a process that is to start: where it shall go on. */
+void sb_sim_choose(struct sb_sim *sim, struct sb_sim_process *process);
+/* A process has come by a label. */
+void sb_sim_note_label(struct sb_sim *sim, uint32_t number, const char *name);
+/* A process has committed: what it was started with is true from now on. */
+void sb_sim_choice_counts(struct sb_sim *sim, uint32_t number);
+/* Somebody has begun with a choice, and it does not count yet. */
+bool sb_sim_is_choosing(struct sb_sim *sim);
+/* A process has refused to go on from what was chosen. May it? Then it is as it was. */
+bool sb_sim_give_up_choice(struct sb_sim *sim, const struct sb_sim_process *process);
+/* Somebody wants a savepoint, or one removed. */
+void sb_sim_ask(struct sb_sim *sim, struct sb_sim_process *process);
+/* All that are there are whole. */
+void sb_sim_check_savepoints(struct sb_sim *sim);
+
 /* --- The world ---------------------------------------------------------------------------------
  */
 
@@ -219,9 +300,9 @@ struct sb_sim {
     ucontext_t context;
     uint32_t starts;
     uint32_t calm_failures;
-    struct sb_sim_chosen chosen[SB_SIM_CHOSEN_MAX]; /* by number of the process */
-    uint32_t choosing;                              /* the last that was started so, or 0 */
-    int64_t start_us; /* of the next process; INT64_MAX: none is planned */
+    struct sb_sim_people people;
+    uint32_t committer; /* the process whose commit is being shown */
+    int64_t start_us;   /* of the next process; INT64_MAX: none is planned */
     bool ends_by_itself;
     bool runs_alone;
     bool is_stopping; /* at the end: the last process shall stop, and none is started */
@@ -237,8 +318,8 @@ bool sb_sim_happens(struct sb_sim *sim, enum sb_sim_fault fault);
 void sb_sim_violate(struct sb_sim *sim, const char *format, ...) SABOT_PRINTF(2, 3);
 void sb_sim_say(struct sb_sim *sim, const struct sb_sim_process *process, const char *format, ...)
     SABOT_PRINTF(3, 4);
-/* A process has committed: what it was started with is true from now on. */
-void sb_sim_choice_counts(struct sb_sim *sim, uint32_t number);
+/* An option of the processes that start from now on. */
+void sb_sim_option(struct sb_sim *sim, const char *name, const char *value);
 struct sb_sim_label *sb_sim_label(struct sb_sim *sim, const char *name);
 
 #endif

@@ -263,7 +263,8 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     SABOT_TRY(ledger_set(ledger, "checkpoint.keep", 1 + sb_draw_below(draw, 3), error));
     SABOT_TRY(ledger_set(ledger, "checkpoint.interval_ms", 20 + sb_draw_wide(draw, 2000), error));
     /* Each partition has records at the end: none needs to be given up. */
-    if (ledger->writes_files || sb_draw_one_in(draw, 2))
+    ledger->never_idle = ledger->writes_files || sb_draw_one_in(draw, 2);
+    if (ledger->never_idle)
         SABOT_TRY(ledger_set(ledger, "channels.transfers.idle_after_ms", 0, error));
     return open_parts(ledger, sim, error);
 }
@@ -530,6 +531,7 @@ static void remember(struct ledger *ledger)
     if (!ledger->may_choose || !sb_sim_topic_metadata(ledger->sim, "transfers", mark, sizeof mark))
         return;
     past->checkpoint = strtoll(mark + strlen("sabot1 "), NULL, 16);
+    past->process = sb_sim_committer(ledger->sim);
     past->known = ledger->known;
     ledger->past_count++;
 }
@@ -689,21 +691,49 @@ static sabot_status see_stopped(void *user, sabot_run *run, sabot_error *error)
 /* --- Where somebody goes on in place of what counts ---------------------------------------------
  */
 
-/* Windows are not kept in the past; nor does a table come again by itself. */
-static bool may_choose(void *user, enum sb_sim_choice choice, int64_t *checkpoint_out)
+/* One of the last few that are kept; it may be gone. */
+static int64_t draw_checkpoint(const struct ledger *ledger)
 {
-    struct ledger *ledger = user;
     const uint32_t count = ledger->past_count < PAST_MAX ? ledger->past_count : PAST_MAX;
+    const uint32_t back = sb_draw_below(sb_sim_draw(ledger->sim), count < 3 ? count : 3);
+
+    return ledger->past[(ledger->past_count - 1 - back) % PAST_MAX].checkpoint;
+}
+
+/* Windows are not kept in the past. With offsets only a table does not come again by itself, nor
+ * does the time of a partition that has been read. */
+static bool may_choose(void *user, enum sb_sim_choice choice, int64_t *which)
+{
+    const struct ledger *ledger = user;
     const bool has_windows = ledger->windows[WINDOWS_BOOK].kind != 0;
 
-    *checkpoint_out = 0;
-    if (!ledger->may_choose || count == 0)
+    if (!ledger->may_choose || ledger->past_count == 0)
         return false;
-    if (choice == SB_SIM_FROM_CHECKPOINT)
-        *checkpoint_out = ledger->past[sb_draw_below(sb_sim_draw(ledger->sim), count)].checkpoint;
-    if (choice == SB_SIM_FROM_OFFSETS && ledger->rate_count > 0)
-        return false;
-    return choice == SB_SIM_ANEW || !has_windows;
+    switch (choice) {
+    case SB_SIM_AS_IT_WAS:
+    case SB_SIM_ANEW: return true;
+    case SB_SIM_FROM_CHECKPOINT: *which = draw_checkpoint(ledger); return !has_windows;
+    case SB_SIM_FROM_SAVEPOINT: return !has_windows && ledger->saved[*which % SAVED_MAX].is_known;
+    case SB_SIM_FROM_OFFSETS: break;
+    }
+    return !has_windows && ledger->rate_count == 0 && !ledger->never_idle;
+}
+
+/* It has what was committed with the checkpoint that it was made of; where that is kept no more,
+ * nobody goes on from it. */
+static void see_saved(void *user, uint32_t number, uint32_t process, int64_t checkpoint)
+{
+    struct ledger *ledger = user;
+    struct saved *saved = &ledger->saved[number % SAVED_MAX];
+
+    for (uint32_t i = 0; i < PAST_MAX && i < ledger->past_count; i++) {
+        const struct past *past = &ledger->past[i];
+
+        if (past->checkpoint != checkpoint || past->process != process)
+            continue;
+        saved->is_known = true;
+        saved->known = past->known;
+    }
 }
 
 /* All comes again. */
@@ -740,7 +770,7 @@ static void forget_state(struct ledger *ledger)
     }
 }
 
-static void see_choice(void *user, enum sb_sim_choice choice, int64_t checkpoint)
+static void see_choice(void *user, enum sb_sim_choice choice, int64_t which)
 {
     struct ledger *ledger = user;
 
@@ -748,10 +778,12 @@ static void see_choice(void *user, enum sb_sim_choice choice, int64_t checkpoint
         begin_anew(ledger);
     else if (choice == SB_SIM_FROM_OFFSETS)
         forget_state(ledger);
+    else if (choice == SB_SIM_FROM_SAVEPOINT)
+        ledger->known = ledger->saved[which % SAVED_MAX].known;
     for (uint32_t i = ledger->past_count; choice == SB_SIM_FROM_CHECKPOINT && i-- > 0;) {
         const struct past *past = &ledger->past[i % PAST_MAX];
 
-        if (past->checkpoint == checkpoint) {
+        if (past->checkpoint == which) {
             ledger->known = past->known;
             break;
         }
@@ -791,6 +823,7 @@ void ledger_plan(struct ledger *ledger, struct sb_sim_plan *plan_out)
         .commit = see_commit,
         .may_choose = may_choose,
         .chosen = see_choice,
+        .saved = see_saved,
         .settled = is_settled,
         .end = see_end,
     };

@@ -17,6 +17,7 @@ enum {
     REMINDERS_MAX = 512,
     RECENT_MAX = LEDGER_RECENT,
     PAST_MAX = 8,
+    SAVED_MAX = 4,
     OUTPUTS_MAX = 8,
     WINDOWS_MAX = 4096, /* a power of two */
     STEP_MS = 10,
@@ -91,7 +92,14 @@ struct known {
 
 /* The same as a checkpoint has it. */
 struct past {
+    uint32_t process; /* that has committed it */
     int64_t checkpoint;
+    struct known known;
+};
+
+/* And as a savepoint. */
+struct saved {
+    bool is_known;
     struct known known;
 };
 
@@ -108,9 +116,11 @@ struct ledger {
     int32_t partitions;
     struct known known;
     struct past past[PAST_MAX];
-    bool reads_file;   /* the transfers: they end, and with them the run */
-    bool writes_files; /* what is committed is seen at the end */
+    struct saved saved[SAVED_MAX]; /* by number, from 1 */
+    bool reads_file;               /* the transfers: they end, and with them the run */
+    bool writes_files;             /* what is committed is seen at the end */
     bool at_least_once;
+    bool never_idle; /* a partition of the transfers holds time back until it has records */
     const char *outputs[OUTPUTS_MAX];
     uint32_t output_count;
     bool may_choose;                   /* one pipeline: its commits tell all */
