@@ -13,6 +13,7 @@
 #include "base/os.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -61,6 +62,9 @@ static void *keep_stock(void *context)
 {
     struct sb_os_huge *huge = context;
     bool fails = false; /* no memory: until somebody takes a page again */
+    const struct sched_param no_priority = {0};
+
+    (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
 
     (void)pthread_mutex_lock(&huge->lock);
     while (!huge->ends) {

@@ -203,8 +203,42 @@ void sb_pool_give(struct sb_pool *pool, void *memory, uint32_t chunks)
     pool->bytes -= bytes;
 }
 
+void *sb_pool_take_table(struct sb_pool *pool, uint64_t bytes)
+{
+    void *table;
+
+    if (bytes >= SB_CHUNK_SIZE) {
+        table = sb_pool_take(pool, (uint32_t)(bytes / SB_CHUNK_SIZE));
+        return table == NULL ? NULL : memset(table, 0, bytes);
+    }
+    if (!sb_account_reserve(pool->account, bytes))
+        return NULL;
+    table = sb_alloc(pool->env, bytes);
+    if (table == NULL)
+        sb_account_release(pool->account, bytes);
+    else
+        pool->bytes += bytes;
+    return table;
+}
+
+void sb_pool_give_table(struct sb_pool *pool, void *table, uint64_t bytes)
+{
+    if (table == NULL)
+        return;
+    if (bytes >= SB_CHUNK_SIZE) {
+        sb_pool_give(pool, table, (uint32_t)(bytes / SB_CHUNK_SIZE));
+        return;
+    }
+    sb_free(pool->env, table, bytes);
+    sb_account_release(pool->account, bytes);
+    pool->bytes -= bytes;
+}
+
 /* --- Size classes -------------------------------------------------------------------------------
  */
+
+_Static_assert(sizeof(struct sb_chunk) == 16 && sizeof(struct sb_slab) == 32,
+               "tables of a power of two are of a power of two bytes");
 
 struct class
 {
@@ -280,33 +314,39 @@ static uint32_t run_class(uint32_t chunks, uint32_t *numbers_out)
     return class;
 }
 
+static void tables_give(const struct sb_cells *arena)
+{
+    const uint64_t capacity = arena->chunk_capacity;
+
+    sb_pool_give_table(arena->pool, arena->chunks, capacity * sizeof *arena->chunks);
+    sb_pool_give_table(arena->pool, arena->slabs, capacity * sizeof *arena->slabs);
+}
+
+/* Room for so many numbers. What is copied is a hundredth of what the chunks hold. */
 static sabot_status chunks_grow(struct sb_cells *arena, uint32_t need)
 {
-    const struct sb_env *env = arena->pool->env;
-    uint32_t capacity = arena->chunk_capacity == 0 ? CHUNKS_MIN : arena->chunk_capacity;
-    struct sb_chunk *chunks;
-    struct sb_slab *slabs;
+    struct sb_cells before = *arena;
+    uint64_t capacity = arena->chunk_capacity == 0 ? CHUNKS_MIN : arena->chunk_capacity;
 
     if (need > SB_CHUNKS_MAX)
         return SABOT_ERR_LIMIT;
     while (capacity < need)
         capacity *= 2;
-    chunks = sb_alloc_array(env, capacity, sizeof *chunks);
-    slabs = sb_alloc_array(env, capacity, sizeof *slabs);
-    if (chunks == NULL || slabs == NULL) {
-        sb_free_array(env, chunks, capacity, sizeof *chunks);
-        sb_free_array(env, slabs, capacity, sizeof *slabs);
+    arena->chunk_capacity = (uint32_t)capacity;
+    arena->chunks = sb_pool_take_table(arena->pool, capacity * sizeof *arena->chunks);
+    arena->slabs = sb_pool_take_table(arena->pool, capacity * sizeof *arena->slabs);
+    if (arena->chunks == NULL || arena->slabs == NULL) {
+        tables_give(arena);
+        arena->chunk_capacity = before.chunk_capacity;
+        arena->chunks = before.chunks;
+        arena->slabs = before.slabs;
         return SABOT_ERR_MEMORY;
     }
     if (arena->chunk_count > 0) {
-        memcpy(chunks, arena->chunks, arena->chunk_count * sizeof *chunks);
-        memcpy(slabs, arena->slabs, arena->chunk_count * sizeof *slabs);
+        memcpy(arena->chunks, before.chunks, arena->chunk_count * sizeof *arena->chunks);
+        memcpy(arena->slabs, before.slabs, arena->chunk_count * sizeof *arena->slabs);
     }
-    sb_free_array(env, arena->chunks, arena->chunk_capacity, sizeof *chunks);
-    sb_free_array(env, arena->slabs, arena->chunk_capacity, sizeof *slabs);
-    arena->chunks = chunks;
-    arena->slabs = slabs;
-    arena->chunk_capacity = capacity;
+    tables_give(&before);
     return SABOT_OK;
 }
 
@@ -543,8 +583,7 @@ void sb_cells_reset(struct sb_cells *arena)
     for (uint32_t i = 1; i < arena->chunk_count; i++)
         if (arena->chunks[i].memory != NULL && arena->chunks[i].lead == i)
             run_give(arena, i);
-    sb_free_array(arena->pool->env, arena->chunks, arena->chunk_capacity, sizeof *arena->chunks);
-    sb_free_array(arena->pool->env, arena->slabs, arena->chunk_capacity, sizeof *arena->slabs);
+    tables_give(arena);
     sb_free_array(arena->pool->env, arena->partial, (size_t)arena->tags * CLASS_COUNT,
                   sizeof *arena->partial);
     *arena = (struct sb_cells){.pool = NULL};

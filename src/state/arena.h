@@ -21,7 +21,8 @@
  * Chunks come from a pool, which the arenas and indexes of a store share; it takes regions of 2 MiB
  * from the system, which can then be one page, and gives a region back when all of it is free.
  *
- * Threads: the store's. Memory: reserved from the account by chunk. */
+ * Threads: the store's. Memory: reserved from the account by chunk, and 48 bytes a number of one,
+ * which stay for the chunks that come next. */
 #ifndef SB_STATE_ARENA_H
 #define SB_STATE_ARENA_H
 
@@ -58,6 +59,11 @@ void sb_pool_reset(struct sb_pool *pool); /* every chunk is back (asserted) */
 /* Chunks one behind the other, aligned to a chunk, not zeroed; NULL: no memory. */
 void *sb_pool_take(struct sb_pool *pool, uint32_t chunks);
 void sb_pool_give(struct sb_pool *pool, void *memory, uint32_t chunks);
+/* A zeroed table of a power of two bytes; NULL: no memory. A small one is a block of its own; from
+ * a chunk on it lies in the regions: a look into it seldom misses the page tables, and taking it
+ * seldom waits for the kernel. */
+void *sb_pool_take_table(struct sb_pool *pool, uint64_t bytes);
+void sb_pool_give_table(struct sb_pool *pool, void *table, uint64_t bytes);
 
 /* --- Arena --------------------------------------------------------------------------------------
  */
@@ -81,6 +87,7 @@ struct sb_slab {
     uint8_t class;       /* of cells; SB_CELL_CLASSES: a run */
     uint32_t chunks;     /* of the slab or run */
     uint32_t free_chunk; /* in the list of free numbers of its run class */
+    uint32_t spare;
 };
 
 struct sb_cells;

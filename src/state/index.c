@@ -27,51 +27,9 @@ enum {
 _Static_assert(STEPPED_MIN * sizeof(struct sb_slot) >= SB_CHUNK_SIZE, "it lies in the pool");
 _Static_assert(CLEARED / 16 > 2, "an array is clear before it is needed");
 
-static bool is_pooled(uint64_t count)
-{
-    return count * sizeof(struct sb_slot) >= SB_CHUNK_SIZE;
-}
-
-/* Of any content. */
-static struct sb_slot *slots_take_pooled(struct sb_pool *pool, uint64_t count)
-{
-    return sb_pool_take(pool, (uint32_t)(count * sizeof(struct sb_slot) / SB_CHUNK_SIZE));
-}
-
-/* Small arrays are blocks of their own; from a chunk on they lie in the pool's regions, so that a
- * look into them seldom misses the page tables. */
-static struct sb_slot *slots_take(struct sb_pool *pool, uint64_t count)
-{
-    const uint64_t bytes = count * sizeof(struct sb_slot);
-    struct sb_slot *slots;
-
-    if (is_pooled(count)) {
-        slots = slots_take_pooled(pool, count);
-        return slots == NULL ? NULL : memset(slots, 0, bytes);
-    }
-    if (!sb_account_reserve(pool->account, bytes))
-        return NULL;
-    slots = sb_alloc(pool->env, bytes);
-    if (slots == NULL)
-        sb_account_release(pool->account, bytes);
-    else
-        pool->bytes += bytes;
-    return slots;
-}
-
 static void slots_give(struct sb_pool *pool, struct sb_slot *slots, uint32_t mask)
 {
-    const uint64_t bytes = ((uint64_t)mask + 1) * sizeof *slots;
-
-    if (slots == NULL)
-        return;
-    if (is_pooled((uint64_t)mask + 1)) {
-        sb_pool_give(pool, slots, (uint32_t)(bytes / SB_CHUNK_SIZE));
-        return;
-    }
-    sb_free(pool->env, slots, bytes);
-    sb_account_release(pool->account, bytes);
-    pool->bytes -= bytes;
+    sb_pool_give_table(pool, slots, ((uint64_t)mask + 1) * sizeof *slots);
 }
 
 /* --- The array that comes next ------------------------------------------------------------------
@@ -106,7 +64,9 @@ static void prepare_next(struct sb_index *index, struct sb_pool *pool, uint32_t 
     if (index->old != NULL || slots < STEPPED_MIN || index->count < begins)
         return;
     if (index->next == NULL) {
-        index->next = slots_take_pooled(pool, slots * 2);
+        /* Of any content. */
+        index->next =
+            sb_pool_take(pool, (uint32_t)(slots * 2 * sizeof(struct sb_slot) / SB_CHUNK_SIZE));
         if (index->next != NULL)
             index->next[0] = (struct sb_slot){.tag = 1};
         return;
@@ -179,7 +139,7 @@ static sabot_status start_move(struct sb_index *index, struct sb_pool *pool, uin
         return SABOT_ERR_MEMORY;
     slots = count == slot_count(index) * 2 ? next_take(index) : NULL;
     if (slots == NULL)
-        slots = slots_take(pool, count);
+        slots = sb_pool_take_table(pool, count * sizeof *slots);
     if (slots == NULL)
         return SABOT_ERR_MEMORY;
     index->old = index->slots;
