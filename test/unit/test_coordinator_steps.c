@@ -9,11 +9,13 @@
 #include "ckpt_kit.h"
 #include "disk.h"
 #include "flow_channel.h"
+#include "state_rocksdb.h"
 
 #include "ckpt/coordinator.h"
 #include "ckpt/restore.h"
 #include "op/context.h"
 #include "op/process.h"
+#include "state/rows.h"
 #include "state/stream.h"
 
 enum { PARTITIONS = 3, KEYS = 13, OWNER = 5, CALLS_MAX = 300 };
@@ -227,12 +229,17 @@ static void power_off(struct fixture *f)
     disk_free(&f->disk);
 }
 
-static void finish(struct fixture *f)
+static void finish_rest(struct fixture *f)
 {
-    stop(f);
     power_off(f);
     sb_schema_destroy(f->schema);
     f->kit->env->type->waker_destroy(f->kit->env->self, f->owner);
+}
+
+static void finish(struct fixture *f)
+{
+    stop(f);
+    finish_rest(f);
 }
 
 /* --- Running ---------------------------------------------------------------------------------- */
@@ -759,6 +766,77 @@ static void an_image_without_a_file_of_chunks_is_damage(void **state)
     finish(f);
 }
 
+/* --- A task that must wait ----------------------------------------------------------------------
+ */
+
+struct rocksdb {
+    struct sb_rows_source source;
+    struct sb_rocksdb *db;
+    char folder[256];
+};
+
+static sabot_status open_rows(void *context, struct sb_rows **rows_out, sabot_error *error)
+{
+    const struct rocksdb *rocksdb = context;
+
+    return sb_rocksdb_rows(rocksdb->db, rows_out, error);
+}
+
+static void step_flow(struct fixture *f)
+{
+    while (sb_flow_step(f->flow).state == SB_STEP_AGAIN) {}
+}
+
+static bool is_held(struct fixture *f, uint32_t worker)
+{
+    return sb_store_is_held(sb_flow_store(f->flow, worker, f->source + 1));
+}
+
+/* The barrier is everywhere, and the database is not checkpointed yet: newer rows stay in memory,
+ * which they fill. */
+static void a_task_takes_no_more_when_rows_that_may_not_be_written_yet_fill_its_memory(void **state)
+{
+    enum { RECORDS = 20000, CACHE = 256 * 1024 };
+    struct rocksdb rocksdb = {.source = {open_rows, sb_rocksdb_rows_close, &rocksdb}};
+    struct sb_checkpoint *checkpoint;
+    struct fixture *f;
+    uint32_t before;
+
+    if (state_rocksdb(0, 0) == NULL)
+        skip();
+    f = begin(state);
+    state_rocksdb_folder(rocksdb.folder);
+    WELL(sb_rocksdb_open(f->kit->env, rocksdb.folder, 0, &rocksdb.db, &f->error));
+    f->keyed.rows = &rocksdb.source;
+    f->keyed.cache_bytes = CACHE;
+    start(f);
+    f->input.keys = INT64_MAX; /* each record has a key of its own */
+    show_more(f, 100);
+    step_flow(f);
+    WELL(sb_checkpoint_create(f->kit->env, 1, f->graph.node_count, 2, &checkpoint, &f->error));
+    sb_flow_checkpoint(f->flow, checkpoint);
+    step_flow(f);
+    assert_int_equal(atomic_load(&checkpoint->missing), 0);
+    f->flow->control.checkpoint = NULL;
+    assert_false(is_held(f, 0) || is_held(f, 1));
+    show_more(f, RECORDS);
+    step_flow(f);
+    before = kit_output_count(&f->output);
+    assert_true(is_held(f, 0) && is_held(f, 1));
+    assert_in_range(before, 100 * PARTITIONS + 1, (100 + RECORDS) * PARTITIONS - 1);
+    step_flow(f);
+    assert_int_equal(kit_output_count(&f->output), before);
+    sb_control_thaw(&f->flow->control, 1);
+    step_flow(f);
+    assert_false(is_held(f, 0) || is_held(f, 1));
+    assert_int_equal(kit_output_count(&f->output), (100 + RECORDS) * PARTITIONS);
+    sb_checkpoint_destroy(checkpoint);
+    stop(f);
+    sb_rocksdb_close(rocksdb.db);
+    state_rocksdb_remove(f->kit->env, rocksdb.folder);
+    finish_rest(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -776,6 +854,7 @@ int main(void)
         KIT_TEST(a_restore_that_fails_anywhere_says_so_and_works_when_done_again),
         KIT_TEST(a_restore_shard_by_shard_that_fails_anywhere_says_so_as_well),
         KIT_TEST(an_image_without_a_file_of_chunks_is_damage),
+        KIT_TEST(a_task_takes_no_more_when_rows_that_may_not_be_written_yet_fill_its_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
