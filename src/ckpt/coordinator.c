@@ -194,18 +194,23 @@ static int64_t due_without_changes_us(const struct sb_coordinator *coordinator)
                                                                   : coordinator->refresh_due_us;
 }
 
+/* All sources have come to their end, and wait for the barrier of the last one. */
+static bool is_wanted_last(const struct sb_coordinator *coordinator)
+{
+    return atomic_load(&control_of(coordinator)->sources_waiting) ==
+           sb_flow_instances(coordinator->config.flow, SB_NODE_SOURCE);
+}
+
 static struct sb_step idle(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
     struct sb_control *control = control_of(coordinator);
-    const bool last =
-        atomic_load(&control->sources_waiting) == sb_flow_instances(config->flow, SB_NODE_SOURCE);
     const int64_t now_us = sb_now_us(config->env);
     int64_t due_us;
 
     if (atomic_load(&control->broken))
         return over(coordinator);
-    if (last)
+    if (is_wanted_last(coordinator))
         return begin(coordinator, true);
     if (coordinator->wanted_id == coordinator->next_id || wants_copy(coordinator, false))
         return begin(coordinator, false);
@@ -401,7 +406,8 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
     coordinator->changes = NO_CHANGES; /* what it would have held still waits */
     coordinator->next_us =
         now_us + (config->interval_us > FAILURE_US ? config->interval_us : FAILURE_US);
-    return sb_step_wait(coordinator->next_us);
+    /* The sources may have said so while this one was being written: nobody says it again. */
+    return is_wanted_last(coordinator) ? sb_step_again() : sb_step_wait(coordinator->next_us);
 }
 
 /* The error of a part; of two, the one that making the image again can't mend. */

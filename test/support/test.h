@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,20 @@ static inline uint32_t test_cases(uint32_t usual)
 #else
     return usual;
 #endif
+}
+
+/* A new folder for small files: in memory, where a sync costs nothing, if the machine has such a
+ * place. What a disk may do to files is tested on one that is made for that (disk.h). */
+static inline bool test_folder(char *path, size_t size, const char *name)
+{
+    static const char *const places[] = {"/dev/shm", "/tmp"};
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        (void)snprintf(path, size, "%s/sabot-%s-XXXXXX", places[i], name);
+        if (mkdtemp(path) != NULL)
+            return true;
+    }
+    return false;
 }
 
 #endif

@@ -124,8 +124,7 @@ int words_setup(void **state)
     words_setting = default_setting;
     if (words == NULL)
         return -1;
-    (void)snprintf(words->folder, sizeof words->folder, "/tmp/sabot-words-XXXXXX");
-    if (mkdtemp(words->folder) == NULL)
+    if (!test_folder(words->folder, sizeof words->folder, "words"))
         return -1;
     (void)snprintf(words->in, sizeof words->in, "%s/in.jsonl", words->folder);
     (void)snprintf(words->out, sizeof words->out, "%s/out.jsonl", words->folder);

@@ -555,6 +555,27 @@ static void a_checkpoint_that_fails_anywhere_is_made_up_for_by_the_next(void **s
     finish(f);
 }
 
+static void the_last_one_comes_at_once_when_the_end_came_while_another_failed(void **state)
+{
+    struct fixture *f = begin(state);
+
+    start(f);
+    clock_us += SECOND_US;
+    show_more(f, 10);
+    while (sb_flow_step(f->flow).state == SB_STEP_AGAIN) {}
+    assert_int_equal(sb_coordinator_step(&f->coordinator).state, SB_STEP_AGAIN); /* it begins */
+    assert_int_equal(f->coordinator.state, SB_COORDINATOR_GATHERING);
+    f->disk.fail_at = f->disk.calls + 1;
+    kit_input_finish(&f->input);
+    (void)run(f); /* no time passes */
+    assert_true(f->disk.failed);
+    assert_int_equal(f->coordinator.state, SB_COORDINATOR_OVER);
+    assert_int_equal(atomic_load(&f->coordinator.failed), 1);
+    assert_int_equal(atomic_load(&f->coordinator.completed), 1);
+    expect_restored(f, 2, 10);
+    finish(f);
+}
+
 static void the_last_one_is_tried_again_and_then_its_failure_is_that_of_the_run(void **state)
 {
     struct fixture *f = begin(state);
@@ -846,6 +867,7 @@ int main(void)
         KIT_TEST(offsets_that_failed_are_tried_again_though_nothing_changes),
         KIT_TEST(the_end_waits_for_offsets_on_their_way_but_not_for_ever),
         KIT_TEST(a_checkpoint_that_fails_anywhere_is_made_up_for_by_the_next),
+        KIT_TEST(the_last_one_comes_at_once_when_the_end_came_while_another_failed),
         KIT_TEST(the_last_one_is_tried_again_and_then_its_failure_is_that_of_the_run),
         KIT_TEST(a_checkpoint_that_a_task_holds_up_is_given_up_by_its_timeout),
         KIT_TEST(who_has_lost_the_folder_ends_before_it_writes),

@@ -110,8 +110,7 @@ static int setup(void **state)
     if (fixture == NULL || sb_os_env_create(&fixture->env, NULL) != SABOT_OK)
         return -1;
     *state = fixture;
-    (void)snprintf(fixture->path, sizeof fixture->path, "/tmp/sabot-copy-XXXXXX");
-    if (mkdtemp(fixture->path) == NULL)
+    if (!test_folder(fixture->path, sizeof fixture->path, "copy"))
         return -1;
     assert_int_equal(sb_schema_create(fixture->env, &value_table, SB_SCHEMA_STATE, &fixture->schema,
                                       &fixture->error),

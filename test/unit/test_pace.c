@@ -21,8 +21,7 @@ static int setup(void **state)
 
     if (f == NULL || sb_os_env_create(&f->env, NULL) != SABOT_OK)
         return -1;
-    (void)snprintf(f->path, sizeof f->path, "/tmp/sabot-pace-XXXXXX");
-    if (mkdtemp(f->path) == NULL)
+    if (!test_folder(f->path, sizeof f->path, "pace"))
         return -1;
     (void)snprintf(f->file, sizeof f->file, "%s/commit.ms", f->path);
     f->folder = (struct sb_ckpt_folder){.env = f->env, .path = f->path};

@@ -89,7 +89,7 @@ static struct rig *make_rig(uint64_t seed)
     rig->next_id = 1;
     assert_int_equal(sb_os_env_create(&rig->env, NULL), SABOT_OK);
     rig->known.env = rig->env;
-    state_rocksdb_folder(rig->folder);
+    assert_true(test_folder(rig->folder, sizeof rig->folder, "rocksdb"));
     snprintf(rig->live, sizeof rig->live, "%s/live", rig->folder);
     expect_ok(sb_rocksdb_open(rig->env, rig->live, MEMORY, &rig->db, &error), &error);
     expect_ok(sb_ckpt_folder_open(&rig->checkpoints, rig->env, rig->folder, "app", "pipe", &error),

@@ -72,8 +72,8 @@ static int setup(void **state)
     if (fixture == NULL)
         return -1;
     *state = fixture;
-    (void)snprintf(fixture->folder, sizeof fixture->folder, "/tmp/sabot-savepoint-XXXXXX");
-    if (mkdtemp(fixture->folder) == NULL || sb_os_env_create(&fixture->env, NULL) != SABOT_OK)
+    if (!test_folder(fixture->folder, sizeof fixture->folder, "savepoint") ||
+        sb_os_env_create(&fixture->env, NULL) != SABOT_OK)
         return -1;
     (void)snprintf(fixture->path, sizeof fixture->path, "%s/saved", fixture->folder);
     write_one(fixture, 1);

@@ -297,8 +297,7 @@ static int setup(void **state)
     memset(&setting, 0, sizeof setting);
     if (rig == NULL)
         return -1;
-    (void)snprintf(rig->folder, sizeof rig->folder, "/tmp/sabot-shared-XXXXXX");
-    if (mkdtemp(rig->folder) == NULL)
+    if (!test_folder(rig->folder, sizeof rig->folder, "shared"))
         return -1;
     rig->config = sabot_config_create(NULL);
     if (rig->config == NULL)

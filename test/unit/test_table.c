@@ -324,8 +324,7 @@ static int setup(void **state)
     rig->type = *rig->os->type;
     rig->type.wall_ms = wall_ms;
     rig->env = (struct sb_env){&rig->type, rig->os->self, SABOT_LOG_ERROR};
-    (void)snprintf(rig->folder, sizeof rig->folder, "/tmp/sabot-table-XXXXXX");
-    if (mkdtemp(rig->folder) == NULL)
+    if (!test_folder(rig->folder, sizeof rig->folder, "table"))
         return -1;
     rig->config = sabot_config_create(NULL);
     return rig->config == NULL ? -1 : 0;
