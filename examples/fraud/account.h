@@ -45,6 +45,15 @@ static inline bool account_is_quiet(const struct account *account, int64_t now_m
     return account->latest_ms <= now_ms && !time_is_within(now_ms, account->latest_ms, width);
 }
 
+/* Ask for the slot of the next transaction before it is needed. With many accounts none of its
+ * three places is in a cache: so they are waited for at once, while the rules are asked. */
+static inline void account_fetch(const struct account *account)
+{
+    __builtin_prefetch(&account->times_ms[account->next], 1);
+    __builtin_prefetch(&account->amounts[account->next], 1);
+    __builtin_prefetch(&account->ids[account->next], 1);
+}
+
 /* Put a transaction in, in the place of the oldest when the ring is full. */
 void account_remember(struct account *account,
                       int64_t id,

@@ -115,13 +115,16 @@ static bool amount(const struct account *past, const struct transaction *now, st
 
 static bool geo(const struct account *past, const struct transaction *now, struct finding *out)
 {
-    const int32_t last = account_slot(past, past->known - 1);
-    const int64_t last_ms = past->times_ms[last], now_ms = now->time_ms;
+    const int64_t now_ms = now->time_ms;
     char city[ACCOUNT_CITY_SIZE];
+    int32_t last;
+    int64_t last_ms;
 
     if (past->known == 0 || account_is_quiet(past, now_ms, GEO_MS) ||
         account_is_in(past, now->city))
         return false;
+    last = account_slot(past, past->known - 1);
+    last_ms = past->times_ms[last];
     if (!time_is_within(now_ms, last_ms, GEO_MS) && !time_is_within(last_ms, now_ms, GEO_MS))
         return false;
     account_city_name(now->city, city);
@@ -161,6 +164,7 @@ static sabot_status score(sabot_context *context, const void *record)
 
     if (account == NULL)
         return sabot_context_status(context);
+    account_fetch(account);
     if (velocity(account, now, &finding))
         status = report(context, now, &finding);
     if (status == SABOT_OK && amount(account, now, &finding))
