@@ -131,6 +131,7 @@ struct sb_offset {
     const char *channel; /* topic as the transport names it */
     int32_t partition;
     int64_t offset;
+    bool is_mark; /* for its metadata alone: nobody reads on from there, and no record is kept */
     /* Text of at most SB_OFFSET_METADATA_MAX bytes; NULL: none. In results memory of the channel's
      * env: the caller frees it by sb_string_free. */
     char *metadata;

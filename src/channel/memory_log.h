@@ -102,6 +102,7 @@ struct sb_log_offset {
     struct sb_log_offset *next;
     const struct sb_log_group *group;
     int64_t offset; /* or SB_OFFSET_NONE */
+    bool is_mark;   /* it holds no records */
     char *metadata;
     uint32_t pending; /* open transactions that will change it */
 };

@@ -32,6 +32,7 @@ struct pending {
     struct sb_log_partition *partition;
     struct sb_log_offset *entry;
     int64_t offset;
+    bool is_mark;
     char *metadata;
 };
 
@@ -223,7 +224,7 @@ static sabot_status make_pending(const struct sb_log *log,
                           partition->topic->name);
         return SABOT_ERR_MEMORY;
     }
-    *pending_out = (struct pending){partition, entry, offset->offset, metadata};
+    *pending_out = (struct pending){partition, entry, offset->offset, offset->is_mark, metadata};
     return SABOT_OK;
 }
 
@@ -235,10 +236,11 @@ static void apply(const struct sb_env *env, struct pending *pending)
 
     sb_string_free(env, pending->entry->metadata);
     pending->entry->offset = pending->offset;
+    pending->entry->is_mark = pending->is_mark;
     pending->entry->metadata = pending->metadata;
     pending->metadata = NULL;
     for (const struct sb_log_offset *at = partition->offsets; at != NULL; at = at->next) {
-        if (at->offset != SB_OFFSET_NONE && at->offset < low)
+        if (at->offset != SB_OFFSET_NONE && !at->is_mark && at->offset < low)
             low = at->offset;
     }
     atomic_store(&partition->group_low, low);

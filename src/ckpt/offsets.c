@@ -76,7 +76,7 @@ sabot_status sb_offsets_list(struct sb_offsets *offsets, const char *topic, sabo
         return sabot_raise(error, SABOT_ERR_MEMORY, "%s: no memory for offsets", offsets->group);
     if (offsets->is_anchor)
         offsets->list[offsets->count++] =
-            (struct sb_offset){.channel = topic, .offset = SB_OFFSET_NONE};
+            (struct sb_offset){.channel = topic, .offset = SB_OFFSET_NONE, .is_mark = true};
     for (uint32_t i = 0; i < graph->node_count; i++) {
         if (has_offsets(offsets, &graph->nodes[i]))
             add_partitions(offsets, &graph->nodes[i].port);

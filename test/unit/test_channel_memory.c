@@ -241,6 +241,24 @@ static void an_open_reader_holds_its_writer_back_until_it_goes(void **state)
     TYPE.close(channel);
 }
 
+/* It stands at 1 for as long as the group has nothing to say; nobody reads from there. */
+static void an_offset_that_is_only_a_mark_holds_no_records(void **state)
+{
+    struct fixture *f = *state;
+    struct sb_channel *channel = open_channel(f, "memory:?bytes=64KiB");
+    struct sb_writer *writer = open_writer(f, channel, NULL);
+    struct sb_offset offset = {.offset = 1, .is_mark = true};
+
+    assert_int_equal(TYPE.commit(channel, "g", &offset, 1, &f->error), SABOT_OK);
+    for (uint32_t i = 0; i < 10000; i++)
+        assert_int_equal(write_number(writer, i, &f->error), SABOT_OK);
+    offset.is_mark = false;
+    assert_int_equal(TYPE.commit(channel, "g", &offset, 1, &f->error), SABOT_OK);
+    (void)write_while_room(f, writer, 0, SABOT_AGAIN);
+    TYPE.writer_close(writer);
+    TYPE.close(channel);
+}
+
 static void a_group_holds_from_its_first_commit_on(void **state)
 {
     struct fixture *f = *state;
@@ -1153,6 +1171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(with_nobody_to_read_the_oldest_goes),
         TEST(an_open_reader_holds_its_writer_back_until_it_goes),
+        TEST(an_offset_that_is_only_a_mark_holds_no_records),
         TEST(a_group_holds_from_its_first_commit_on),
         TEST(a_reader_at_its_end_holds_nothing),
         TEST(a_transaction_that_all_wait_for_may_fill_the_log_once_more),
