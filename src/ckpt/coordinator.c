@@ -11,7 +11,8 @@ enum {
     RETRY_US = 100 * 1000,        /* after a failure of the last one, times the tries */
     FAILURE_US = 1 * 1000 * 1000, /* after a failure of another, at least */
     FOLLOW_US = 5 * 1000 * 1000,  /* an end waits so long for its offsets at most */
-    FOLLOW_DOUBLINGS = 12         /* of the interval, until they are tried again */
+    LOOK_US = 1 * 1000 * 1000, /* from one look at the owner to the next, where nothing changes */
+    FOLLOW_DOUBLINGS = 12      /* of the interval, until they are tried again */
 };
 
 static struct sb_control *control_of(const struct sb_coordinator *coordinator)
@@ -201,6 +202,21 @@ static bool is_wanted_last(const struct sb_coordinator *coordinator)
            sb_flow_instances(coordinator->config.flow, SB_NODE_SOURCE);
 }
 
+/* Who has nothing to checkpoint would not find out that another worker has taken over. */
+static bool is_taken(struct sb_coordinator *coordinator, int64_t now_us)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    sabot_error error;
+
+    if (now_us < coordinator->look_us)
+        return false;
+    coordinator->look_us = now_us + LOOK_US;
+    if (sb_ckpt_check_owner(config->folder, config->owner, &error) != SABOT_ERR_FENCED)
+        return false;
+    coordinator->error = error;
+    return true;
+}
+
 static struct sb_step idle(struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
@@ -218,6 +234,8 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
         return sb_step_wait(coordinator->next_us);
     due_us = due_without_changes_us(coordinator);
     if (count_changes(coordinator) == coordinator->changes && now_us < due_us) {
+        if (is_taken(coordinator, now_us))
+            return over(coordinator);
         coordinator->next_us = now_us + config->interval_us;
         if (coordinator->next_us > due_us)
             coordinator->next_us = due_us;

@@ -88,6 +88,7 @@ struct sb_coordinator {
     int64_t stop_us;           /* since when a commit holds up a stop; 0: it does not */
     int64_t next_us;           /* not before */
     int64_t refresh_due_us;    /* then, even when nothing has changed */
+    int64_t look_us;           /* not before: whether this worker is still the owner */
     uint64_t changes;          /* counted when the last one began */
     uint64_t reads;            /* likewise, of records read */
     uint32_t tries;            /* of the last one */

@@ -629,6 +629,23 @@ static void who_has_lost_the_folder_ends_before_it_writes(void **state)
     }
 }
 
+static void who_has_lost_the_folder_finds_out_though_nothing_changes(void **state)
+{
+    struct fixture *f = begin(state);
+    int64_t begun_us;
+
+    start(f);
+    show_more(f, 10);
+    run_until(f, 1);
+    begun_us = clock_us;
+    WELL(sb_ckpt_take_owner(&f->folder, OWNER + 1, &f->error));
+    run_until(f, 2);
+    assert_int_equal(f->coordinator.state, SB_COORDINATOR_OVER);
+    assert_int_equal(f->coordinator.error.status, SABOT_ERR_FENCED);
+    assert_true(clock_us <= begun_us + 2 * SECOND_US);
+    finish(f);
+}
+
 static void a_flow_that_has_broken_down_gets_no_last_checkpoint(void **state)
 {
     struct fixture *f = begin(state);
@@ -871,6 +888,7 @@ int main(void)
         KIT_TEST(the_last_one_is_tried_again_and_then_its_failure_is_that_of_the_run),
         KIT_TEST(a_checkpoint_that_a_task_holds_up_is_given_up_by_its_timeout),
         KIT_TEST(who_has_lost_the_folder_ends_before_it_writes),
+        KIT_TEST(who_has_lost_the_folder_finds_out_though_nothing_changes),
         KIT_TEST(a_flow_that_has_broken_down_gets_no_last_checkpoint),
         KIT_TEST(without_memory_there_is_no_coordinator),
         KIT_TEST(a_restore_that_fails_anywhere_says_so_and_works_when_done_again),
