@@ -346,7 +346,7 @@ class Exactly(unittest.TestCase):
     # --- Two clusters -------------------------------------------------------------------------------
 
     def test_an_output_in_another_cluster_is_refused_or_written_at_least_once(self):
-        ledger = Ledger(self.bank, "elsewhere", address=OTHER_CLUSTER)
+        ledger = Ledger(self.bank, f"elsewhere-{os.getpid()}", address=OTHER_CLUSTER)
         try:
             refused = ledger.run(codes=(2,))
             for part in ("channel transfers is in cluster", "channel entries in", "-O guarantee=at-least-once"):
