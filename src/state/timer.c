@@ -468,7 +468,7 @@ static void fetch_ahead(const struct sb_vault *vault, const struct sb_state *sta
     const struct sb_wheel_entry *entries = wheel->ready + wheel->ready_at;
     const uint32_t left = wheel->ready_count - wheel->ready_at;
     const uint32_t count = left < FETCHED ? left : FETCHED;
-    const void *places[2 * FETCHED];
+    const void *places[2 * FETCHED] = {NULL}; /* gcc 12 at -O1 does not see that they are set */
     uint32_t found = 0;
 
     for (uint32_t i = 0; i < count; i++)
