@@ -9,6 +9,7 @@
 
 /* Of memory for state, when states are kept in a database and `memory` isn't given. */
 static const uint64_t DB_MEMORY_DEFAULT = (uint64_t)512 * 1024 * 1024;
+static const uint64_t CACHE_MIN = 256 * 1024; /* of a store in front of rows */
 
 /* --- Channels ------------------------------------------------------------------------------------
  */
@@ -414,29 +415,51 @@ static sabot_status add_edges(struct grower *grower, sabot_error *error)
     return SABOT_OK;
 }
 
-/* Memory for the cells in front of a database, and as much for the database: what is given for
- * state, in equal parts for the pipelines that have one. */
-static uint64_t db_memory(const struct sb_plan *plan, const uint32_t *groups)
+/* Pipelines that have a database. */
+static uint64_t count_dbs(const struct grower *grower)
 {
-    const int64_t memory = sb_config_int64(plan->app->config, "memory");
-    const uint64_t given = memory == 0 ? DB_MEMORY_DEFAULT : (uint64_t)memory;
+    const sabot_app *app = grower->plan->app;
     bool has_db[SB_APP_AGENTS_MAX] = {false};
     uint64_t count = 0;
 
-    for (uint32_t i = 0; i < plan->app->agent_count; i++)
-        has_db[groups[i]] |= sb_agent_needs_db(plan->app->agents[i]);
-    for (uint32_t i = 0; i < plan->app->agent_count; i++)
+    for (uint32_t i = 0; i < app->agent_count; i++)
+        has_db[grower->groups[i]] |= sb_agent_needs_db(app->agents[i]);
+    for (uint32_t i = 0; i < app->agent_count; i++)
         count += has_db[i];
-    return count == 0 ? 0 : given / count / 2;
+    return count;
+}
+
+/* Memory for the cells in front of a database of so many stores, and as much for the database: what
+ * is given for state, in equal parts for the pipelines that have one. */
+static sabot_status share_memory(const struct grower *grower,
+                                 uint64_t stores,
+                                 uint64_t *memory_out,
+                                 sabot_error *error)
+{
+    const int64_t memory = sb_config_int64(grower->plan->app->config, "memory");
+    const uint64_t given = memory == 0 ? DB_MEMORY_DEFAULT : (uint64_t)memory;
+    const uint64_t shares = 2 * count_dbs(grower);
+
+    *memory_out = given / shares;
+    if (*memory_out / stores >= CACHE_MIN)
+        return SABOT_OK;
+    return sabot_raise(
+        error, SABOT_ERR_CONFIG,
+        "memory=%llu: pipeline %s has state in RocksDB on each thread of each agent, "
+        "%llu in all, and %llu bytes of cache for each, which is too little to work "
+        "with: memory=%llu at least, or fewer threads",
+        (unsigned long long)given, grower->pipeline->name, (unsigned long long)stores,
+        (unsigned long long)(*memory_out / stores),
+        (unsigned long long)(CACHE_MIN * stores * shares));
 }
 
 /* With a state that isn't kept in memory: a database, and memory for each instance's cells. */
 static sabot_status open_db(struct grower *grower, sabot_error *error)
 {
     struct sb_plan *plan = grower->plan;
-    const uint64_t memory = db_memory(plan, grower->groups);
     const uint64_t workers = (uint64_t)sb_config_int64(plan->app->config, "threads");
     uint64_t stores = 0;
+    uint64_t memory;
 
     for (uint32_t i = 0; i < plan->app->agent_count; i++) {
         if (grower->groups[i] == grower->group && sb_agent_needs_db(plan->app->agents[i]))
@@ -444,6 +467,7 @@ static sabot_status open_db(struct grower *grower, sabot_error *error)
     }
     if (stores == 0)
         return SABOT_OK;
+    SABOT_TRY(share_memory(grower, stores, &memory, error));
     for (uint32_t i = 0; i < plan->app->agent_count; i++) {
         if (grower->groups[i] == grower->group)
             plan->settings[i].keyed.cache_bytes = memory / stores;

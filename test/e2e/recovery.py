@@ -194,11 +194,13 @@ class Failures(RecoveryTest):
         process = self.start_echo("--state-dir", "state", "-O", "checkpoint.interval_ms=50", source=source,
                                   stderr=subprocess.PIPE)
         self.wait_until(process, self.checkpoints)
-        state = self.folder / "state/echo/repeat"
-        state.rename(self.folder / "away")
+        owner = self.folder / "state/echo/repeat/owner"
+        os.link(owner, self.folder / "kept")
+        (self.folder / "folder").symlink_to(".")
+        (self.folder / "folder").replace(owner)  # at no time is it gone: that would be somebody's --reset
         self.write("in.jsonl", records(10, 20), "ab")
         self.read_until(process.stderr, "failed, nothing is lost")
-        (self.folder / "away").rename(state)
+        (self.folder / "kept").replace(owner)
         newest = self.checkpoints()[-1]
         self.wait_until(process, lambda: self.checkpoints()[-1:] not in ([], [newest]))
         self.wait_until(process, (self.checkpoints()[-1] / "manifest").exists)

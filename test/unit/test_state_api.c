@@ -1071,6 +1071,31 @@ static void a_place_is_given_for_all_states_or_for_one(void **state)
         sabot_config_set(rig->config, SABOT_FROM_OPTION, "state", "disk", &rig->error), SABOT_OK);
 }
 
+static void memory_that_is_too_little_for_rocksdb_is_refused_with_how_much_is_enough(void **state)
+{
+    static const char *const options[][2] = {
+        {"state", "rocksdb"}, {"threads", "2"}, {"memory", "1000KiB"}};
+    struct rig *rig = *state;
+
+    test.declare = declare_all;
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        assert_int_equal(sabot_config_set(rig->config, SABOT_FROM_OPTION, options[i][0],
+                                          options[i][1], &rig->error),
+                         SABOT_OK);
+    assert_int_equal(sb_run_create(&rig->env, &app, rig->config, &rig->run, &rig->error),
+                     SABOT_ERR_CONFIG);
+    assert_non_null(
+        strstr(rig->error.text, "memory=1024000: pipeline worker has state in RocksDB"));
+    assert_non_null(strstr(rig->error.text, "memory=2097152 at least, or fewer threads"));
+#ifdef SB_HAVE_ROCKSDB
+    assert_int_equal(
+        sabot_config_set(rig->config, SABOT_FROM_OPTION, "memory", "2MiB", &rig->error), SABOT_OK);
+    if (sb_run_create(&rig->env, &app, rig->config, &rig->run, &rig->error) != SABOT_OK)
+        fail_msg("%s", rig->error.text);
+    sabot_run_destroy(rig->run);
+#endif
+}
+
 #define STATE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1097,6 +1122,7 @@ int main(void)
         STATE_TEST(nothing_can_be_done_outside_of_a_call),
         STATE_TEST(bad_declarations_are_refused),
         STATE_TEST(a_place_is_given_for_all_states_or_for_one),
+        STATE_TEST(memory_that_is_too_little_for_rocksdb_is_refused_with_how_much_is_enough),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
