@@ -3,7 +3,7 @@
  * and, where it is built in, beside bare calls of RocksDB; all in one run.
  *
  *     build/bench/state [keys max in memory, default 10000000 [parts: memory,timers,rocksdb; or
- * grow]]
+ * grow; or many, with as many timers]]
  *
  * Keys are 8 bytes, values 32. Both tables get the same keys in batches of 1024, hash them with the
  * same hash and fetch ahead alike, as an agent's batches do. */
@@ -830,6 +830,43 @@ static void measure_timers(uint64_t keys)
     free(uniform);
 }
 
+/* So many timers pending at once, at times that are spread over 10^7 ms: what one takes, and how
+ * fast they are set and fire. */
+static void measure_many_timers(uint64_t timers)
+{
+    const uint64_t batches = timers / BATCH;
+    uint64_t fired = 0;
+    uint32_t numbers[BATCH];
+    struct batch batch;
+    struct rig rig;
+    int64_t start;
+    double set_s;
+
+    rig_open(&rig, NULL, 0);
+    start = cpu_us();
+    for (uint64_t at = 0; at < batches; at++) {
+        for (uint32_t i = 0; i < BATCH; i++)
+            numbers[i] = (uint32_t)(at * BATCH + i);
+        fill_batch(&batch, numbers);
+        for (uint32_t i = 0; i < BATCH; i++) {
+            take(&rig, &batch, i);
+            timer_set_spread(&rig, numbers[i]);
+        }
+    }
+    set_s = seconds_since(start);
+    printf("timers, %llu pending: %.1f bytes a timer;", (unsigned long long)(batches * BATCH),
+           (double)sb_account_used(rig.account) / (double)(batches * BATCH));
+    start = cpu_us();
+    for (int64_t time_ms = 0; time_ms <= 10000000; time_ms += 1000) {
+        sb_store_time(rig.context.store, time_ms, 0);
+        if (sb_store_fire(rig.context.store, UINT32_MAX, timer_fired, &fired, &error) != SABOT_OK)
+            fail("fire");
+    }
+    printf(" set %.2f M/s, fire %.2f M/s, %llu fired\n", (double)fired / set_s / 1e6,
+           (double)fired / seconds_since(start) / 1e6, (unsigned long long)fired);
+    rig_close(&rig);
+}
+
 /* --- In RocksDB ---------------------------------------------------------------------------------
  */
 
@@ -1023,13 +1060,15 @@ int main(int argc, char **argv)
     }
     if (strstr(parts, "grow") != NULL)
         measure_growth(max);
+    if (strstr(parts, "many") != NULL)
+        measure_many_timers(max);
 #ifdef SB_HAVE_ROCKSDB
     if (strstr(parts, "rocksdb") != NULL) {
         compare_rocksdb(1000000, (uint64_t)256 << 20);
         compare_rocksdb(1000000, (uint64_t)32 << 20);
     }
 #endif
-    if (read_sum == 0 && strstr(parts, "grow") == NULL)
+    if (read_sum == 0 && strstr(parts, "memory") != NULL)
         printf("nothing was read\n");
     sb_schema_destroy(schema);
     sb_os_env_destroy(env);

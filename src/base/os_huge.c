@@ -64,8 +64,8 @@ static void *keep_stock(void *context)
     bool fails = false; /* no memory: until somebody takes a page again */
     const struct sched_param no_priority = {0};
 
+    /* A worker that takes a page wakes this thread, and must not lose its processor by that. */
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
-
     (void)pthread_mutex_lock(&huge->lock);
     while (!huge->ends) {
         void *page;
