@@ -353,6 +353,19 @@ static sabot_status write_synced(const struct sb_env *env,
     return status;
 }
 
+sabot_status sb_ckpt_keep(const struct sb_ckpt_folder *folder,
+                          const struct sb_ckpt_entry *entry,
+                          sabot_error *error)
+{
+    const struct sb_env *env = folder->env;
+
+    SABOT_TRY(env->type->directory_sync(env->self, path_of(folder, entry, NULL).text, error));
+    sb_crash_point(env, "ckpt.folder_synced");
+    SABOT_TRY(env->type->directory_sync(env->self, folder->path, error));
+    sb_crash_point(env, "ckpt.durable");
+    return SABOT_OK;
+}
+
 static sabot_status write_manifest(const struct sb_ckpt_folder *folder,
                                    struct sb_manifest *manifest,
                                    sabot_error *error)
@@ -495,7 +508,6 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
 {
     const struct sb_ckpt_folder *folder = writer->folder;
     const struct sb_env *env = folder->env;
-    const struct path path = path_of(folder, &writer->entry, NULL);
     uint32_t rows = 0;
     size_t room;
 
@@ -514,11 +526,7 @@ static sabot_status finish(struct sb_ckpt_writer *writer,
     SABOT_TRY(write_manifest(folder, manifest, error));
     if (SB_MUTANT(NO_SYNC_OF_FOLDERS))
         return SABOT_OK;
-    SABOT_TRY(env->type->directory_sync(env->self, path.text, error));
-    sb_crash_point(env, "ckpt.folder_synced");
-    SABOT_TRY(env->type->directory_sync(env->self, folder->path, error));
-    sb_crash_point(env, "ckpt.durable");
-    return SABOT_OK;
+    return sb_ckpt_keep(folder, &writer->entry, error);
 }
 
 sabot_status sb_ckpt_finish(struct sb_ckpt_writer *writer,

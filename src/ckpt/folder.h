@@ -172,6 +172,13 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_open_file(const struct sb_ckpt_folder *fol
                                                 struct sb_file **file_out,
                                                 sabot_error *error);
 
+/* Make the names of a checkpoint outlive a loss of power: the last step of writing one; and the
+ * first of going on from one that counts by being there, for who renamed its manifest may have died
+ * then. */
+SABOT_MUST_CHECK sabot_status sb_ckpt_keep(const struct sb_ckpt_folder *folder,
+                                           const struct sb_ckpt_entry *entry,
+                                           sabot_error *error);
+
 /* Remove a checkpoint: its manifest first, so that half of one is none. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_remove(const struct sb_ckpt_folder *folder,
                                              const struct sb_ckpt_entry *entry,

@@ -225,6 +225,39 @@ static void test_after_a_loss_of_power_the_last_or_the_new_checkpoint_is_whole(v
     print_message("%d calls\n", (int)calls - 1);
 }
 
+/* The process is killed after so many calls, the next one finds a checkpoint, and the power goes.
+ */
+static bool find_before_loss(struct fixture *f, uint64_t calls)
+{
+    int64_t found;
+
+    f->disk.off_after = calls;
+    if (open_folder(f, NULL) == SABOT_OK) {
+        for (int64_t id = 1; id <= 2 && write_one(f, id, NULL) == SABOT_OK; id++) {}
+    }
+    const bool is_off = f->disk.calls > calls;
+    f->disk.off_after = UINT64_MAX;
+    sb_ckpt_folder_close(&f->folder);
+    open_well(f);
+    found = find(f);
+    assert_int_equal(find_after_loss(f), found);
+    return is_off;
+}
+
+static void test_what_a_restore_went_on_from_outlives_a_loss_of_power(void **state)
+{
+    struct fixture *f = *state;
+    bool is_off = true;
+
+    for (uint64_t calls = 0; is_off; calls++) {
+        for (int subset = 0; subset < SUBSETS; subset++) {
+            is_off = find_before_loss(f, calls);
+            power_off(f);
+            power_on(f);
+        }
+    }
+}
+
 static void test_a_removed_checkpoint_never_comes_back_instead_of_a_newer_one(void **state)
 {
     struct fixture *f = *state;
@@ -444,6 +477,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_after_a_loss_of_power_the_last_or_the_new_checkpoint_is_whole),
+        TEST(test_what_a_restore_went_on_from_outlives_a_loss_of_power),
         TEST(test_a_removed_checkpoint_never_comes_back_instead_of_a_newer_one),
         TEST(test_a_reset_is_whole_or_has_not_happened),
         TEST(test_a_checkpoint_that_fails_is_none_and_the_next_one_works),
