@@ -68,14 +68,21 @@ static void put_text(struct writer *writer, const char *text)
     put_bytes(writer, text, size);
 }
 
+/* What a position has. */
+enum { POSITION_ENDED = 1, POSITION_TAKEN = 2 };
+
 static void put_position(struct writer *writer, const struct sb_part_position *position)
 {
     put_number(writer, (uint32_t)position->partition, 4);
-    put_number(writer, position->ended, 1);
+    put_number(writer,
+               (position->ended ? POSITION_ENDED : 0) | (position->taken > 0 ? POSITION_TAKEN : 0),
+               1);
     put_number(writer, (uint64_t)position->offset, 8);
     put_number(writer, (uint64_t)position->watermark_ms, 8);
     put_number(writer, position->opaque.size, 2);
     put_bytes(writer, position->opaque.bytes, position->opaque.size);
+    if (position->taken > 0)
+        put_number(writer, position->taken, 8);
 }
 
 static void put_lists(struct writer *writer, const struct sb_manifest *manifest)
@@ -248,12 +255,16 @@ static void take_position(struct reader *reader,
                           struct sb_part_position *position)
 {
     const uint32_t partition = (uint32_t)take_number(reader, 4, "a partition");
+    uint64_t has;
     const uint8_t *bytes;
 
     if (partition >= partition_count || partition > INT32_MAX)
         spoil(reader, SABOT_ERR_CORRUPT, "a partition");
     position->partition = (int32_t)partition;
-    position->ended = take_number(reader, 1, "a partition") != 0;
+    has = take_number(reader, 1, "a partition");
+    if (has > (POSITION_ENDED | POSITION_TAKEN))
+        spoil(reader, SABOT_ERR_CORRUPT, "a partition");
+    position->ended = (has & POSITION_ENDED) != 0;
     position->offset = (int64_t)take_number(reader, 8, "an offset");
     position->watermark_ms = (int64_t)take_number(reader, 8, "a watermark");
     position->opaque.size = (size_t)take_number(reader, 2, "a source's position");
@@ -262,6 +273,8 @@ static void take_position(struct reader *reader,
     bytes = take(reader, position->opaque.size, "a source's position");
     if (bytes != NULL)
         memcpy(position->opaque.bytes, bytes, position->opaque.size);
+    if ((has & POSITION_TAKEN) != 0)
+        position->taken = take_number(reader, 8, "a source's position");
 }
 
 static void take_sources(struct reader *reader)

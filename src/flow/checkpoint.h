@@ -26,7 +26,8 @@ struct sb_part_position {
     bool ended;
     int64_t offset;        /* of the next record to read */
     int64_t watermark_ms;  /* of the partition */
-    sabot_position opaque; /* of a source of the app */
+    sabot_position opaque; /* of a source of the app: where a call of its function began, */
+    uint64_t taken;        /* and how many records it had read since */
 };
 
 struct sb_part {

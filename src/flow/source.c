@@ -38,6 +38,7 @@ static void restore_position(struct sb_source *source,
             continue;
         position->offset = SB_MUTANT(POSITION_LOST) ? SB_OFFSET_BEGIN : at->offset;
         position->opaque = at->opaque;
+        position->opaque_taken = at->taken;
         atomic_store_explicit(&source->partitions[index].view.follows, SB_LAG_NOT_YET,
                               memory_order_relaxed);
         if (SB_MUTANT(WATERMARK_LOST) || SB_MUTANT(PARTITION_TIME_LOST))
@@ -640,6 +641,7 @@ static void report(struct sb_source *source, struct sb_checkpoint *checkpoint)
                       (SB_MUTANT(POSITION_BEHIND) && at.offset > 0),
             .watermark_ms = source->watermark.inputs[i].time_ms,
             .opaque = at.opaque,
+            .taken = at.opaque_taken,
         };
     }
     sb_checkpoint_report(source->control);

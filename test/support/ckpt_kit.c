@@ -64,6 +64,7 @@ static void draw_sources(struct sb_manifest *manifest, struct kit_random *random
             position->ended = kit_random_below(random, 2) == 0;
             position->offset = (int64_t)any_number(random);
             position->watermark_ms = (int64_t)any_number(random);
+            position->taken = kit_random_below(random, 2) == 0 ? 0 : any_number(random);
             position->opaque.size =
                 kit_random_below(random, 2) == 0 ? 0 : kit_random_below(random, 257);
             for (size_t byte = 0; byte < position->opaque.size; byte++)
@@ -171,6 +172,7 @@ static void assert_same_sources(const struct sb_manifest *one, const struct sb_m
             assert_int_equal(a->positions[at].ended, b->positions[at].ended);
             assert_int_equal(a->positions[at].offset, b->positions[at].offset);
             assert_int_equal(a->positions[at].watermark_ms, b->positions[at].watermark_ms);
+            assert_true(a->positions[at].taken == b->positions[at].taken);
             assert_int_equal(a->positions[at].opaque.size, b->positions[at].opaque.size);
             assert_memory_equal(a->positions[at].opaque.bytes, b->positions[at].opaque.bytes,
                                 a->positions[at].opaque.size);

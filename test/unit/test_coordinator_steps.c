@@ -804,6 +804,57 @@ static void an_image_without_a_file_of_chunks_is_damage(void **state)
     finish(f);
 }
 
+/* --- Where a source goes on ------------------------------------------------------------------- */
+
+static uint64_t taken_back; /* what the reader that was opened last was told */
+
+static void position_in_a_call(const struct sb_reader *reader,
+                               uint32_t index,
+                               struct sb_reader_position *position_out)
+{
+    kit_channel_type.position(reader, index, position_out);
+    position_out->opaque_taken = 5;
+}
+
+static sabot_status open_in_a_call(struct sb_channel *channel,
+                                   const struct sb_reader_position *positions,
+                                   uint32_t position_count,
+                                   struct sb_waker *waker,
+                                   struct sb_reader **reader_out,
+                                   sabot_error *error)
+{
+    taken_back = positions[0].opaque_taken;
+    return kit_channel_type.reader_open(channel, positions, position_count, waker, reader_out,
+                                        error);
+}
+
+static void a_source_goes_on_in_the_middle_of_a_call_of_its_function(void **state)
+{
+    struct fixture *f = begin(state);
+    struct sb_flow_config config;
+    struct sb_restore restore;
+    struct sb_flow *flow;
+
+    f->type.position = position_in_a_call;
+    f->type.reader_open = open_in_a_call;
+    start(f);
+    assert_int_equal(taken_back, 0);
+    clock_us += SECOND_US;
+    show_more(f, 40);
+    run_until(f, 1);
+    sb_restore_init(&restore, &f->disk.env, &f->folder);
+    WELL(sb_restore_find(&restore, &f->error));
+    WELL(sb_restore_match(&restore, &f->graph, &f->error));
+    config = flow_config(f);
+    config.positions = restore.positions;
+    config.position_count = restore.position_count;
+    WELL(sb_flow_create(f->kit->env, &f->graph, &config, &flow, &f->error));
+    assert_int_equal(taken_back, 5);
+    destroy_unused(f, flow);
+    sb_restore_reset(&restore);
+    finish(f);
+}
+
 /* --- A task that must wait ----------------------------------------------------------------------
  */
 
@@ -894,6 +945,7 @@ int main(void)
         KIT_TEST(a_restore_that_fails_anywhere_says_so_and_works_when_done_again),
         KIT_TEST(a_restore_shard_by_shard_that_fails_anywhere_says_so_as_well),
         KIT_TEST(an_image_without_a_file_of_chunks_is_damage),
+        KIT_TEST(a_source_goes_on_in_the_middle_of_a_call_of_its_function),
         KIT_TEST(a_task_takes_no_more_when_rows_that_may_not_be_written_yet_fill_its_memory),
     };
 
