@@ -56,7 +56,13 @@
     ROW(LATE_DROPPED, "a late record goes nowhere, though there is a channel for it")             \
     ROW(LATE_AS_PROCESSED, "a late record is counted twice: as late, and as processed")           \
     ROW(FILE_NOT_CUT, "a file keeps the lines that no checkpoint knows of")                       \
-    ROW(FILE_NOT_SYNCED, "what a checkpoint says of the length of a file is not synced")
+    ROW(FILE_NOT_SYNCED, "what a checkpoint says of the length of a file is not synced")          \
+    ROW(SAVEPOINT_SHARD_LOST, "a savepoint misses a shard of each task")                          \
+    ROW(SAVEPOINT_TIMERS_LOST, "timers of a savepoint are lost when it is restored")              \
+    ROW(SAVEPOINT_NOT_SYNCED, "the head of a savepoint is not synced")                            \
+    ROW(COPY_NOT_HELD, "a checkpoint is removed while a savepoint is being made of it")           \
+    ROW(COPY_CUT_SHORT, "a later checkpoint that fails ends the savepoint that is being made")    \
+    ROW(TIME_OF_SLOWEST, "a restored task begins at the time of its slowest worker")
 /* clang-format on */
 
 enum sb_mutant {

@@ -293,7 +293,8 @@ static int64_t latest_ms(const struct sb_checkpoint *checkpoint, uint32_t node)
     for (uint32_t worker = 0; worker < checkpoint->worker_count; worker++) {
         const int64_t time_ms = sb_checkpoint_part(checkpoint, worker, node)->watermark_ms;
 
-        if (time_ms != INT64_MAX && time_ms > latest)
+        if (time_ms != INT64_MAX &&
+            (SB_MUTANT(TIME_OF_SLOWEST) ? worker == 0 || time_ms < latest : time_ms > latest))
             latest = time_ms;
         is_over = is_over && time_ms == INT64_MAX;
     }
@@ -417,7 +418,8 @@ static struct sb_step fail(struct sb_coordinator *coordinator, const sabot_error
         return over(coordinator);
     }
     /* One that is being written is of an earlier checkpoint. */
-    if (coordinator->copy != NULL && coordinator->copy->taken && coordinator->copying == NULL)
+    if (coordinator->copy != NULL && coordinator->copy->taken &&
+        (coordinator->copying == NULL || SB_MUTANT(COPY_CUT_SHORT)))
         end_copy(coordinator, why);
     drop(coordinator);
     coordinator->state = SB_COORDINATOR_IDLE;
@@ -615,7 +617,8 @@ static void start_copy(struct sb_coordinator *coordinator, const struct sb_ckpt_
         .owner = control_of(coordinator)->owner,
     };
     if (sb_copy_start(&config, &coordinator->copying, &error) == SABOT_OK)
-        coordinator->prune.held = *done;
+        coordinator->prune.held =
+            SB_MUTANT(COPY_NOT_HELD) ? (struct sb_ckpt_entry){.id = 0} : *done;
     else
         end_copy(coordinator, &error);
 }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/mutant.h"
 #include "ckpt/restore.h"
 
 enum { RUN_BLOCK = 256 * 1024 };
@@ -164,6 +165,8 @@ static sabot_status copy_shard(struct sb_copy *copy, uint32_t number, sabot_erro
     const uint64_t start = copy->writer.blocks_size;
 
     sb_crash_point(copy->config.env, "savepoint.shard");
+    if (SB_MUTANT(SAVEPOINT_SHARD_LOST) && number % 4 == 0)
+        return SABOT_OK;
     if (copy->image == NULL && found == NULL)
         return SABOT_OK;
     if (copy->image != NULL)
@@ -230,7 +233,6 @@ static struct sb_step rest(struct sb_copy *copy)
 
 static sabot_status seal(struct sb_copy *copy, sabot_error *error)
 {
-    sb_crash_point(copy->config.env, "savepoint.sealing");
     SABOT_TRY(sb_ckpt_finish(&copy->writer, &copy->manifest, NULL, 0, error));
     copy->result.entry =
         (struct sb_ckpt_entry){.id = copy->manifest.id, .nonce = copy->manifest.nonce};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/mutant.h"
 
 static const char HEAD_NAME[] = "savepoint";
 static const char HEAD_LINE[] = "sabot savepoint 1\n";
@@ -62,7 +63,7 @@ static sabot_status write_head(const struct sb_savepoint *savepoint,
     SABOT_TRY(env->type->file_open(env->self, temporary, SB_OPEN_NEW, &file, error));
     status = env->type->file_write(file, text->data, text->size, -1, error);
     sb_crash_point(env, "savepoint.head_written");
-    if (status == SABOT_OK)
+    if (status == SABOT_OK && !SB_MUTANT(SAVEPOINT_NOT_SYNCED))
         status = env->type->file_sync(file, error);
     env->type->file_close(env->self, file);
     SABOT_TRY(status);
@@ -78,6 +79,7 @@ sabot_status sb_savepoint_seal(const struct sb_savepoint *savepoint, sabot_error
     struct sb_buffer text;
     sabot_status status;
 
+    sb_crash_point(savepoint->env, "savepoint.sealing");
     sb_buffer_init(&text, savepoint->env);
     if (format_head(savepoint, &text) != SABOT_OK)
         status = no_memory(error);

@@ -567,6 +567,8 @@ static sabot_status sim_txn_open(struct sb_channel *channel,
     struct sb_txn *log_txn;
 
     *txn_out = NULL;
+    if (sb_sim_allocation_fails(channel->process))
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a transaction");
     SABOT_TRY(
         log_type->txn_open(channel->inner, transactional_id, timeout_ms, waker, &log_txn, error));
     txn = sb_alloc(channel->sim->broker.env, sizeof *txn);
@@ -725,6 +727,8 @@ static sabot_status sim_writer_open(struct sb_channel *channel,
     struct sb_writer *log_writer;
 
     *writer_out = NULL;
+    if (sb_sim_allocation_fails(channel->process))
+        return sabot_raise(error, SABOT_ERR_MEMORY, "no memory for a writer");
     SABOT_TRY(log_type->writer_open(channel->inner, txn == NULL ? NULL : txn->inner, waker,
                                     &log_writer, error));
     writer = sb_alloc(channel->sim->broker.env, sizeof *writer);

@@ -81,19 +81,24 @@ static uint32_t some_savepoint(struct sb_sim *sim)
 static void draw_choice(struct sb_sim *sim, struct sb_sim_chosen *chosen)
 {
     struct sb_sim_people *people = &sim->people;
+    const uint32_t which = 1 + sb_draw_below(&sim->draw, SB_SIM_FROM_SAVEPOINT);
+    const enum sb_sim_fault faults[] = {
+        [SB_SIM_ANEW] = SB_SIM_RESET,
+        [SB_SIM_FROM_CHECKPOINT] = SB_SIM_RESTORE,
+        [SB_SIM_FROM_OFFSETS] = SB_SIM_OFFSETS,
+        [SB_SIM_FROM_SAVEPOINT] = SB_SIM_RESTORE,
+    };
 
     if (people->stopped_for != 0 && sb_draw_below(&sim->draw, 4) > 0) {
         chosen->choice = SB_SIM_FROM_SAVEPOINT;
         chosen->which = people->stopped_for;
-    } else if (sb_sim_happens(sim, SB_SIM_RESET)) {
-        chosen->choice = SB_SIM_ANEW;
-    } else if (sb_sim_happens(sim, SB_SIM_RESTORE)) {
-        chosen->which = sb_draw_one_in(&sim->draw, 2) ? some_savepoint(sim) : 0;
-        chosen->choice = chosen->which == 0 ? SB_SIM_FROM_CHECKPOINT : SB_SIM_FROM_SAVEPOINT;
-        chosen->is_forced = chosen->which == 0 || sb_draw_below(&sim->draw, 4) > 0;
-    } else if (sb_sim_happens(sim, SB_SIM_OFFSETS)) {
-        chosen->choice = SB_SIM_FROM_OFFSETS;
+    } else if (sb_sim_happens(sim, faults[which])) {
+        chosen->choice = (enum sb_sim_choice)which;
+        chosen->which = which == SB_SIM_FROM_SAVEPOINT ? some_savepoint(sim) : 0;
+        chosen->is_forced = which == SB_SIM_FROM_CHECKPOINT || sb_draw_below(&sim->draw, 4) > 0;
     }
+    if (chosen->choice == SB_SIM_FROM_SAVEPOINT && chosen->which == 0)
+        chosen->choice = SB_SIM_AS_IT_WAS;
     people->stopped_for = 0;
 }
 
@@ -300,10 +305,11 @@ static void ask(struct sb_sim_process *process, uint32_t number, bool removes)
     if (savepoint_at(process->sim, number)->stops)
         asked->request.arguments[asked->request.argument_count++] = "stop=true";
     sb_buffer_init(&asked->request.answer, &process->env);
-    if (sb_draw_one_in(&process->sim->draw, 2))
-        sb_sim_process_aim(process, !removes && sb_draw_one_in(&process->sim->draw, 2)
-                                        ? SB_SIM_PART_SEALING
-                                        : SB_SIM_PART_NOW);
+    if (removes)
+        sb_sim_process_aim(process, SB_SIM_PART_REMOVING);
+    else if (sb_draw_one_in(&process->sim->draw, 2))
+        sb_sim_process_aim(process, sb_draw_below(&process->sim->draw, 6) > 0 ? SB_SIM_PART_SEALING
+                                                                              : SB_SIM_PART_NOW);
     if (sb_sim_process_spawn(process, step_request, process, NULL) != SABOT_OK)
         asked->is_open = false;
 }
@@ -316,7 +322,10 @@ void sb_sim_ask(struct sb_sim *sim, struct sb_sim_process *process)
     if (process->run == NULL || process->asked.is_open || process->result != SABOT_OK ||
         sb_run_phase(process->run) != SB_RUN_RUNNING)
         return;
-    if (old != 0 && sb_draw_one_in(&sim->draw, 4)) {
+    /* A run that is about to end hardly ever makes one. */
+    if (process->told_to_stop && sb_draw_below(&sim->draw, 4) > 0)
+        return;
+    if (old != 0 && sb_draw_one_in(&sim->draw, 2)) {
         savepoint_at(sim, old)->state = SB_SIM_REMOVED;
         ask(process, old, true);
         return;

@@ -20,6 +20,8 @@ enum {
     ARM_CALLS = 8,
     FREEZES_MAX = 2, /* of one process */
     FREEZE_NEW_RARITY = 40,
+    LATE_THREADS = 5, /* once in so many */
+    LATE_US = 500 * 1000,
     /* How far behind a label a process may fail that was chosen for it. */
     LABELS_MAX = 40,
 };
@@ -36,7 +38,7 @@ static struct sb_sim_process *process_of(void *self)
 /* --- Memory ------------------------------------------------------------------------------------
  */
 
-static bool allocation_fails(struct sb_sim_process *process)
+bool sb_sim_allocation_fails(struct sb_sim_process *process)
 {
     struct sb_sim *sim = process->sim;
 
@@ -77,7 +79,7 @@ static void *process_allocate(void *self, size_t size, size_t alignment)
     struct sb_sim_block *block;
     uint8_t *memory;
 
-    if (allocation_fails(process))
+    if (sb_sim_allocation_fails(process))
         return NULL;
     memory = under->type->allocate(under->self, head + size, head);
     SB_ASSERT(memory != NULL);
@@ -208,6 +210,17 @@ sabot_status sb_sim_process_spawn(struct sb_sim_process *process,
     return SABOT_OK;
 }
 
+/* In a busy seed a thread may not get its turn for a while. */
+static void start_late(const struct sb_sim_process *process, struct sb_sim_stepper *stepper)
+{
+    struct sb_sim *sim = process->sim;
+
+    if (!sim->is_busy || sim->is_calm || !sb_draw_one_in(&sim->draw, LATE_THREADS))
+        return;
+    stepper->is_waiting = true;
+    stepper->deadline_us = sim->now_us + sb_draw_below(&sim->draw, LATE_US);
+}
+
 static sabot_status process_spawn(void *self,
                                   const char *name,
                                   sb_step_function step,
@@ -221,13 +234,14 @@ static sabot_status process_spawn(void *self,
 
     *thread_out = NULL;
     /* A thread needs memory, and may not get it. */
-    if (allocation_fails(process))
+    if (sb_sim_allocation_fails(process))
         return sabot_raise(error, SABOT_ERR_LIMIT, "no thread for %s", name);
     while (at < process->stepper_count && process->steppers[at].is_used)
         at++;
     if (sb_sim_process_spawn(process, step, context, waker) != SABOT_OK)
         return sabot_raise(error, SABOT_ERR_LIMIT, "no thread for %s: there are %d already", name,
                            SB_SIM_STEPPERS_MAX);
+    start_late(process, &process->steppers[at]);
     *thread_out = (struct sb_thread *)(void *)&process->steppers[at];
     return SABOT_OK;
 }
@@ -320,6 +334,7 @@ static const char *const parts[SB_SIM_PARTS] = {
     [SB_SIM_PART_TXN] = "txn",
     [SB_SIM_PART_SAVEPOINT] = "savepoint",
     [SB_SIM_PART_SEALING] = "savepoint.sealing",
+    [SB_SIM_PART_REMOVING] = "",
 };
 
 static bool is_part(enum sb_sim_part part, const char *name)
@@ -377,8 +392,14 @@ static uint32_t draw_calls(struct sb_draw *draw, enum sb_sim_failing what, enum 
         [SB_SIM_FAILS_FILE] = 80,
         [SB_SIM_FAILS_SYNC] = 8,
     };
-    const uint32_t limit = part == SB_SIM_PART_SEALING && most[what] > 24 ? 24 : most[what];
+    uint32_t limit = most[what];
 
+    if (part == SB_SIM_PART_CHOOSING || part == SB_SIM_PART_RESETTING)
+        limit = limit > 160 ? 160 : limit;
+    else if (part == SB_SIM_PART_SEALING)
+        limit = 6;
+    else if (part == SB_SIM_PART_REMOVING)
+        limit = 16;
     return draw_early(draw, limit);
 }
 
@@ -386,17 +407,18 @@ void sb_sim_process_aim(struct sb_sim_process *process, enum sb_sim_part part)
 {
     struct sb_draw *draw = &process->sim->draw;
     const enum sb_sim_failing what = (enum sb_sim_failing)sb_draw_below(draw, 4);
+    const bool is_now = part == SB_SIM_PART_NOW || part == SB_SIM_PART_REMOVING;
     const struct sb_sim_aim aim = {
-        .what = is_on(process->sim, what) ? what : SB_SIM_FAILS_NOT,
+        .what = is_on(process->sim, what) && !is_now ? what : SB_SIM_FAILS_NOT,
         .part = part,
         .labels = part < SB_SIM_PARTS_ALL ? draw_early(draw, LABELS_MAX) : 0,
         .calls = draw_calls(draw, what, part),
-        .stays = sb_draw_one_in(draw, 4),
+        .stays = part < SB_SIM_PARTS_ALL && sb_draw_one_in(draw, 4),
     };
 
     process->aim = aim;
-    if (part == SB_SIM_PART_NOW)
-        fail_after(process, aim.what, aim.calls, aim.stays);
+    if (is_now && is_on(process->sim, what))
+        fail_after(process, what, aim.calls, aim.stays);
 }
 
 /* What follows on a label of checkpoints or recovery is where errors are rarely seen: one of the
@@ -411,7 +433,7 @@ static void arm(struct sb_sim *sim,
     if (!is_part(SB_SIM_PART_RESTORE, name) && !is_part(SB_SIM_PART_CKPT, name) &&
         !is_part(SB_SIM_PART_TXN, name) && !is_part(SB_SIM_PART_SAVEPOINT, name))
         return;
-    if (is_on(sim, aim->what) && aim->part != SB_SIM_PART_NOW && is_part(aim->part, name)) {
+    if (is_on(sim, aim->what) && is_part(aim->part, name)) {
         if (aim->labels-- == 0) {
             fail_after(process, aim->what, aim->calls, aim->stays);
             aim->what = SB_SIM_FAILS_NOT;

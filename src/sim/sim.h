@@ -222,6 +222,8 @@ SABOT_MUST_CHECK sabot_status sb_sim_run(const struct sb_env *under,
 const struct sb_env *sb_sim_env(struct sb_sim *sim);
 struct sb_draw *sb_sim_draw(struct sb_sim *sim);
 uint32_t sb_sim_drawn(const struct sb_sim *sim); /* bits of faults */
+/* People never rest: choices and savepoints all the time. */
+bool sb_sim_is_busy(const struct sb_sim *sim);
 /* For sb_sim_plan.commit: the number of the process that has committed. */
 uint32_t sb_sim_committer(const struct sb_sim *sim);
 

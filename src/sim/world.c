@@ -27,8 +27,9 @@ enum {
     CLOCK_US = 2000 * 1000 * 1000, /* the wall clock is set by, at most */
     CALM_FAILURES_MAX = 4,         /* what happened before may show later */
     RARE_MIN = 8,
-    BUSY = 4, /* once in so many seeds people are */
+    BUSY = 5, /* once in so many seeds people are */
     BUSY_US = 8 * 1000 * 1000,
+    VISIT_US = 400 * 1000,
 };
 
 static const int64_t WALL_BEGIN_US = INT64_C(1700000000) * 1000 * 1000;
@@ -111,6 +112,11 @@ uint32_t sb_sim_drawn(const struct sb_sim *sim)
     return sim->drawn;
 }
 
+bool sb_sim_is_busy(const struct sb_sim *sim)
+{
+    return sim->is_busy;
+}
+
 uint32_t sb_sim_committer(const struct sb_sim *sim)
 {
     return sim->committer;
@@ -184,13 +190,16 @@ static uint32_t chance_of(uint32_t fault, bool is_busy)
         return 20;
     if (!is_busy)
         return 45;
-    return is_of_people(fault) || is_of_calls(fault) ? 80 : 25;
+    return is_of_people(fault) || is_of_calls(fault) ? 85 : 10;
 }
 
 static void draw_faults(struct sb_sim *sim)
 {
     const bool is_busy = sb_draw_one_in(&sim->draw, BUSY);
 
+    sim->is_busy = is_busy;
+    if (is_busy)
+        sb_sim_say(sim, NULL, "people never rest");
     for (uint32_t i = 0; i < SB_SIM_FAULTS; i++) {
         const bool is_on = sb_draw_below(&sim->draw, 100) < chance_of(i, is_busy);
         const uint32_t power = sb_draw_below(&sim->draw, 5);
@@ -205,7 +214,7 @@ static void draw_faults(struct sb_sim *sim)
     }
     sim->calm_us = sim->options.until_us;
     if (sim->calm_us == 0)
-        sim->calm_us = 1000000 + (is_busy ? sb_draw_below(&sim->draw, BUSY_US)
+        sim->calm_us = 1000000 + (is_busy ? BUSY_US / 2 + sb_draw_below(&sim->draw, BUSY_US)
                                           : sb_draw_wide(&sim->draw, FAULTS_US));
     sim->disk.faults = (struct sb_sim_disk_faults){
         .io = sim->rarity[SB_SIM_EIO],
@@ -253,7 +262,8 @@ static struct sb_step bury(void *context)
 static void draw_process(struct sb_sim *sim, struct sb_sim_process *process)
 {
     process->label_salt = sb_draw(&sim->draw);
-    sb_sim_process_aim(process, (enum sb_sim_part)sb_draw_below(&sim->draw, SB_SIM_PARTS_ALL));
+    if (!sim->is_busy) /* there it is for what people do */
+        sb_sim_process_aim(process, (enum sb_sim_part)sb_draw_below(&sim->draw, SB_SIM_PARTS_ALL));
     if (sb_sim_happens(sim, SB_SIM_MEMORY)) {
         sim->happened[SB_SIM_MEMORY]--; /* counted when it fails */
         process->allocations_left = sb_draw_wide(&sim->draw, 20000);
@@ -294,7 +304,8 @@ static void start_process(struct sb_sim *sim)
 
 static void plan_start(struct sb_sim *sim)
 {
-    const int64_t due_us = sim->now_us + sb_draw_wide(&sim->draw, RESTART_US);
+    const int64_t due_us =
+        sim->now_us + sb_draw_wide(&sim->draw, sim->is_busy ? VISIT_US : RESTART_US);
 
     if (due_us < sim->start_us)
         sim->start_us = due_us;
@@ -570,10 +581,26 @@ static void tell_to_stop(struct sb_sim_process *process)
     sabot_run_stop(process->run);
 }
 
+/* In a busy seed people come again and again, whatever else happens. */
+static void visit(struct sb_sim *sim, struct sb_sim_process *process)
+{
+    const uint32_t what = sb_draw_below(&sim->draw, 4);
+
+    sim->people.next_us = sim->now_us + sb_draw_below(&sim->draw, VISIT_US);
+    if (process == NULL || process->asked.is_open)
+        return; /* for an answer they wait */
+    if (what <= 1 && sim->rarity[SB_SIM_SAVE] != 0 && sim->plan->saved != NULL)
+        sb_sim_ask(sim, process);
+    else if (what >= 2 && sim->rarity[SB_SIM_STOP] != 0)
+        tell_to_stop(process);
+}
+
 static void disturb(struct sb_sim *sim)
 {
     struct sb_sim_process *process = some_running(sim);
 
+    if (sim->is_busy && sim->now_us >= sim->people.next_us)
+        visit(sim, process);
     if (sb_sim_happens(sim, SB_SIM_POWER))
         lose_power(sim);
     else if (process != NULL && sb_sim_happens(sim, SB_SIM_CRASH)) {

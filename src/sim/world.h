@@ -53,6 +53,7 @@ enum sb_sim_part {
     SB_SIM_PART_CHOOSING = SB_SIM_PARTS_ALL,
     SB_SIM_PART_RESETTING,
     SB_SIM_PART_SEALING,
+    SB_SIM_PART_REMOVING, /* a savepoint: it is next */
     SB_SIM_PARTS,
 };
 
@@ -103,6 +104,8 @@ struct sb_sim_process {
 };
 
 void sb_sim_process_init(struct sb_sim_process *process, struct sb_sim *sim, uint32_t number);
+/* Is there no memory for this one? Of a driver, which allocates by itself, too. */
+bool sb_sim_allocation_fails(struct sb_sim_process *process);
 /* Draw at which call of a part it shall fail; not where this fault is off. */
 void sb_sim_process_aim(struct sb_sim_process *process, enum sb_sim_part part);
 /* Its memory is dropped, its handles and its hold on the broker too. */
@@ -231,7 +234,7 @@ void sb_sim_topics_close(struct sb_sim_broker *broker);
 /* --- People (operator.c) -----------------------------------------------------------------------
  */
 
-enum { SB_SIM_CHOSEN_MAX = 256, SB_SIM_SAVEPOINTS_MAX = 4 };
+enum { SB_SIM_CHOSEN_MAX = 256, SB_SIM_SAVEPOINTS_MAX = 12 };
 
 /* What a process was started with; it counts from its first commit on. */
 struct sb_sim_chosen {
@@ -256,6 +259,7 @@ struct sb_sim_people {
     uint32_t choosing;                              /* the last that was started so, or 0 */
     struct sb_sim_savepoint savepoints[SB_SIM_SAVEPOINTS_MAX]; /* number 1 is the first */
     uint32_t savepoint_count;
+    int64_t next_us;      /* when they come, in a busy seed */
     uint32_t stopped_for; /* a savepoint: where to go on; 0: none */
     uint32_t given_again; /* the savepoint that was restored; 0: none */
 };
@@ -291,6 +295,7 @@ struct sb_sim {
     uint32_t drawn;                 /* faults of this seed */
     uint32_t rarity[SB_SIM_FAULTS]; /* once in so many; 0: off */
     uint64_t happened[SB_SIM_FAULTS];
+    bool is_busy;    /* people never rest */
     bool is_calm;    /* faults are over */
     int64_t calm_us; /* when they are */
     struct sb_sim_disk disk;

@@ -214,7 +214,7 @@ static sabot_status open_parts(struct ledger *ledger, struct sb_sim *sim, sabot_
         SABOT_TRY(
             sabot_config_set(ledger->config, SABOT_FROM_OPTION, "ledger.table", "true", error));
     }
-    if (sb_draw_one_in(draw, 3))
+    if (sb_draw_one_in(draw, sb_sim_is_busy(sim) ? 8 : 3))
         SABOT_TRY(ledger_windows_open(ledger, sim, WINDOWS_BOOK, error));
     if (ledger->reads_file || ledger->writes_files)
         return SABOT_OK;
@@ -229,7 +229,8 @@ static sabot_status open_parts(struct ledger *ledger, struct sb_sim *sim, sabot_
 static sabot_status draw_ways(struct ledger *ledger, struct sb_sim *sim, sabot_error *error)
 {
     struct sb_draw *draw = sb_sim_draw(sim);
-    const uint32_t way = sb_draw_below(draw, 9);
+    const uint32_t drawn = sb_draw_below(draw, 9);
+    const uint32_t way = sb_sim_is_busy(sim) ? 9 : drawn; /* where there is something to choose */
 
     ledger->reads_file = way == 0 || way == 1;
     ledger->writes_files = way == 0 || way == 2;
@@ -262,6 +263,9 @@ static sabot_status open_ledger(void *user, struct sb_sim *sim, sabot_error *err
     SABOT_TRY(ledger_set(ledger, "threads", 1 + sb_draw_below(draw, 3), error));
     SABOT_TRY(ledger_set(ledger, "checkpoint.keep", 1 + sb_draw_below(draw, 3), error));
     SABOT_TRY(ledger_set(ledger, "checkpoint.interval_ms", 20 + sb_draw_wide(draw, 2000), error));
+    if (sb_draw_one_in(draw, 8))
+        SABOT_TRY(
+            ledger_set(ledger, "checkpoint.timeout_ms", 50 + sb_draw_below(draw, 500), error));
     /* Each partition has records at the end: none needs to be given up. */
     ledger->never_idle = ledger->writes_files || sb_draw_one_in(draw, 2);
     if (ledger->never_idle)
@@ -736,11 +740,12 @@ static void see_saved(void *user, uint32_t number, uint32_t process, int64_t che
     }
 }
 
-/* All comes again. */
+/* All comes again. The checkpoints until now are put aside, and their numbers too. */
 static void begin_anew(struct ledger *ledger)
 {
     struct known *known = &ledger->known;
 
+    ledger->past_count = 0;
     memset(known->marks, 0, sizeof known->marks);
     known->reminder_count = 0;
     for (uint32_t i = 0; i < ledger->account_count; i++) {

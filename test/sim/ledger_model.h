@@ -17,7 +17,7 @@ enum {
     REMINDERS_MAX = 512,
     RECENT_MAX = LEDGER_RECENT,
     PAST_MAX = 8,
-    SAVED_MAX = 4,
+    SAVED_MAX = 16,
     OUTPUTS_MAX = 8,
     WINDOWS_MAX = 4096, /* a power of two */
     STEP_MS = 10,
