@@ -44,6 +44,10 @@ class RecoveryTest(CommandTest):
     def checkpoints(self):
         return sorted((self.folder / "state/echo/repeat").glob("ckpt-*"))
 
+    def complete(self):
+        """Those that are whole."""
+        return [path for path in self.checkpoints() if (path / "manifest").exists()]
+
     def assert_exactly_once(self, count):
         """Each record once; each key in its order, with a state that has seen each record once."""
         seen = collections.Counter()
@@ -193,7 +197,7 @@ class Failures(RecoveryTest):
         source = "file:in.jsonl?follow=true"
         process = self.start_echo("--state-dir", "state", "-O", "checkpoint.interval_ms=50", source=source,
                                   stderr=subprocess.PIPE)
-        self.wait_until(process, self.checkpoints)
+        self.wait_until(process, self.complete)
         owner = self.folder / "state/echo/repeat/owner"
         os.link(owner, self.folder / "kept")
         (self.folder / "folder").symlink_to(".")
@@ -201,9 +205,8 @@ class Failures(RecoveryTest):
         self.write("in.jsonl", records(10, 20), "ab")
         self.read_until(process.stderr, "failed, nothing is lost")
         (self.folder / "kept").replace(owner)
-        newest = self.checkpoints()[-1]
-        self.wait_until(process, lambda: self.checkpoints()[-1:] not in ([], [newest]))
-        self.wait_until(process, (self.checkpoints()[-1] / "manifest").exists)
+        before = self.complete()
+        self.wait_until(process, lambda: self.complete() != before)
         process.kill()
         process.wait()
         self.write("in.jsonl", records(20, 30), "ab")
@@ -255,6 +258,8 @@ class Refusals(RecoveryTest):
         path = self.checkpoints()[-1] / "manifest"
         path.write_bytes(b"damaged")
         self.assert_refused("manifest")
+        self.assertEqual(self.run_on("--reset", crash="restore.resetting:1").code, -signal.SIGKILL)
+        self.assert_refused("manifest")  # nothing has happened yet
         self.assert_code(self.run_on("--reset"), 0)
         self.assert_exactly_once(50)
         aside = list((self.folder / "state/echo").glob("repeat.reset-*"))
