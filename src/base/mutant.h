@@ -61,8 +61,7 @@
     ROW(SAVEPOINT_TIMERS_LOST, "timers of a savepoint are lost when it is restored")              \
     ROW(SAVEPOINT_NOT_SYNCED, "the head of a savepoint is not synced")                            \
     ROW(COPY_NOT_HELD, "a checkpoint is removed while a savepoint is being made of it")           \
-    ROW(COPY_CUT_SHORT, "a later checkpoint that fails ends the savepoint that is being made")    \
-    ROW(TIME_OF_SLOWEST, "a restored task begins at the time of its slowest worker")
+    ROW(COPY_CUT_SHORT, "a later checkpoint that fails ends the savepoint that is being made")
 /* clang-format on */
 
 enum sb_mutant {

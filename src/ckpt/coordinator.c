@@ -293,8 +293,7 @@ static int64_t latest_ms(const struct sb_checkpoint *checkpoint, uint32_t node)
     for (uint32_t worker = 0; worker < checkpoint->worker_count; worker++) {
         const int64_t time_ms = sb_checkpoint_part(checkpoint, worker, node)->watermark_ms;
 
-        if (time_ms != INT64_MAX &&
-            (SB_MUTANT(TIME_OF_SLOWEST) ? worker == 0 || time_ms < latest : time_ms > latest))
+        if (time_ms != INT64_MAX && time_ms > latest)
             latest = time_ms;
         is_over = is_over && time_ms == INT64_MAX;
     }

@@ -352,6 +352,40 @@ static void a_checkpoint_comes_when_something_has_changed_and_the_interval_is_ov
     finish(f);
 }
 
+/* The time of the task in a checkpoint for which its two workers have said these. */
+static int64_t time_of_task(void **state, int64_t one_ms, int64_t other_ms)
+{
+    struct fixture *f = begin(state);
+    struct sb_restore restore;
+    int64_t time_ms;
+
+    start(f);
+    show_more(f, 10);
+    (void)sb_coordinator_ask(&f->coordinator);
+    assert_int_equal(sb_coordinator_step(&f->coordinator).state, SB_STEP_AGAIN);
+    while (sb_flow_step(f->flow).state == SB_STEP_AGAIN) {}
+    assert_int_equal(f->coordinator.state, SB_COORDINATOR_GATHERING);
+    sb_checkpoint_part(f->coordinator.checkpoint, 0, 1)->watermark_ms = one_ms;
+    sb_checkpoint_part(f->coordinator.checkpoint, 1, 1)->watermark_ms = other_ms;
+    run_until(f, 1);
+    sb_restore_init(&restore, &f->disk.env, &f->folder);
+    WELL(sb_restore_find(&restore, &f->error));
+    time_ms = restore.manifest.tasks[0].watermark_ms;
+    sb_restore_reset(&restore);
+    run_to_the_end(f);
+    finish(f);
+    return time_ms;
+}
+
+/* Inputs fall silent at another moment for each worker: what has fired in one of them has fired. */
+static void the_time_of_a_task_is_that_of_its_fastest_worker(void **state)
+{
+    assert_int_equal(time_of_task(state, 660, 740), 740);
+    assert_int_equal(time_of_task(state, 740, INT64_MIN), 740);
+    assert_int_equal(time_of_task(state, INT64_MAX, 660), 660);
+    assert_int_equal(time_of_task(state, INT64_MAX, INT64_MAX), INT64_MAX);
+}
+
 static void one_that_is_asked_for_comes_at_once(void **state)
 {
     struct fixture *f = begin(state);
@@ -930,6 +964,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(a_checkpoint_comes_when_something_has_changed_and_the_interval_is_over),
+        KIT_TEST(the_time_of_a_task_is_that_of_its_fastest_worker),
         KIT_TEST(one_that_is_asked_for_comes_at_once),
         KIT_TEST(offsets_are_committed_again_though_nothing_changes),
         KIT_TEST(offsets_that_failed_are_tried_again_though_nothing_changes),
