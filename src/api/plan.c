@@ -9,7 +9,7 @@
 
 /* Of memory for state, when states are kept in a database and `memory` isn't given. */
 static const uint64_t DB_MEMORY_DEFAULT = (uint64_t)512 * 1024 * 1024;
-static const uint64_t CACHE_MIN = 256 * 1024; /* of a store in front of rows */
+static const uint64_t CACHE_MIN = (uint64_t)256 * 1024; /* of a store in front of rows */
 
 /* --- Channels ------------------------------------------------------------------------------------
  */
@@ -439,7 +439,9 @@ static sabot_status share_memory(const struct grower *grower,
     const int64_t memory = sb_config_int64(grower->plan->app->config, "memory");
     const uint64_t given = memory == 0 ? DB_MEMORY_DEFAULT : (uint64_t)memory;
     const uint64_t shares = 2 * count_dbs(grower);
+    const uint64_t least = CACHE_MIN * stores * shares;
 
+    SB_ASSERT(shares > 0 && stores > 0);
     *memory_out = given / shares;
     if (*memory_out / stores >= CACHE_MIN)
         return SABOT_OK;
@@ -449,8 +451,7 @@ static sabot_status share_memory(const struct grower *grower,
         "%llu in all, and %llu bytes of cache for each, which is too little to work "
         "with: memory=%llu at least, or fewer threads",
         (unsigned long long)given, grower->pipeline->name, (unsigned long long)stores,
-        (unsigned long long)(*memory_out / stores),
-        (unsigned long long)(CACHE_MIN * stores * shares));
+        (unsigned long long)(*memory_out / stores), (unsigned long long)least);
 }
 
 /* With a state that isn't kept in memory: a database, and memory for each instance's cells. */

@@ -441,7 +441,9 @@ static sabot_status read_timer_row(struct reader *reader)
         return damaged(reader, "a timer of a state that has none");
     time_ms = (int64_t)sb_in_u64(&reader->in);
     SABOT_TRY(read_shard_key(reader));
-    if (reader->source->state == NULL || SB_MUTANT(TIMERS_LOST) || SB_MUTANT(SAVEPOINT_TIMERS_LOST))
+    if (reader->source->state == NULL || SB_MUTANT(TIMERS_LOST))
+        return SABOT_OK;
+    if (SB_MUTANT(SAVEPOINT_TIMERS_LOST))
         return SABOT_OK;
     return sb_timer_set(&reader->vault->store, reader->source->state->index, text_of(&reader->key),
                         reader->key_hash, time_ms, reader->error);

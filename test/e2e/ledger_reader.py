@@ -31,7 +31,7 @@ class Broker:
 class Bank:
     """As much of a bank as a reader needs."""
 
-    broker = Broker()
+    broker, topic = Broker(), "transfers"
 
     def __init__(self, folder):
         self.folder = folder
