@@ -8,6 +8,7 @@
 #include "api/inspect.h"
 #include "base/hash.h"
 #include "state/peek.h"
+#include "tape.h"
 
 struct cell {
     bool flag;
@@ -34,9 +35,7 @@ struct fixture {
     struct sb_env *env;
     struct sb_schema *schema;
     struct sb_store *store;
-    uint8_t bytes[65536];
-    size_t size;
-    size_t read;
+    struct tape tape;
     char text[4096]; /* what was read, a line for each row */
     sabot_error error;
 };
@@ -70,6 +69,7 @@ static int free_fixture(void **state)
 {
     struct fixture *fixture = *state;
 
+    tape_reset(&fixture->tape);
     sb_store_destroy(fixture->store);
     sb_schema_destroy(fixture->schema);
     sb_os_env_destroy(fixture->env);
@@ -112,36 +112,9 @@ static void fill(struct fixture *fixture)
     assert_int_equal(sb_timer_set(store, TIMERS, key, hash(), 777, NULL), SABOT_OK);
 }
 
-static sabot_status save(void *context, const void *bytes, size_t size, sabot_error *error)
-{
-    struct fixture *fixture = context;
-
-    (void)error;
-    assert_true(fixture->size + size <= sizeof fixture->bytes);
-    memcpy(fixture->bytes + fixture->size, bytes, size);
-    fixture->size += size;
-    return SABOT_OK;
-}
-
-static sabot_status load(void *context,
-                         void *buffer,
-                         size_t size,
-                         size_t *size_out,
-                         sabot_error *error)
-{
-    struct fixture *fixture = context;
-    const size_t left = fixture->size - fixture->read;
-
-    (void)error;
-    *size_out = size < left ? size : left;
-    memcpy(buffer, fixture->bytes + fixture->read, *size_out);
-    fixture->read += *size_out;
-    return SABOT_OK;
-}
-
 static void snapshot(struct fixture *fixture)
 {
-    const struct sb_byte_sink sink = {save, fixture};
+    const struct sb_byte_sink sink = tape_sink(&fixture->tape);
 
     assert_int_equal(sb_store_snapshot(fixture->store, sb_hash_shard(hash()), &sink, NULL),
                      SABOT_OK);
@@ -174,11 +147,10 @@ static void describe_row(struct fixture *fixture, const struct sb_peek_row *row)
 /* Read all of it. SABOT_END: it was whole. */
 static sabot_status peek_all(struct fixture *fixture, bool describe)
 {
-    const struct sb_byte_source source = {load, fixture};
+    const struct sb_byte_source source = tape_source(&fixture->tape);
     struct sb_peek peek;
     sabot_status status;
 
-    fixture->read = 0;
     fixture->text[0] = '\0';
     status = sb_peek_begin(&peek, fixture->env, &source, &fixture->error);
     while (status == SABOT_OK) {
@@ -214,7 +186,7 @@ static void every_kind_and_type_is_read_by_the_tables_of_the_snapshot(void **sta
 static void an_empty_shard_has_its_tables_and_no_rows(void **state)
 {
     struct fixture *fixture = *state;
-    const struct sb_byte_source source = {load, fixture};
+    const struct sb_byte_source source = tape_source(&fixture->tape);
     struct sb_peek peek;
 
     snapshot(fixture);
@@ -237,10 +209,10 @@ static void every_changed_bit_is_found(void **state)
 
     fill(fixture);
     snapshot(fixture);
-    for (size_t bit = 0; bit < 8 * fixture->size; bit++) {
-        fixture->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    for (size_t bit = 0; bit < 8 * fixture->tape.size; bit++) {
+        fixture->tape.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
         assert_int_equal(peek_all(fixture, false), SABOT_ERR_CORRUPT);
-        fixture->bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        fixture->tape.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     assert_int_equal(peek_all(fixture, false), SABOT_END);
 }
@@ -252,8 +224,8 @@ static void one_that_was_cut_is_found_wherever_that_was(void **state)
 
     fill(fixture);
     snapshot(fixture);
-    whole = fixture->size;
-    for (fixture->size = 0; fixture->size < whole; fixture->size++)
+    whole = fixture->tape.size;
+    for (fixture->tape.size = 0; fixture->tape.size < whole; fixture->tape.size++)
         assert_int_equal(peek_all(fixture, false), SABOT_ERR_CORRUPT);
 }
 
@@ -269,7 +241,7 @@ static void bytes_that_make_no_sense_end_in_an_error_or_a_row(void **state)
     print_message("seed %llu\n", (unsigned long long)seed);
     fill(fixture);
     snapshot(fixture);
-    size = fixture->size - 2UL * SB_BLOCK_HEAD; /* the one block, and the end */
+    size = fixture->tape.size - 2UL * SB_BLOCK_HEAD; /* the one block, and the end */
     for (int i = 0; i < 20000; i++) {
         uint64_t sum;
         size_t at;
@@ -279,13 +251,13 @@ static void bytes_that_make_no_sense_end_in_an_error_or_a_row(void **state)
         random ^= random >> 7;
         random ^= random << 17;
         at = SB_BLOCK_HEAD + (size_t)(random >> 16) % size;
-        old = fixture->bytes[at];
-        fixture->bytes[at] = (uint8_t)(random >> 8);
-        sum = sb_hash(fixture->bytes + SB_BLOCK_HEAD, size, 0);
+        old = fixture->tape.bytes[at];
+        fixture->tape.bytes[at] = (uint8_t)(random >> 8);
+        sum = sb_hash(fixture->tape.bytes + SB_BLOCK_HEAD, size, 0);
         for (size_t byte = 0; byte < 8; byte++)
-            fixture->bytes[4 + byte] = (uint8_t)(sum >> (8 * byte));
+            fixture->tape.bytes[4 + byte] = (uint8_t)(sum >> (8 * byte));
         (void)peek_all(fixture, false);
-        fixture->bytes[at] = old;
+        fixture->tape.bytes[at] = old;
     }
 }
 
