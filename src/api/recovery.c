@@ -221,11 +221,8 @@ static int64_t interval_us(const struct sb_recovery *recovery, const sabot_confi
 
 static struct sb_ckpt_entry restored(const struct sb_recovery *recovery)
 {
-    const struct sb_manifest *manifest = &recovery->restore.manifest;
-
-    if (!recovery->restore.found)
-        return (struct sb_ckpt_entry){.id = 0};
-    return (struct sb_ckpt_entry){.id = manifest->id, .nonce = manifest->nonce};
+    return recovery->restore.found ? sb_ckpt_entry_of(&recovery->restore.manifest)
+                                   : (struct sb_ckpt_entry){.id = 0};
 }
 
 static sabot_status restore_state(struct sb_recovery *recovery,

@@ -183,11 +183,9 @@ static struct sb_step begin(struct sb_coordinator *coordinator, bool last)
 static int64_t due_without_changes_us(const struct sb_coordinator *coordinator)
 {
     const struct sb_coordinator_config *config = &coordinator->config;
-    uint32_t failures;
+    uint32_t failures = sb_follow_failures(config->follow);
     int64_t again_us;
 
-    (void)sb_follow_step(config->follow);
-    failures = sb_follow_failures(config->follow);
     if (failures > FOLLOW_DOUBLINGS)
         failures = FOLLOW_DOUBLINGS;
     again_us = coordinator->begun_us + (config->interval_us << failures);
@@ -202,19 +200,26 @@ static bool is_wanted_last(const struct sb_coordinator *coordinator)
            sb_flow_instances(coordinator->config.flow, SB_NODE_SOURCE);
 }
 
+/* SABOT_ERR_FENCED: another worker has taken over, and that is what the run fails with. */
+static sabot_status check_owner(struct sb_coordinator *coordinator, sabot_error *error)
+{
+    const struct sb_coordinator_config *config = &coordinator->config;
+    const sabot_status status = sb_ckpt_check_owner(config->folder, config->owner, error);
+
+    if (status == SABOT_ERR_FENCED)
+        coordinator->error = *error;
+    return status;
+}
+
 /* Who has nothing to checkpoint would not find out that another worker has taken over. */
 static bool is_taken(struct sb_coordinator *coordinator, int64_t now_us)
 {
-    const struct sb_coordinator_config *config = &coordinator->config;
     sabot_error error;
 
     if (now_us < coordinator->look_us)
         return false;
     coordinator->look_us = now_us + LOOK_US;
-    if (sb_ckpt_check_owner(config->folder, config->owner, &error) != SABOT_ERR_FENCED)
-        return false;
-    coordinator->error = error;
-    return true;
+    return check_owner(coordinator, &error) == SABOT_ERR_FENCED;
 }
 
 static struct sb_step idle(struct sb_coordinator *coordinator)
@@ -232,6 +237,7 @@ static struct sb_step idle(struct sb_coordinator *coordinator)
         return begin(coordinator, false);
     if (now_us < coordinator->next_us && !sb_control_presses(control))
         return sb_step_wait(coordinator->next_us);
+    (void)sb_follow_step(config->follow); /* how is the commit that is under way? */
     due_us = due_without_changes_us(coordinator);
     if (count_changes(coordinator) == coordinator->changes && now_us < due_us) {
         if (is_taken(coordinator, now_us))
@@ -561,11 +567,9 @@ static struct sb_step write(struct sb_coordinator *coordinator)
     if (coordinator->has_manifest)
         sb_manifest_reset(&coordinator->manifest);
     coordinator->has_manifest = false;
-    status = sb_ckpt_check_owner(config->folder, config->owner, &error);
-    if (status == SABOT_ERR_FENCED) {
-        coordinator->error = error;
+    status = check_owner(coordinator, &error);
+    if (status == SABOT_ERR_FENCED)
         return over(coordinator);
-    }
     if (status == SABOT_OK)
         status = stage(coordinator, &error);
     if (status == SABOT_OK)
@@ -575,9 +579,11 @@ static struct sb_step write(struct sb_coordinator *coordinator)
     if (status != SABOT_OK && !SB_MUTANT(WRITE_ERROR_IGNORED))
         return fail(coordinator, &error);
     sb_prune_look(&coordinator->prune);
-    if (SB_MUTANT(REMOVE_BEFORE_COMMIT))
-        sb_prune(&coordinator->prune, &(const struct sb_ckpt_entry){coordinator->manifest.id,
-                                                                    coordinator->manifest.nonce});
+    if (SB_MUTANT(REMOVE_BEFORE_COMMIT)) {
+        const struct sb_ckpt_entry made = sb_ckpt_entry_of(&coordinator->manifest);
+
+        sb_prune(&coordinator->prune, &made);
+    }
     coordinator->state = SB_COORDINATOR_COMMITTING;
     return sb_step_again();
 }
@@ -669,7 +675,7 @@ static struct sb_step complete(struct sb_coordinator *coordinator)
     const int64_t now_us = sb_now_us(config->env);
     const int64_t busy_us = coordinator->chain.write_us;
     const bool last = coordinator->checkpoint->last;
-    const struct sb_ckpt_entry done = {coordinator->manifest.id, coordinator->manifest.nonce};
+    const struct sb_ckpt_entry done = sb_ckpt_entry_of(&coordinator->manifest);
 
     sb_crash_point(config->env, "ckpt.committed");
     note_commit(coordinator);
@@ -706,8 +712,7 @@ static struct sb_step lose(struct sb_coordinator *coordinator, const sabot_error
     note_pace(coordinator, true);
     coordinator->error = *why;
     coordinator->error.retriable = true;
-    if (sb_ckpt_check_owner(config->folder, config->owner, &taken) == SABOT_ERR_FENCED)
-        coordinator->error = taken;
+    (void)check_owner(coordinator, &taken);
     return over(coordinator);
 }
 

@@ -72,7 +72,7 @@ static sabot_status open_all(struct sb_copy *copy, sabot_error *error)
     copy->block = sb_alloc(config->env, RUN_BLOCK);
     if (copy->block == NULL)
         return no_memory(error);
-    entry = (struct sb_ckpt_entry){.id = copy->manifest.id, .nonce = copy->manifest.nonce};
+    entry = sb_ckpt_entry_of(&copy->manifest);
     SABOT_TRY(sb_ckpt_begin(&copy->writer, config->to, &entry, error));
     copy->writer.kind = SB_FILE_STATE;
     copy->state = COPYING;
@@ -234,8 +234,7 @@ static struct sb_step rest(struct sb_copy *copy)
 static sabot_status seal(struct sb_copy *copy, sabot_error *error)
 {
     SABOT_TRY(sb_ckpt_finish(&copy->writer, &copy->manifest, NULL, 0, error));
-    copy->result.entry =
-        (struct sb_ckpt_entry){.id = copy->manifest.id, .nonce = copy->manifest.nonce};
+    copy->result.entry = sb_ckpt_entry_of(&copy->manifest);
     copy->result.checksum = copy->manifest.checksum;
     return SABOT_OK;
 }

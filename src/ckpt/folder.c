@@ -54,11 +54,6 @@ static void path_in(const struct sb_ckpt_folder *folder, const char *name, char 
     (void)snprintf(path, SB_CKPT_PATH_MAX, "%s/%s", folder->path, name);
 }
 
-static struct sb_ckpt_entry entry_of(const struct sb_manifest *manifest)
-{
-    return (struct sb_ckpt_entry){.id = manifest->id, .nonce = manifest->nonce};
-}
-
 /* "ckpt-<16 hex>-<16 hex>", nothing else. */
 static bool parse_entry(const char *name, struct sb_ckpt_entry *entry_out)
 {
@@ -371,7 +366,7 @@ static sabot_status write_manifest(const struct sb_ckpt_folder *folder,
                                    sabot_error *error)
 {
     const struct sb_env *env = folder->env;
-    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     const struct path temporary = path_of(folder, &entry, TEMPORARY_NAME);
     const struct path final = path_of(folder, &entry, MANIFEST_NAME);
     struct sb_buffer bytes;
@@ -548,7 +543,7 @@ sabot_status sb_ckpt_write(const struct sb_ckpt_folder *folder,
                            struct sb_manifest *manifest,
                            sabot_error *error)
 {
-    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     struct sb_ckpt_writer writer;
 
     SABOT_TRY(sb_ckpt_begin(&writer, folder, &entry, error));
@@ -581,7 +576,7 @@ static sabot_status copy_file(const struct sb_ckpt_folder *folder,
                               sabot_error *error)
 {
     const struct sb_env *env = folder->env;
-    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     const struct path path = path_of(folder, &entry, manifest->files[index].name);
     struct sb_file *source;
     struct sb_file *target;
@@ -607,7 +602,7 @@ static sabot_status copy_all(const struct sb_ckpt_folder *folder,
                              sabot_error *error)
 {
     const struct sb_env *env = folder->env;
-    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     const struct path path = path_of(folder, &entry, NULL);
 
     SABOT_TRY(env->type->directory_create(env->self, path.text, error));
@@ -627,7 +622,7 @@ sabot_status sb_ckpt_copy(const struct sb_ckpt_folder *folder,
                           const struct sb_manifest *from_manifest,
                           sabot_error *error)
 {
-    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     const sabot_status status = copy_all(folder, manifest, from, from_manifest, error);
 
     if (status != SABOT_OK && status != SABOT_ERR_EXISTS)
@@ -766,7 +761,7 @@ static sabot_status verify_file(const struct sb_ckpt_folder *folder,
                                 sabot_error *error)
 {
     const struct sb_env *env = folder->env;
-    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     const struct sb_manifest_file *expected = &manifest->files[index];
     const struct path path = path_of(folder, &entry, expected->name);
     struct sb_bytes bytes;
@@ -806,7 +801,7 @@ sabot_status sb_ckpt_open_file(const struct sb_ckpt_folder *folder,
                                struct sb_file **file_out,
                                sabot_error *error)
 {
-    const struct sb_ckpt_entry entry = entry_of(manifest);
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     const struct path path = path_of(folder, &entry, manifest->files[file].name);
 
     SB_ASSERT(file < manifest->file_count);

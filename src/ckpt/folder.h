@@ -51,6 +51,11 @@ struct sb_ckpt_entry {
     uint64_t nonce;
 };
 
+static inline struct sb_ckpt_entry sb_ckpt_entry_of(const struct sb_manifest *manifest)
+{
+    return (struct sb_ckpt_entry){.id = manifest->id, .nonce = manifest->nonce};
+}
+
 /* Make the folders that are missing. Texts are borrowed. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_folder_open(struct sb_ckpt_folder *folder,
                                                   const struct sb_env *env,

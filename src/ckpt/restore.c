@@ -121,10 +121,11 @@ sabot_status sb_restore_find(struct sb_restore *restore, sabot_error *error)
     for (uint32_t i = 0; i < count && status == SABOT_ERR_NOT_FOUND; i++)
         status = read_and_verify(restore, &entries[i], error);
     sb_free_array(restore->env, entries, SB_CKPT_LISTED_MAX, sizeof *entries);
-    if (status == SABOT_OK)
-        status = sb_ckpt_keep(
-            restore->folder,
-            &(const struct sb_ckpt_entry){restore->manifest.id, restore->manifest.nonce}, error);
+    if (status == SABOT_OK) {
+        const struct sb_ckpt_entry found = sb_ckpt_entry_of(&restore->manifest);
+
+        status = sb_ckpt_keep(restore->folder, &found, error);
+    }
     restore->found = status == SABOT_OK;
     return status == SABOT_ERR_NOT_FOUND ? SABOT_OK : status;
 }

@@ -142,7 +142,7 @@ sabot_status ckpt_kit_write(const struct sb_ckpt_folder *folder,
                             sabot_text bytes,
                             sabot_error *error)
 {
-    const struct sb_ckpt_entry entry = {.id = manifest->id, .nonce = manifest->nonce};
+    const struct sb_ckpt_entry entry = sb_ckpt_entry_of(manifest);
     struct sb_ckpt_writer writer;
     sabot_status status;
 

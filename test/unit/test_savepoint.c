@@ -57,7 +57,7 @@ static void write_one(struct fixture *fixture, uint32_t seed)
         SABOT_OK);
     assert_int_equal(ckpt_kit_write(&folder, &manifest, SB_FILE_STATE, part, &fixture->error),
                      SABOT_OK);
-    fixture->entry = (struct sb_ckpt_entry){.id = manifest.id, .nonce = manifest.nonce};
+    fixture->entry = sb_ckpt_entry_of(&manifest);
     pipeline.entry = fixture->entry;
     pipeline.checksum = manifest.checksum;
     assert_int_equal(sb_savepoint_seal(&savepoint, &fixture->error), SABOT_OK);
