@@ -237,9 +237,8 @@ static void note_saved(struct sb_sim *sim, const struct sb_sim_process *process)
 
     SB_ASSERT(id != NULL);
     saved->state = SB_SIM_SAVED;
-    saved->commits = sim->broker.commits;
-    /* Of a twin that has woken up it is what was committed before others went on. */
-    saved->stops = saved->stops && process->number == sim->starts;
+    /* Of a twin that has woken up it is what was there before others committed: at no count. */
+    saved->commits = process->number == sim->starts ? sim->broker.commits : UINT64_MAX;
     if (saved->stops)
         sim->people.stopped_for = process->asked.number;
     plan->saved(plan->user, process->asked.number, process->number,
