@@ -162,23 +162,25 @@ void sb_sim_choose(struct sb_sim *sim, struct sb_sim_process *process)
 
 /* A checkpoint that counts anyway is not committed once more, nor is a savepoint that was restored
  * before: it is over when the run goes on. */
+static bool is_choosing(struct sb_sim *sim, const struct sb_sim_process *process)
+{
+    const struct sb_sim_chosen *chosen = chosen_of(sim, process->number);
+
+    if (chosen->choice == SB_SIM_AS_IT_WAS || chosen->counts || process->state != SB_SIM_RUNNING ||
+        process->result != SABOT_OK)
+        return false;
+    return chosen->choice == SB_SIM_ANEW || chosen->choice == SB_SIM_FROM_OFFSETS ||
+           process->run == NULL || sb_run_phase(process->run) != SB_RUN_RUNNING;
+}
+
+/* The newest may have ended, and one that stood still before it goes on. */
 bool sb_sim_is_choosing(struct sb_sim *sim)
 {
-    const uint32_t choosing = sim->people.choosing;
-    const struct sb_sim_chosen *chosen = chosen_of(sim, choosing);
-
-    if (choosing == 0 || chosen->counts)
-        return false;
     for (uint32_t i = 0; i < SB_SIM_PROCESSES_MAX; i++) {
-        const struct sb_sim_process *process = sim->processes[i];
-
-        if (process != NULL && process->state == SB_SIM_RUNNING && process->number == choosing &&
-            process->run != NULL && process->result == SABOT_OK)
-            return (chosen->choice != SB_SIM_FROM_CHECKPOINT &&
-                    chosen->choice != SB_SIM_FROM_SAVEPOINT) ||
-                   sb_run_phase(process->run) != SB_RUN_RUNNING;
+        if (sim->processes[i] != NULL && is_choosing(sim, sim->processes[i]))
+            return true;
     }
-    return false; /* it has ended, and another one goes on */
+    return false;
 }
 
 /* May a savepoint be refused? Not when it is whole, and nothing was committed since the run was
