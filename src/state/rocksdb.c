@@ -52,6 +52,7 @@ struct sb_rocksdb {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_compactionfilter_t *filter;
+    struct sb_lock ends; /* of walks; see stage() */
     struct sb_lock lock; /* guards rows and ttls */
     struct rocks_rows *rows;
     struct sb_rows_ttl ttls[TTL_MAX];
@@ -223,6 +224,7 @@ sabot_status sb_rocksdb_create(const struct sb_env *env,
     if (db == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "state in %s: no memory", directory);
     db->env = env;
+    sb_lock_init(&db->ends);
     sb_lock_init(&db->lock);
     db->directory = sb_string_copy(env, directory);
     db->staged = sb_string_format(env, "%s/staged", directory);
@@ -295,6 +297,7 @@ void sb_rocksdb_close(struct sb_rocksdb *db)
         rocksdb_cache_destroy(db->cache);
         rocksdb_compactionfilter_destroy(db->filter);
     }
+    sb_lock_reset(&db->ends);
     sb_lock_reset(&db->lock);
     sb_string_free(db->env, db->directory);
     sb_string_free(db->env, db->staged);
@@ -348,6 +351,25 @@ sabot_status sb_rocksdb_compact(struct sb_rocksdb *db, sabot_error *error)
 /* --- Checkpoints ---------------------------------------------------------------------------------
  */
 
+/* A checkpoint waits until nobody looks for files to remove. RocksDB 7.8 does not tell it when an
+ * iterator that has ended has found none (its change 14069, 2025): it would wait for ever. While
+ * the removal of files is off, none looks; and none is in the middle of looking when it is turned
+ * off, for walks end under this lock. Its own threads tell by themselves. */
+static void link_files(struct sb_rocksdb *db, rocksdb_checkpoint_t *checkpoint, char **reason)
+{
+    char *ignored = NULL;
+
+    sb_lock_take(&db->ends);
+    rocksdb_disable_file_deletions(db->db, reason);
+    sb_lock_drop(&db->ends);
+    if (*reason != NULL)
+        return;
+    rocksdb_checkpoint_create(checkpoint, db->staged, 0, reason);
+    rocksdb_enable_file_deletions(db->db, 0, &ignored); /* files stay, until the next time */
+    if (ignored != NULL)
+        rocksdb_free(ignored);
+}
+
 sabot_status sb_rocksdb_stage(struct sb_rocksdb *db, const char **folder_out, sabot_error *error)
 {
     rocksdb_checkpoint_t *checkpoint;
@@ -359,7 +381,7 @@ sabot_status sb_rocksdb_stage(struct sb_rocksdb *db, const char **folder_out, sa
     sb_crash_point(db->env, "ckpt.rows_flushed");
     checkpoint = rocksdb_checkpoint_object_create(db->db, &reason);
     if (reason == NULL) {
-        rocksdb_checkpoint_create(checkpoint, db->staged, 0, &reason);
+        link_files(db, checkpoint, &reason);
         rocksdb_checkpoint_object_destroy(checkpoint);
     }
     return reason == NULL ? SABOT_OK : raise_rocksdb(db, "cannot be checkpointed", reason, error);
@@ -485,11 +507,13 @@ static bool next(struct sb_rows_walk *walk, sabot_text *key_out, sabot_text *val
 
 static sabot_status end(struct sb_rows_walk *walk, sabot_error *error)
 {
-    const struct sb_rocksdb *db = walk->rows->db;
+    struct sb_rocksdb *db = walk->rows->db;
     char *reason = NULL;
 
     rocksdb_iter_get_error(walk->iterator, &reason);
+    sb_lock_take(&db->ends);
     rocksdb_iter_destroy(walk->iterator);
+    sb_lock_drop(&db->ends);
     rocksdb_readoptions_destroy(walk->read);
     sb_free(db->env, walk, sizeof *walk + walk->prefix_size);
     return reason == NULL ? SABOT_OK : raise_rocksdb(db, "cannot read", reason, error);

@@ -210,7 +210,11 @@ class Broker:
         self._end(signal.SIGTERM)
 
     def pause(self):
-        os.killpg(self.pid, signal.SIGSTOP)
+        """Nothing of it runs any more when this returns: a signal reaches the threads one by one."""
+        pid = self.pid
+        os.killpg(pid, signal.SIGSTOP)
+        while any(_state(stat) not in "Tt" for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")):
+            os.sched_yield()
 
     def resume(self):
         os.killpg(self.pid, signal.SIGCONT)
@@ -310,6 +314,14 @@ class Broker:
         self.keeper.terminate()
         self.keeper.wait()
         self.keeper = None
+
+
+def _state(stat):
+    """Of a thread, by its file in /proc: T, it is stopped."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "T"  # it has ended
 
 
 def _cluster_id():
