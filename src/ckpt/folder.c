@@ -133,16 +133,32 @@ void sb_ckpt_folder_close(struct sb_ckpt_folder *folder)
     folder->path = NULL;
 }
 
+static sabot_status fence(sabot_error *error)
+{
+    if (error != NULL)
+        error->fatal = true;
+    return SABOT_ERR_FENCED;
+}
+
 sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder, sabot_error *error)
 {
     const struct sb_env *env = folder->env;
     char aside[SB_CKPT_PATH_MAX];
+    sabot_status status;
 
     (void)snprintf(aside, sizeof aside, "%s.reset-%lld", folder->path, (long long)sb_wall_ms(env));
     SABOT_TRY(env->type->path_rename(env->self, folder->path, aside, error));
     sb_crash_point(env, "restore.moved_aside");
     sb_log(env, SABOT_LOG_INFO, folder->pipeline, "the old checkpoints are in %s now", aside);
-    SABOT_TRY(make_folder(env, folder->path, error));
+    status = env->type->directory_create(env->self, folder->path, error);
+    if (status == SABOT_ERR_EXISTS) { /* what is in it is not ours to write over */
+        (void)sabot_raise(error, SABOT_ERR_FENCED,
+                          "%s: another worker has begun in this state directory while this one put "
+                          "the old one aside",
+                          folder->path);
+        return fence(error);
+    }
+    SABOT_TRY(status);
     return sb_sync_above(env, folder->path, error);
 }
 
@@ -209,9 +225,7 @@ sabot_status sb_ckpt_check_owner(const struct sb_ckpt_folder *folder,
                              "%s: another worker has taken over this state directory (it is %.16s, "
                              "this one %.16s)",
                              path, text, expected);
-    if (status == SABOT_ERR_FENCED && error != NULL)
-        error->fatal = true;
-    return status;
+    return status == SABOT_ERR_FENCED ? fence(error) : status;
 }
 
 /* --- Was there ever a commit? --------------------------------------------------------------------

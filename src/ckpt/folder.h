@@ -65,7 +65,8 @@ SABOT_MUST_CHECK sabot_status sb_ckpt_folder_open(struct sb_ckpt_folder *folder,
                                                   sabot_error *error);
 void sb_ckpt_folder_close(struct sb_ckpt_folder *folder);
 
-/* Rename what is here to PIPELINE.reset-<time>, and make an empty folder in its place. */
+/* Rename what is here to PIPELINE.reset-<time>, and make an empty folder in its place.
+ * SABOT_ERR_FENCED: another process has made one before, and has begun in it. */
 SABOT_MUST_CHECK sabot_status sb_ckpt_move_aside(const struct sb_ckpt_folder *folder,
                                                  sabot_error *error);
 

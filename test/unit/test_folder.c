@@ -443,6 +443,35 @@ static void test_who_had_the_folder_before_finds_out(void **state)
     assert_non_null(strstr(error.text, "/dir/app/pipe/owner: it is gone"));
 }
 
+/* The next process comes while this one stands still. */
+static void begin_another(void *self, const char *label)
+{
+    struct disk *disk = self;
+    struct sb_ckpt_folder folder;
+    sabot_error error;
+
+    if (strcmp(label, "restore.moved_aside") != 0)
+        return;
+    assert_int_equal(sb_ckpt_folder_open(&folder, &disk->env, "/dir", "app", "pipe", &error),
+                     SABOT_OK);
+    assert_int_equal(sb_ckpt_take_owner(&folder, 8, &error), SABOT_OK);
+    sb_ckpt_folder_close(&folder);
+}
+
+static void test_a_reset_does_not_take_the_folder_in_which_another_has_begun(void **state)
+{
+    struct fixture *f = *state;
+    sabot_error error = {.status = SABOT_OK};
+
+    open_well(f);
+    assert_int_equal(sb_ckpt_take_owner(&f->folder, 7, &error), SABOT_OK);
+    f->disk.type.crash_point = begin_another;
+    assert_int_equal(sb_ckpt_move_aside(&f->folder, &error), SABOT_ERR_FENCED);
+    assert_true(error.fatal);
+    assert_non_null(strstr(error.text, "/dir/app/pipe: another worker has begun"));
+    assert_int_equal(sb_ckpt_check_owner(&f->folder, 8, &error), SABOT_OK);
+}
+
 /* --- The folder above ------------------------------------------------------------------------- */
 
 static char synced[64];
@@ -485,6 +514,7 @@ int main(void)
         TEST(test_a_damaged_disk_keeps_what_was_written_before),
         TEST(test_each_call_of_a_start_can_fail),
         TEST(test_who_had_the_folder_before_finds_out),
+        TEST(test_a_reset_does_not_take_the_folder_in_which_another_has_begun),
         cmocka_unit_test(test_a_name_is_safe_when_the_folder_above_is_synced),
     };
 
