@@ -138,6 +138,8 @@ struct sb_env_type {
                               int64_t offset,
                               size_t *size_out,
                               sabot_error *error);
+    /* These bytes will be read soon: whoever can begins to fetch them. Never waits for them. */
+    void (*file_expect)(struct sb_file *file, int64_t offset, size_t size);
     /* One read of a stream: blocks until some bytes, the end (*size_out == 0) or `timeout_ms`
      * (SABOT_AGAIN). */
     sabot_status (*file_read_some)(struct sb_file *file,

@@ -231,6 +231,7 @@ static const struct sb_env_type os_type = {
     .file_standard = sb_os_file_standard,
     .file_close = sb_os_file_close,
     .file_read = sb_os_file_read,
+    .file_expect = sb_os_file_expect,
     .file_read_some = sb_os_file_read_some,
     .file_write = sb_os_file_write,
     .file_sync = sb_os_file_sync,

@@ -73,6 +73,7 @@ sabot_status sb_os_file_read(struct sb_file *file,
                              int64_t offset,
                              size_t *size_out,
                              sabot_error *error);
+void sb_os_file_expect(struct sb_file *file, int64_t offset, size_t size);
 sabot_status sb_os_file_read_some(struct sb_file *file,
                                   void *buffer,
                                   size_t size,

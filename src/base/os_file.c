@@ -291,6 +291,11 @@ sabot_status sb_os_file_read(struct sb_file *file,
     return SABOT_OK;
 }
 
+void sb_os_file_expect(struct sb_file *file, int64_t offset, size_t size)
+{
+    (void)posix_fadvise(file->fd, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
 sabot_status sb_os_file_read_some(struct sb_file *file,
                                   void *buffer,
                                   size_t size,

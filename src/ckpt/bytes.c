@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-enum { BLOCK = 1024 * 1024 };
+enum { BLOCK = 1024 * 1024, AHEAD = 16 };
 
 sabot_status sb_bytes_pass(const struct sb_env *env,
                            struct sb_file *from,
@@ -22,7 +22,10 @@ sabot_status sb_bytes_pass(const struct sb_env *env,
     if (block == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to read a file of a checkpoint");
     sb_hasher_init(&hasher);
+    for (int64_t i = 0; i < AHEAD; i++)
+        env->type->file_expect(from, i * BLOCK, BLOCK);
     while (status == SABOT_OK && size == BLOCK) {
+        env->type->file_expect(from, (int64_t)bytes_out->size + (int64_t)AHEAD * BLOCK, BLOCK);
         status = env->type->file_read(from, block, BLOCK, (int64_t)bytes_out->size, &size, error);
         if (status == SABOT_OK && to != NULL)
             status = env->type->file_write(to, block, size, -1, error);

@@ -534,6 +534,14 @@ static void process_file_close(void *self, struct sb_file *file)
     sb_sim_file_close(file);
 }
 
+/* Time passes by steps: there is nothing to fetch early. */
+static void process_file_expect(struct sb_file *file, int64_t offset, size_t size)
+{
+    (void)file;
+    (void)offset;
+    (void)size;
+}
+
 static sabot_status process_file_read_some(struct sb_file *file,
                                            void *buffer,
                                            size_t size,
@@ -610,6 +618,7 @@ static const struct sb_env_type process_type = {
     .file_standard = process_file_standard,
     .file_close = process_file_close,
     .file_read = sb_sim_file_read,
+    .file_expect = process_file_expect,
     .file_read_some = process_file_read_some,
     .file_write = sb_sim_file_write,
     .file_sync = sb_sim_file_sync,

@@ -216,6 +216,13 @@ static sabot_status disk_read(struct sb_file *file,
     return SABOT_OK;
 }
 
+static void disk_expect(struct sb_file *file, int64_t offset, size_t size)
+{
+    (void)file;
+    (void)offset;
+    (void)size;
+}
+
 static sabot_status disk_write(struct sb_file *file,
                                const void *bytes,
                                size_t size,
@@ -480,6 +487,7 @@ void disk_make(struct disk *disk, const struct sb_env *under)
         .file_open = disk_open,
         .file_close = disk_close,
         .file_read = disk_read,
+        .file_expect = disk_expect,
         .file_write = disk_write,
         .file_sync = disk_sync,
         .file_truncate = disk_truncate,
