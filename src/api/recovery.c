@@ -55,6 +55,7 @@ static sabot_status begin(struct sb_recovery *recovery,
     atomic_store(&recovery->progress.stage, SB_RESTORE_FINDING);
     (void)snprintf(group, sizeof group, "sabot.%s.%s", app, flow->name);
     commit.timeout_ms = txn_timeout_ms(recovery);
+    sb_crash_point(env, "restore.opening");
     if (stages(graph))
         SABOT_TRY(sb_commit_create(&commit, &recovery->commit, error));
     else
@@ -93,13 +94,12 @@ static sabot_status find_newest(struct sb_restore *restore, sabot_error *error)
 static sabot_status find_counting(struct sb_recovery *recovery, bool reset, sabot_error *error)
 {
     struct sb_restore *restore = &recovery->restore;
-    struct sb_commit_mark mark;
-    bool found = false;
 
+    recovery->has_mark = false;
     if (recovery->commit != NULL && reset)
         SABOT_TRY(sb_commit_fence(recovery->commit, error));
     else if (recovery->commit != NULL)
-        SABOT_TRY(sb_commit_recover(recovery->commit, &found, &mark, error));
+        SABOT_TRY(sb_commit_recover(recovery->commit, &recovery->has_mark, &recovery->mark, error));
     if (reset)
         sb_crash_point(recovery->env, "restore.resetting");
     /* Frozen since it came, it would put aside what the next one has committed meanwhile, or choose
@@ -114,9 +114,9 @@ static sabot_status find_counting(struct sb_recovery *recovery, bool reset, sabo
     if (recovery->commit == NULL)
         return find_newest(restore, error);
     /* A folder that was just made may have a note of who was fenced, and slept until now. */
-    if (!found)
+    if (!recovery->has_mark)
         return reset ? SABOT_OK : sb_restore_find_none(restore, error);
-    SABOT_TRY(sb_restore_find_named(restore, &mark, error));
+    SABOT_TRY(sb_restore_find_named(restore, &recovery->mark, error));
     return sb_commit_compare(recovery->commit, &restore->manifest, error);
 }
 

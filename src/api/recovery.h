@@ -33,7 +33,9 @@ struct sb_recovery {
     struct sb_restore restore;
     struct sb_restore_progress progress; /* of that */
     struct sb_commit *commit;            /* NULL: the manifest is the commit */
-    struct sb_follow *follow;            /* of offsets that follow it; NULL: none */
+    bool has_mark;                       /* the committed offsets name a checkpoint: */
+    struct sb_commit_mark mark;
+    struct sb_follow *follow; /* of offsets that follow it; NULL: none */
     struct sb_coordinator coordinator;
 };
 

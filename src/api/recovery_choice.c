@@ -201,6 +201,19 @@ static uint32_t describe_repeats(const struct sb_manifest *counting,
     return count;
 }
 
+/* Is it the checkpoint that was committed last, or a copy of it? In another state directory, or
+ * when that checkpoint is damaged, only the offsets tell. That they are the same is not enough: a
+ * timer may have fired since, and nothing was read. */
+static bool is_committed(const struct sb_recovery *recovery, const struct sb_manifest *manifest)
+{
+    const struct sb_commit_mark *mark = &recovery->mark;
+
+    if (recovery->commit == NULL ||
+        (recovery->has_mark && (mark->id != manifest->id || mark->owner != manifest->owner)))
+        return false;
+    return sb_commit_compare(recovery->commit, manifest, NULL) == SABOT_OK;
+}
+
 /* Without --force: is it the same as what counts? Else the text says what would be repeated. */
 static sabot_status check_force(const struct sb_recovery *recovery,
                                 const struct sb_choice *choice,
@@ -210,14 +223,10 @@ static sabot_status check_force(const struct sb_recovery *recovery,
                                 sabot_error *error)
 {
     const struct sb_restore *restore = &recovery->restore;
+    const char *again;
     char repeats[512];
 
-    if (choice->force)
-        return SABOT_OK;
-    /* In another state directory, or when the checkpoint that counts is damaged: the offsets tell.
-     */
-    if (recovery->commit != NULL &&
-        sb_commit_compare(recovery->commit, &chosen->source.manifest, NULL) == SABOT_OK)
+    if (choice->force || is_committed(recovery, &chosen->source.manifest))
         return SABOT_OK;
     if (counted != SABOT_OK)
         return sabot_raise(
@@ -233,14 +242,18 @@ static sabot_status check_force(const struct sb_recovery *recovery,
             "--restore %s: that checkpoint was never committed; --force goes on from "
             "it all the same",
             choice->restore);
+    again = repeats;
     if (describe_repeats(&restore->manifest, &chosen->source.manifest, repeats, sizeof repeats) ==
-        0)
-        return SABOT_OK;
+        0) {
+        if (recovery->commit == NULL)
+            return SABOT_OK;
+        again = "no records, but timers that have fired since fire again";
+    }
     return sabot_raise(error, SABOT_ERR_STATE,
                        "--restore %.200s is not the checkpoint that counts, which is %" PRId64
                        ": with --force these are read again: %s; topics get what follows from them "
                        "a second time, files are cut back",
-                       choice->restore, restore->manifest.id, repeats);
+                       choice->restore, restore->manifest.id, again);
 }
 
 /* --- Does the app understand it? -----------------------------------------------------------------
@@ -291,6 +304,7 @@ static sabot_status rehearse(struct chosen *chosen,
         .drops_state = choice->drops_state,
     };
 
+    sb_crash_point(rehearsal.env, "restore.rehearsing");
     chosen->source.drops = choice->drops_state;
     SABOT_TRY(sb_restore_check(&chosen->source, graph, error));
     return sb_restore_sample(&chosen->source, graph, rehearse_agent, &rehearsal, error);
@@ -358,6 +372,7 @@ static sabot_status fill_in(struct sb_recovery *recovery,
                             struct sb_manifest *manifest,
                             sabot_error *error)
 {
+    sb_crash_point(recovery->env, "restore.writing");
     SABOT_TRY(next_id(recovery, &manifest->id, error));
     manifest->app = recovery->folder.app;
     manifest->pipeline = recovery->folder.pipeline;

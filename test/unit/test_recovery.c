@@ -616,6 +616,35 @@ static void a_savepoint_of_what_counts_needs_no_force_and_is_restored_once(void 
     refused(f, &saved, "is not the checkpoint that counts, which is 4");
 }
 
+/* A timer of the machine's clock has fired since, and no record has come. */
+static void checkpoint_without_records(struct fixture *f, int64_t id, int64_t as)
+{
+    struct written written;
+
+    describe(f, &written, id);
+    for (int32_t i = 0; i < PARTITIONS; i++)
+        written.positions[i].offset = as * 100 + i;
+    write_to(f, &f->recovery.folder, &written);
+    commit(f, &written.manifest);
+    sb_arena_reset(&written.manifest.arena);
+}
+
+static void a_savepoint_with_the_offsets_of_a_later_checkpoint_needs_force(void **state)
+{
+    static const struct choice saved = {{{"checkpoint.restore", "/saved"}}};
+    struct fixture *f = *state;
+
+    three_checkpoints(f);
+    save(f, "/saved", "app", "pipe", 3);
+    checkpoint_without_records(f, 4, 3);
+    refused(f, &saved,
+            "is not the checkpoint that counts, which is 4: with --force these are read again: no "
+            "records, but timers that have fired since fire again");
+    WELL(f->disk.type.path_remove(
+        &f->disk, "/dir/app/pipe/ckpt-0000000000000004-0000000000000005/manifest", &f->error));
+    refused(f, &saved, "needs --force here, for which checkpoint counts is not known");
+}
+
 static void savepoints_of_others_are_refused_and_new_pipelines_begin_without(void **state)
 {
     static const struct choice other_app = {{{"checkpoint.restore", "/other"}}};
@@ -964,6 +993,7 @@ int main(void)
         TEST(ids_that_are_none_or_two_are_refused),
         TEST(only_eight_kept_checkpoints_are_named_and_no_folder_without_a_manifest),
         TEST(a_savepoint_of_what_counts_needs_no_force_and_is_restored_once),
+        TEST(a_savepoint_with_the_offsets_of_a_later_checkpoint_needs_force),
         TEST(savepoints_of_others_are_refused_and_new_pipelines_begin_without),
         TEST(what_the_app_cant_read_is_refused_before_it_counts),
         TEST(an_output_that_was_begun_anew_is_not_cut),
