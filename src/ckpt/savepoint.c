@@ -240,6 +240,7 @@ sabot_status sb_savepoint_open(struct sb_savepoint *savepoint,
     savepoint->path = sb_arena_copy(&savepoint->arena, path, strlen(path));
     if (savepoint->path == NULL)
         return no_memory(error);
+    sb_crash_point(env, "savepoint.opening");
     head_path(path, "", head);
     sb_buffer_init(&text, env);
     status = read_head(savepoint, head, &text, error);
@@ -316,6 +317,7 @@ sabot_status sb_savepoint_remove(struct sb_savepoint *savepoint, sabot_error *er
     const struct sb_env *env = savepoint->env;
     char path[SB_CKPT_PATH_MAX];
 
+    sb_crash_point(env, "savepoint.removing");
     head_path(savepoint->path, "", path);
     SABOT_TRY(env->type->path_remove(env->self, path, error));
     for (uint32_t i = 0; i < savepoint->pipeline_count; i++) {

@@ -95,7 +95,7 @@ static void draw_choice(struct sb_sim *sim, struct sb_sim_chosen *chosen)
     } else if (sb_sim_happens(sim, faults[which])) {
         chosen->choice = (enum sb_sim_choice)which;
         chosen->which = which == SB_SIM_FROM_SAVEPOINT ? some_savepoint(sim) : 0;
-        chosen->is_forced = which == SB_SIM_FROM_CHECKPOINT || sb_draw_below(&sim->draw, 4) > 0;
+        chosen->is_forced = sb_draw_below(&sim->draw, 4) > 0;
     }
     if (chosen->choice == SB_SIM_FROM_SAVEPOINT && chosen->which == 0)
         chosen->choice = SB_SIM_AS_IT_WAS;
@@ -131,9 +131,33 @@ static void set_flag(struct sb_sim *sim, const char *name, bool value)
 /* It is done seldom: something fails in it more often. */
 static void aim_at_choice(struct sb_sim_process *process, enum sb_sim_choice choice)
 {
-    if (choice != SB_SIM_AS_IT_WAS && sb_draw_below(&process->sim->draw, 4) > 0)
+    static const enum sb_sim_part taking[] = {
+        SB_SIM_PART_CHOOSING, SB_SIM_PART_WRITING,    SB_SIM_PART_WRITING,
+        SB_SIM_PART_NAMING,   SB_SIM_PART_REHEARSING, SB_SIM_PART_READING,
+    };
+    struct sb_draw *draw = &process->sim->draw;
+
+    if (choice == SB_SIM_AS_IT_WAS || sb_draw_one_in(draw, 4))
+        return;
+    if (choice == SB_SIM_ANEW)
+        sb_sim_process_aim(process, SB_SIM_PART_RESETTING);
+    else
         sb_sim_process_aim(process,
-                           choice == SB_SIM_ANEW ? SB_SIM_PART_RESETTING : SB_SIM_PART_CHOOSING);
+                           taking[sb_draw_below(draw, choice == SB_SIM_FROM_SAVEPOINT ? 6 : 4)]);
+}
+
+/* Nobody looks at a savepoint all the time, either. */
+static void aim_at_savepoint(struct sb_sim_process *process, bool removes)
+{
+    struct sb_draw *draw = &process->sim->draw;
+    const uint32_t drawn = sb_draw_below(draw, 8);
+
+    if (removes)
+        sb_sim_process_aim(process, drawn < 1 ? SB_SIM_PART_READING : SB_SIM_PART_REMOVING);
+    else if (drawn < 6)
+        sb_sim_process_aim(process, drawn == 0  ? SB_SIM_PART_NOW
+                                    : drawn < 4 ? SB_SIM_PART_SAVEPOINT
+                                                : SB_SIM_PART_SEALING);
 }
 
 void sb_sim_choose(struct sb_sim *sim, struct sb_sim_process *process)
@@ -308,11 +332,7 @@ static void ask(struct sb_sim_process *process, uint32_t number, bool removes)
     if (savepoint_at(process->sim, number)->stops)
         asked->request.arguments[asked->request.argument_count++] = "stop=true";
     sb_buffer_init(&asked->request.answer, &process->env);
-    if (removes)
-        sb_sim_process_aim(process, SB_SIM_PART_REMOVING);
-    else if (sb_draw_one_in(&process->sim->draw, 2))
-        sb_sim_process_aim(process, sb_draw_below(&process->sim->draw, 6) > 0 ? SB_SIM_PART_SEALING
-                                                                              : SB_SIM_PART_NOW);
+    aim_at_savepoint(process, removes);
     if (sb_sim_process_spawn(process, step_request, process, NULL) != SABOT_OK)
         asked->is_open = false;
 }

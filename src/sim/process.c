@@ -20,6 +20,7 @@ enum {
     ARM_CALLS = 8,
     FREEZES_MAX = 2, /* of one process */
     FREEZE_NEW_RARITY = 40,
+    FREEZE_ASIDE_RARITY = 2,
     LATE_THREADS = 5, /* once in so many */
     LATE_US = 500 * 1000,
     /* How far behind a label a process may fail that was chosen for it. */
@@ -275,6 +276,37 @@ static void process_join(void *self, struct sb_thread *thread)
     stepper->is_used = false;
 }
 
+/* --- Parts of the engine -----------------------------------------------------------------------
+ */
+
+/* Of the engine; what is done seldom in it has a part of its own. */
+static const struct {
+    const char *label; /* how its labels begin; nothing: from now on */
+    uint32_t calls;    /* that it makes, at most; 0: whatever there may be */
+} parts[SB_SIM_PARTS] = {
+    [SB_SIM_PART_NOW] = {"", 0},
+    [SB_SIM_PART_RESTORE] = {"restore", 0},
+    [SB_SIM_PART_CKPT] = {"ckpt", 0},
+    [SB_SIM_PART_TXN] = {"txn", 0},
+    [SB_SIM_PART_SAVEPOINT] = {"savepoint", 16},
+    [SB_SIM_PART_OPENING] = {"restore.opening", 16},
+    [SB_SIM_PART_LOADING] = {"restore.matched", 0},
+    [SB_SIM_PART_SHARD] = {"restore.shard", 16},
+    [SB_SIM_PART_CHOOSING] = {"restore.choosing", 80},
+    [SB_SIM_PART_REHEARSING] = {"restore.rehearsing", 40},
+    [SB_SIM_PART_WRITING] = {"restore.writing", 8},
+    [SB_SIM_PART_NAMING] = {"ckpt.manifest_renamed", 3},
+    [SB_SIM_PART_RESETTING] = {"restore.resetting", 8},
+    [SB_SIM_PART_READING] = {"savepoint.opening", 4},
+    [SB_SIM_PART_SEALING] = {"savepoint.sealing", 6},
+    [SB_SIM_PART_REMOVING] = {"savepoint.removing", 10},
+};
+
+static bool is_part(enum sb_sim_part part, const char *name)
+{
+    return strncmp(name, parts[part].label, strlen(parts[part].label)) == 0;
+}
+
 /* --- Being left --------------------------------------------------------------------------------
  */
 
@@ -308,39 +340,27 @@ static bool is_killed_at(struct sb_sim *sim, const struct sb_sim_process *proces
     return comes_at(sim, process, SB_SIM_CRASH, label, sim->rarity[SB_SIM_CRASH]);
 }
 
-/* One that stands still before it goes on from what it has read is the most dangerous. */
+/* One that stands still before it goes on from what it has read is the most dangerous, or while it
+ * has nothing but an empty folder. Before it is the owner it has not begun, and would only start
+ * later: with a choice that others have made since. */
 static bool is_frozen_at(struct sb_sim *sim,
                          const struct sb_sim_process *process,
                          const char *name,
                          uint64_t label)
 {
-    const bool is_new = strncmp(name, "restore", 7) == 0 || strcmp(name, "txn.offsets_read") == 0;
+    uint32_t rarity = sim->rarity[SB_SIM_FREEZE];
 
-    return process->freezes < FREEZES_MAX &&
-           comes_at(sim, process, SB_SIM_FREEZE, label,
-                    is_new ? FREEZE_NEW_RARITY : sim->rarity[SB_SIM_FREEZE]);
+    if (process->freezes == FREEZES_MAX || is_part(SB_SIM_PART_OPENING, name))
+        return false;
+    if (strcmp(name, "restore.moved_aside") == 0)
+        rarity = FREEZE_ASIDE_RARITY;
+    else if (is_part(SB_SIM_PART_RESTORE, name) || strcmp(name, "txn.offsets_read") == 0)
+        rarity = FREEZE_NEW_RARITY;
+    return comes_at(sim, process, SB_SIM_FREEZE, label, rarity);
 }
 
 /* --- Failing where it is rare ------------------------------------------------------------------
  */
-
-/* Of the engine, by how their labels begin. Nothing: from the start of the process on. */
-static const char *const parts[SB_SIM_PARTS] = {
-    [SB_SIM_PART_NOW] = "",
-    [SB_SIM_PART_RESTORE] = "restore",
-    [SB_SIM_PART_CHOOSING] = "restore.choosing",
-    [SB_SIM_PART_RESETTING] = "restore.resetting",
-    [SB_SIM_PART_CKPT] = "ckpt",
-    [SB_SIM_PART_TXN] = "txn",
-    [SB_SIM_PART_SAVEPOINT] = "savepoint",
-    [SB_SIM_PART_SEALING] = "savepoint.sealing",
-    [SB_SIM_PART_REMOVING] = "",
-};
-
-static bool is_part(enum sb_sim_part part, const char *name)
-{
-    return strncmp(name, parts[part], strlen(parts[part])) == 0;
-}
 
 static void fail_after(struct sb_sim_process *process,
                        enum sb_sim_failing what,
@@ -392,37 +412,57 @@ static uint32_t draw_calls(struct sb_draw *draw, enum sb_sim_failing what, enum 
         [SB_SIM_FAILS_FILE] = 80,
         [SB_SIM_FAILS_SYNC] = 8,
     };
-    uint32_t limit = most[what];
+    const uint32_t calls = parts[part].calls;
 
-    if (part == SB_SIM_PART_CHOOSING || part == SB_SIM_PART_RESETTING)
-        limit = limit > 160 ? 160 : limit;
-    else if (part == SB_SIM_PART_SEALING)
-        limit = 6;
-    else if (part == SB_SIM_PART_REMOVING)
-        limit = 16;
-    return draw_early(draw, limit);
+    return draw_early(draw, calls != 0 && calls < most[what] ? calls : most[what]);
+}
+
+/* A savepoint is opened twice when it is gone on from. */
+static uint32_t draw_labels(struct sb_draw *draw, enum sb_sim_part part)
+{
+    if (part <= SB_SIM_PART_SAVEPOINT || part == SB_SIM_PART_SHARD)
+        return draw_early(draw, LABELS_MAX);
+    return part == SB_SIM_PART_READING ? sb_draw_below(draw, 2) : 0;
+}
+
+/* One of those that are on; nothing now and then. */
+static enum sb_sim_failing draw_failing(const struct sb_sim *sim, struct sb_draw *draw)
+{
+    const uint32_t drawn = sb_draw_below(draw, 12);
+
+    if (drawn == 0)
+        return SB_SIM_FAILS_NOT;
+    for (uint32_t i = 0; i < SB_SIM_FAILS_SYNC; i++) {
+        const enum sb_sim_failing what =
+            (enum sb_sim_failing)(SB_SIM_FAILS_MEMORY + (drawn + i) % SB_SIM_FAILS_SYNC);
+
+        if (is_on(sim, what))
+            return what;
+    }
+    return SB_SIM_FAILS_NOT;
 }
 
 void sb_sim_process_aim(struct sb_sim_process *process, enum sb_sim_part part)
 {
     struct sb_draw *draw = &process->sim->draw;
-    const enum sb_sim_failing what = (enum sb_sim_failing)sb_draw_below(draw, 4);
-    const bool is_now = part == SB_SIM_PART_NOW || part == SB_SIM_PART_REMOVING;
+    const enum sb_sim_failing what = draw_failing(process->sim, draw);
+    const bool is_now = part == SB_SIM_PART_NOW;
     const struct sb_sim_aim aim = {
-        .what = is_on(process->sim, what) && !is_now ? what : SB_SIM_FAILS_NOT,
+        .what = is_now ? SB_SIM_FAILS_NOT : what,
         .part = part,
-        .labels = part < SB_SIM_PARTS_ALL ? draw_early(draw, LABELS_MAX) : 0,
+        .labels = draw_labels(draw, part),
         .calls = draw_calls(draw, what, part),
         .stays = part < SB_SIM_PARTS_ALL && sb_draw_one_in(draw, 4),
     };
 
     process->aim = aim;
-    if (is_now && is_on(process->sim, what))
+    if (is_now)
         fail_after(process, what, aim.calls, aim.stays);
 }
 
 /* What follows on a label of checkpoints or recovery is where errors are rarely seen: one of the
- * next allocations or calls of the disk fails. */
+ * next allocations or calls of the disk fails. In a busy seed only one that was aimed at: what
+ * people ask for shall come to its end. */
 static void arm(struct sb_sim *sim,
                 struct sb_sim_process *process,
                 const char *name,
@@ -440,6 +480,8 @@ static void arm(struct sb_sim *sim,
         }
         return;
     }
+    if (sim->is_busy)
+        return;
     if (process->allocations_left == UINT32_MAX &&
         comes_at(sim, process, SB_SIM_MEMORY, label, ARM_RARITY))
         fail_after(process, SB_SIM_FAILS_MEMORY, sb_draw_below(&sim->draw, ARM_CALLS),

@@ -28,7 +28,7 @@ enum {
     CALM_FAILURES_MAX = 4,         /* what happened before may show later */
     RARE_MIN = 8,
     BUSY = 5, /* once in so many seeds people are */
-    BUSY_US = 8 * 1000 * 1000,
+    BUSY_US = 6 * 1000 * 1000,
     VISIT_US = 400 * 1000,
 };
 
@@ -190,6 +190,8 @@ static uint32_t chance_of(uint32_t fault, bool is_busy)
         return 20;
     if (!is_busy)
         return 45;
+    if (fault == SB_SIM_FREEZE)
+        return 30;
     return is_of_people(fault) || is_of_calls(fault) ? 85 : 10;
 }
 

@@ -49,11 +49,18 @@ enum sb_sim_part {
     SB_SIM_PART_CKPT,
     SB_SIM_PART_TXN,
     SB_SIM_PART_SAVEPOINT,
+    SB_SIM_PART_OPENING, /* what it commits by */
+    SB_SIM_PART_LOADING,
+    SB_SIM_PART_SHARD,
     SB_SIM_PARTS_ALL, /* those that every process has */
     SB_SIM_PART_CHOOSING = SB_SIM_PARTS_ALL,
+    SB_SIM_PART_REHEARSING,
+    SB_SIM_PART_WRITING, /* what was chosen, as a checkpoint of its own */
+    SB_SIM_PART_NAMING,
     SB_SIM_PART_RESETTING,
+    SB_SIM_PART_READING, /* a savepoint; as the following */
     SB_SIM_PART_SEALING,
-    SB_SIM_PART_REMOVING, /* a savepoint: it is next */
+    SB_SIM_PART_REMOVING,
     SB_SIM_PARTS,
 };
 
