@@ -26,6 +26,7 @@
 
 enum {
     SLICE = 1024,
+    FEW = 32, /* while many copies wait to be written */
     STEP_CHUNKS = 32,
     CELL = 128,
     BARRIERS = 1000,
@@ -225,9 +226,9 @@ static struct sb_store *create_store(uint64_t keys)
     return store;
 }
 
-static void slice(struct sb_store *store, uint64_t keys)
+static void slice(struct sb_store *store, uint64_t keys, uint32_t updates)
 {
-    for (uint32_t i = 0; i < SLICE; i++)
+    for (uint32_t i = 0; i < updates; i++)
         update(store, draw() % keys);
 }
 
@@ -253,7 +254,7 @@ static void measure_barrier(struct writer *writer, struct sb_store *store, uint6
         const struct sb_image_config config = {.id = 1000 + i,
                                                .sink = {take, give, &writer->carrier}};
 
-        slice(store, keys); /* other things are in the caches */
+        slice(store, keys, SLICE); /* other things are in the caches */
         const int64_t begun = now_ns();
 
         sb_store_image_begin(store, &config);
@@ -267,7 +268,9 @@ static void measure_barrier(struct writer *writer, struct sb_store *store, uint6
         limit_us);
 }
 
-/* Slices of updates, with an image being made and without. */
+/* Slices of updates, with an image being made and without. As in a task (flow/task.c) they are
+ * smaller while copies wait for the writer; a pause is what one takes longer than as many do alone.
+ */
 static void measure_pause(struct writer *writer, struct sb_store *store, uint64_t keys)
 {
     const uint32_t alone = 4000;
@@ -281,7 +284,7 @@ static void measure_pause(struct writer *writer, struct sb_store *store, uint64_
     for (uint32_t i = 0; i < alone; i++) {
         const int64_t begun = now_ns();
 
-        slice(store, keys);
+        slice(store, keys, SLICE);
         samples[i] = now_ns() - begun;
     }
     before_p50 = percentile_us(alone, 0.5);
@@ -289,6 +292,7 @@ static void measure_pause(struct writer *writer, struct sb_store *store, uint64_
     begin(writer, store, 1, 0);
     while (!done && count < SLICES_MAX) {
         const int64_t begun = now_ns();
+        uint32_t updates;
 
         done = step(writer, store, STEP_CHUNKS);
         while (!done && sb_carrier_out(&writer->carrier) >= SB_CARRIER_STALL) {
@@ -297,13 +301,12 @@ static void measure_pause(struct writer *writer, struct sb_store *store, uint64_
             env->type->wait(env->self, writer->task, INT64_MAX);
             stalled_ns += now_ns() - stall;
         }
-        slice(store, keys);
-        samples[count++] = now_ns() - begun;
+        updates = sb_carrier_out(&writer->carrier) >= SB_CARRIER_STALL / 2 ? FEW : SLICE;
+        slice(store, keys, updates);
+        samples[count++] = now_ns() - begun - (int64_t)(before_p50 * 1000) * updates / SLICE;
     }
     copied_ns = now_ns() - writer->begun_ns;
     join(writer);
-    for (uint32_t i = 0; i < count; i++)
-        samples[i] -= (int64_t)(before_p50 * 1000);
     printf(
         "slices of %d updates: p50 %.0f us, p99 %.0f us; while %.0f MiB are snapshotted (%u "
         "slices, "
@@ -542,7 +545,7 @@ static struct tally update_alone(struct sb_store *store, uint64_t keys)
     struct tally tally = {.stalled_ns = 0};
 
     while (tally.took_ns[0] < ALONE_S * INT64_C(1000000000)) {
-        slice(store, keys);
+        slice(store, keys, SLICE);
         tally.slices[0]++;
         tally.took_ns[0] = now_ns() - begun;
     }
@@ -594,7 +597,7 @@ static struct tally update_with_checkpoints(struct writer *writer,
         }
         if (making)
             making = work_on_image(writer, store, &tally);
-        slice(store, keys);
+        slice(store, keys, SLICE);
         now = now_ns();
         tally.slices[was_writing]++;
         tally.took_ns[was_writing] += now - before;
@@ -645,7 +648,7 @@ static struct tally update_beside_plain(struct plain *plain,
         SABOT_OK)
         fail("thread");
     while (atomic_load(&plain->next_ns) == 0 || now_ns() < atomic_load(&plain->next_ns)) {
-        slice(store, keys);
+        slice(store, keys, SLICE);
         tally.slices[0]++;
     }
     tally.took_ns[0] = now_ns() - begun;

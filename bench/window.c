@@ -317,7 +317,9 @@ static double run(const char *name, const sabot_window_spec *spec, int64_t keys,
         uint32_t cursor = 0;
 
         while (cursor < ROWS)
-            must(sb_operator_window.rows(rig.instance, slices[index], &cursor, &error), "rows");
+            must(sb_operator_window.rows(rig.instance, slices[index], &cursor, slices[index]->count,
+                                         &error),
+                 "rows");
         rows_ns += at < warm ? 0 : cpu_ns() - start;
         take_results(&rig);
         if (now_ms / PANE_MS > pane) {

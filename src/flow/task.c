@@ -7,6 +7,7 @@
 enum {
     CLOCK_LOOK_MS = 1000, /* the wall clock may be set: it is looked at so often for a timer */
     IMAGE_CHUNKS = 32,    /* copied at a step, between two pieces of other work */
+    ROWS_PRESSED = 32,    /* of a step that may have to wait for copies to be written */
     LEFT_ROWS = 128,      /* written at a step, of an image that was given up */
 };
 
@@ -197,6 +198,28 @@ static void count_rows(struct sb_task *task, uint64_t rows, bool failed)
     sb_counter_add(&tally->failed, failed);
 }
 
+/* Do copies for an image wait to be written, so many in a task of the unit? */
+static bool has_copies_out(const struct sb_task *self, uint32_t count)
+{
+    for (const struct sb_task *task = self->unit->first; task != NULL; task = task->next_in_unit) {
+        if (task->image != NULL && sb_carrier_out(&task->carrier) >= count &&
+            !atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+/* Where a step ends with its rows. Those that may soon have to wait for the writer come few at a
+ * time: a wait is then for the copies of these, and not for all that a batch of rows changes. */
+static uint32_t rows_end(const struct sb_task *task)
+{
+    const uint32_t count = task->slice->count;
+
+    if (count - task->cursor <= ROWS_PRESSED || !has_copies_out(task, SB_CARRIER_STALL / 2))
+        return count;
+    return task->cursor + ROWS_PRESSED;
+}
+
 /* Rows of the slice in hand, as far as the outputs have room. */
 static void handle_rows(struct sb_task *task)
 {
@@ -205,7 +228,8 @@ static void handle_rows(struct sb_task *task)
     sabot_error error;
 
     if (task->state == SB_TASK_OPEN) {
-        status = task->node->type->rows(task->instance, task->slice, &task->cursor, &error);
+        status = task->node->type->rows(task->instance, task->slice, &task->cursor, rows_end(task),
+                                        &error);
         count_rows(task, task->cursor - before, status != SABOT_OK && status != SABOT_AGAIN);
     } else {
         task->cursor = task->slice->count;
@@ -355,10 +379,9 @@ static bool step_image(struct sb_task *task)
  * keeps from them: it has passed it on, and whoever has not is not behind it. */
 static bool must_wait(const struct sb_task *self)
 {
+    if (has_copies_out(self, SB_CARRIER_STALL))
+        return true;
     for (const struct sb_task *task = self->unit->first; task != NULL; task = task->next_in_unit) {
-        if (task->image != NULL && sb_carrier_out(&task->carrier) >= SB_CARRIER_STALL &&
-            !atomic_load_explicit(&task->image->abandoned, memory_order_relaxed))
-            return true;
         if (task->frozen_by != 0 && sb_store_is_held(task->store))
             return true;
     }

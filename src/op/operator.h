@@ -50,13 +50,14 @@ struct sb_operator_type {
                                             sabot_error *error);
     void (*destroy)(struct sb_operator *self);
 
-    /* Handle the rows of the slice from *cursor on, and move it. Stops early when an outlet has a
-     * sealed batch. An error names the row's partition and offset; *cursor stands at that row, and
-     * the rows before it are done. SABOT_AGAIN: all rows are done, but not what follows from them
-     * (timers set for a time that has passed); call again. */
+    /* Handle the rows of the slice from *cursor on, up to `end`, and move it. Stops early when an
+     * outlet has a sealed batch. An error names the row's partition and offset; *cursor stands at
+     * that row, and the rows before it are done. SABOT_AGAIN: all rows are done, but not what
+     * follows from them (timers set for a time that has passed); call again. */
     SABOT_MUST_CHECK sabot_status (*rows)(struct sb_operator *self,
                                           const struct sb_slice *slice,
                                           uint32_t *cursor,
+                                          uint32_t end,
                                           sabot_error *error);
 
     /* No event before `watermark_ms` is expected any more; INT64_MAX: the inputs have ended.

@@ -402,6 +402,7 @@ static sabot_status fire_overdue(struct sb_operator *self, sabot_error *error)
 static sabot_status rows(struct sb_operator *self,
                          const struct sb_slice *slice,
                          uint32_t *cursor,
+                         uint32_t end,
                          sabot_error *error)
 {
     const struct sb_batch_origin *origin = &slice->batch->origin;
@@ -413,7 +414,7 @@ static sabot_status rows(struct sb_operator *self,
     pass_time(self);
     if (context->store != NULL)
         sb_store_time(context->store, sb_passed_ms(context->watermark_ms), context->processing_ms);
-    for (; *cursor < slice->count && !has_sealed(context); (*cursor)++) {
+    for (; *cursor < end && !has_sealed(context); (*cursor)++) {
         prefetch(self, slice, *cursor);
         SABOT_TRY(call(self, slice, *cursor, error));
     }

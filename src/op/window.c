@@ -348,6 +348,7 @@ static inline struct sb_window_unit *meet(const struct sb_operator *self,
 static sabot_status gather(struct sb_operator *self,
                            const struct sb_slice *slice,
                            uint32_t at,
+                           uint32_t end,
                            sabot_error *error)
 {
     const struct sb_batch *batch = slice->batch;
@@ -356,7 +357,7 @@ static sabot_status gather(struct sb_operator *self,
 
     run->count = 0;
     SABOT_TRY(sb_store_begin(self->store, batch->event_times[slice->rows[at]], error));
-    for (; at < slice->count && run->count < RUN_MAX; at++) {
+    for (; at < end && run->count < RUN_MAX; at++) {
         const uint32_t far = at + PREFETCH_INDEX < slice->count ? at + PREFETCH_INDEX : at;
         const uint32_t near = at + PREFETCH_CELL < slice->count ? at + PREFETCH_CELL : at;
         const uint32_t row = slice->rows[at];
@@ -382,11 +383,12 @@ static sabot_status gather(struct sb_operator *self,
 static sabot_status add_run(struct sb_operator *self,
                             const struct sb_slice *slice,
                             uint32_t *cursor,
+                            uint32_t end,
                             sabot_error *error)
 {
     const struct run *run = &self->run;
 
-    SABOT_TRY(gather(self, slice, *cursor, error));
+    SABOT_TRY(gather(self, slice, *cursor, end, error));
     for (uint32_t i = 0; i < self->plan->fold_count && run->count > 0; i++)
         sb_fold_add_rows(&self->plan->folds[i], slice->batch, run->rows, run->units, run->count);
     *cursor += run->count;
@@ -396,15 +398,16 @@ static sabot_status add_run(struct sb_operator *self,
 static sabot_status rows(struct sb_operator *self,
                          const struct sb_slice *slice,
                          uint32_t *cursor,
+                         uint32_t end,
                          sabot_error *error)
 {
     begin(self, slice->batch->origin.arrival_us);
-    while (*cursor < slice->count && !has_sealed(self)) {
+    while (*cursor < end && !has_sealed(self)) {
         sabot_status status = SABOT_OK;
 
         if (self->plan->is_columnar)
-            status = add_run(self, slice, cursor, error);
-        if (status == SABOT_OK && *cursor < slice->count && self->run.count < RUN_MAX) {
+            status = add_run(self, slice, cursor, end, error);
+        if (status == SABOT_OK && *cursor < end && self->run.count < RUN_MAX) {
             status = finish_call(self, add(self, slice, *cursor, error));
             *cursor += status == SABOT_OK;
         }

@@ -6,7 +6,7 @@
 
 #include "base/os.h"
 
-enum { LATE_MAX = 65536, SEED = 42 };
+enum { LATE_MAX = 65536, SEED = 42, PIECE = 37 /* rows handled at a time */ };
 
 struct window_kit {
     struct sb_env *os;
@@ -314,9 +314,11 @@ static sabot_status feed(struct window_kit *kit)
         slice->rows[slice->count] = slice->count;
     while (status == SABOT_OK && cursor < slice->count) {
         const uint32_t before = cursor;
+        const uint32_t left = slice->count - cursor;
+        const uint32_t end = left > PIECE ? cursor + PIECE : slice->count;
         uint64_t late;
 
-        status = sb_operator_window.rows(kit->instance, slice, &cursor, &kit->error);
+        status = sb_operator_window.rows(kit->instance, slice, &cursor, end, &kit->error);
         late = sb_operator_window.take_late(kit->instance);
         assert_true(late <= cursor - before);
         kit->late_counted += late;

@@ -74,20 +74,21 @@ static void look_destroy(struct sb_operator *self)
 static sabot_status look_rows(struct sb_operator *self,
                               const struct sb_slice *slice,
                               uint32_t *cursor,
+                              uint32_t end,
                               sabot_error *error)
 {
     struct stage *stage = self->stage;
     const struct sb_batch *batch = slice->batch;
 
     (void)error;
-    for (uint32_t i = 0; i < slice->count; i++) {
+    for (uint32_t i = *cursor; i < end; i++) {
         const bool late = batch->event_times[slice->rows[i]] < self->watermark_ms;
 
         assert_false(late && !stage->was_idle[batch->origin.partition]);
         stage->rows++;
         stage->late_rows += late;
     }
-    *cursor = slice->count;
+    *cursor = end;
     return SABOT_OK;
 }
 

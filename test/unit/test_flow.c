@@ -545,11 +545,13 @@ static void ticker_destroy(struct sb_operator *self)
 static sabot_status ticker_rows(struct sb_operator *self,
                                 const struct sb_slice *slice,
                                 uint32_t *cursor,
+                                uint32_t end,
                                 sabot_error *error)
 {
     (void)self;
+    (void)slice;
     (void)error;
-    *cursor = slice->count;
+    *cursor = end;
     return SABOT_OK;
 }
 

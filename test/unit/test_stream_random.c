@@ -274,12 +274,13 @@ static void take_result(struct run *run, const struct sb_batch *batch, uint32_t 
 static sabot_status keep_rows(struct sb_operator *self,
                               const struct sb_slice *slice,
                               uint32_t *cursor,
+                              uint32_t end,
                               sabot_error *error)
 {
     struct run *run = self->run;
 
     (void)error;
-    for (uint32_t i = 0; i < slice->count; i++) {
+    for (uint32_t i = *cursor; i < end; i++) {
         if (self->of_results) {
             take_result(run, slice->batch, slice->rows[i]);
             continue;
@@ -287,7 +288,7 @@ static sabot_status keep_rows(struct sb_operator *self,
         assert_in_range(run->late_count, 0, LATE_MAX - 1);
         run->late[run->late_count++] = sb_batch_int64(slice->batch, EVENT_ID, slice->rows[i]);
     }
-    *cursor = slice->count;
+    *cursor = end;
     return SABOT_OK;
 }
 
@@ -1011,11 +1012,89 @@ static void whole_pipelines_give_it_with_rocksdb_too(void **state)
         one_case(first + i, true);
 }
 
+/* Blocks that wait to be written, as it were. */
+static void give_blocks(struct sb_carrier *carrier, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        void *block = sb_carrier_take(carrier, SB_CARRIER_MAX);
+
+        assert_non_null(block);
+        sb_carrier_give(carrier, block, 1);
+    }
+}
+
+static void write_blocks(struct sb_carrier *carrier, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct sb_carried carried;
+
+        assert_true(sb_carrier_next(carrier, &carried));
+        assert_int_equal(carried.size, 1); /* those of the image lie behind them */
+        sb_carrier_back(carrier, carried.block);
+    }
+}
+
+static uint64_t rows_handled(const struct run *run)
+{
+    const struct sb_tally *tally = &run->flow->instances[WINDOW_NODE].task.tallies[0];
+
+    return sb_counter_get(&tally->processed) + sb_counter_get(&tally->late);
+}
+
+/* The most rows that the window handles at a step, of one batch. */
+static uint64_t most_rows_at_a_step(struct run *run, uint32_t batch)
+{
+    uint64_t done = rows_handled(run);
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < batch; i++)
+        one_event(run, 0);
+    while (sb_flow_step(run->flow).state == SB_STEP_AGAIN) {
+        const uint64_t now = rows_handled(run);
+
+        most = now - done > most ? now - done : most;
+        done = now;
+    }
+    return most;
+}
+
+static void rows_come_few_at_a_time_while_copies_wait(void **state)
+{
+    enum { BATCH = 64, PRESSED = SB_CARRIER_STALL / 2 };
+    static struct run run;
+    struct sb_carrier *carrier;
+
+    (void)state;
+    memset(&run, 0, sizeof run);
+    run.seed = run.random = 1;
+    draw_window(&run);
+    draw_stream(&run);
+    run.reference = window_reference_create(&run.spec, run.chosen);
+    open_run(&run, false);
+    end(&run);
+    start(&run, false, 1);
+    settle(&run);
+    begin_mark(&run);
+    settle(&run);
+    end_mark(&run);
+    assert_int_equal(most_rows_at_a_step(&run, BATCH), BATCH);
+    carrier = sb_flow_carrier(run.flow, 0, WINDOW_NODE);
+    give_blocks(carrier, PRESSED);
+    begin_mark(&run);
+    settle(&run);
+    assert_true(most_rows_at_a_step(&run, BATCH) <= BATCH / 2);
+    write_blocks(carrier, PRESSED);
+    end_mark(&run);
+    assert_int_equal(most_rows_at_a_step(&run, BATCH), BATCH);
+    close_run(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_pipelines_give_what_the_reference_gives),
         cmocka_unit_test(whole_pipelines_give_it_with_rocksdb_too),
+        cmocka_unit_test(rows_come_few_at_a_time_while_copies_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
