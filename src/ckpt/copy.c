@@ -11,8 +11,6 @@
 #include "base/mutant.h"
 #include "ckpt/restore.h"
 
-enum { RUN_BLOCK = 256 * 1024 };
-
 enum copy_state { OPENING, COPYING, SEALING };
 
 struct sb_copy {
@@ -23,9 +21,6 @@ struct sb_copy {
     struct sb_chunks chunks;
     struct sb_image *image;         /* of the task in hand; NULL: it has none */
     struct sb_ckpt_reading reading; /* of the rows; begins with the first task that has some */
-    struct sb_file *run_file;       /* the last that shards in their logical form were read from */
-    uint32_t run_index;             /* its index in the manifest */
-    uint8_t *block;
     struct sb_ckpt_writer writer;
     uint32_t task;  /* of `from`, in hand */
     uint32_t shard; /* of it, the next */
@@ -69,9 +64,6 @@ static sabot_status open_all(struct sb_copy *copy, sabot_error *error)
     SABOT_TRY(sb_ckpt_verify(config->from, &copy->from, error));
     SABOT_TRY(sb_chunks_open(&copy->chunks, config->from, &copy->from, error));
     SABOT_TRY(draft(copy, error));
-    copy->block = sb_alloc(config->env, RUN_BLOCK);
-    if (copy->block == NULL)
-        return no_memory(error);
     entry = sb_ckpt_entry_of(&copy->manifest);
     SABOT_TRY(sb_ckpt_begin(&copy->writer, config->to, &entry, error));
     copy->writer.kind = SB_FILE_STATE;
@@ -115,64 +107,18 @@ static sabot_status append(void *context, const void *bytes, size_t size, sabot_
     return sb_ckpt_append(&copy->writer, bytes, size, error);
 }
 
-/* A shard that the checkpoint has in its logical form already. */
-static sabot_status copy_run(struct sb_copy *copy,
-                             const struct sb_manifest_shard *shard,
-                             sabot_error *error)
-{
-    const struct sb_env *env = copy->config.env;
-    uint64_t done = 0;
-
-    if (copy->run_file != NULL && copy->run_index != shard->file) {
-        env->type->file_close(env->self, copy->run_file);
-        copy->run_file = NULL;
-    }
-    if (copy->run_file == NULL)
-        SABOT_TRY(
-            sb_ckpt_open_file(copy->config.from, &copy->from, shard->file, &copy->run_file, error));
-    copy->run_index = shard->file;
-    while (done < shard->size) {
-        const uint64_t left = shard->size - done;
-        const size_t wanted = left < RUN_BLOCK ? (size_t)left : RUN_BLOCK;
-        size_t size;
-
-        SABOT_TRY(env->type->file_read(copy->run_file, copy->block, wanted,
-                                       (int64_t)(shard->start + done), &size, error));
-        if (size != wanted)
-            return sabot_raise(error, SABOT_ERR_CORRUPT, "%s: a file of checkpoint %lld has shrunk",
-                               copy->config.from->path, (long long)copy->from.id);
-        SABOT_TRY(append(copy, copy->block, size, error));
-        done += size;
-    }
-    return SABOT_OK;
-}
-
-static const struct sb_manifest_shard *find_shard(const struct sb_manifest_task *task,
-                                                  uint32_t number)
-{
-    for (uint32_t i = 0; i < task->shard_count; i++) {
-        if (task->shards[i].shard == number)
-            return &task->shards[i];
-    }
-    return NULL;
-}
-
 static sabot_status copy_shard(struct sb_copy *copy, uint32_t number, sabot_error *error)
 {
     const struct sb_byte_sink sink = {.write = append, .context = copy};
     struct sb_manifest_task *task = &copy->manifest.tasks[copy->manifest.task_count - 1];
-    const struct sb_manifest_shard *found = find_shard(&copy->from.tasks[copy->task], number);
     const uint64_t start = copy->writer.blocks_size;
 
     sb_crash_point(copy->config.env, "savepoint.shard");
     if (SB_MUTANT(SAVEPOINT_SHARD_LOST) && number % 4 == 0)
         return SABOT_OK;
-    if (copy->image == NULL && found == NULL)
-        return SABOT_OK;
-    if (copy->image != NULL)
-        SABOT_TRY(sb_image_write(copy->image, number, &sink, error));
-    else
-        SABOT_TRY(copy_run(copy, found, error));
+    if (copy->image == NULL)
+        return SABOT_OK; /* a task without state */
+    SABOT_TRY(sb_image_write(copy->image, number, &sink, error));
     task->shards[task->shard_count++] = (struct sb_manifest_shard){
         .shard = number, .start = start, .size = copy->writer.blocks_size - start};
     return SABOT_OK;
@@ -221,9 +167,6 @@ static struct sb_step rest(struct sb_copy *copy)
     sb_image_close(copy->image);
     copy->image = NULL;
     sb_ckpt_end_reading(&copy->reading);
-    if (copy->run_file != NULL)
-        env->type->file_close(env->self, copy->run_file);
-    copy->run_file = NULL;
     if (copy->chunks.env != NULL)
         sb_chunks_close(&copy->chunks);
     atomic_store(&copy->done, true);
@@ -311,6 +254,5 @@ void sb_copy_end(struct sb_copy *copy, struct sb_copy_result *result_out)
         env->type->waker_destroy(env->self, copy->waker);
     sb_arena_reset(&copy->manifest.arena);
     sb_manifest_reset(&copy->from);
-    sb_free(env, copy->block, RUN_BLOCK);
     sb_free(env, copy, sizeof *copy);
 }
