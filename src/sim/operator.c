@@ -112,6 +112,9 @@ static void draw_chosen(struct sb_sim *sim, uint32_t number)
     if (people->choosing != 0 && !last->counts) {
         *chosen = *last;
         chosen->is_adopted = false;
+        if (chosen->choice == SB_SIM_FROM_CHECKPOINT &&
+            !plan->may_choose(plan->user, chosen->choice, &chosen->which))
+            chosen->choice = SB_SIM_AS_IT_WAS;
     } else if (sim->broker.commits > 0) {
         draw_choice(sim, chosen);
         if (!plan->may_choose(plan->user, chosen->choice, &chosen->which))

@@ -148,8 +148,8 @@ struct sb_sim_plan {
                                             sabot_error *error);
     /* A transaction was committed, and all of its records were shown. NULL: nothing. */
     SABOT_MUST_CHECK sabot_status (*commit)(void *user, sabot_error *error);
-    /* May somebody choose? `which`: the savepoint; the checkpoint is for the plan to say. NULL:
-     * nobody chooses. */
+    /* May somebody choose? `which`: the savepoint; the checkpoint, which is asked again whenever it
+     * is tried again; 0: it is for the plan to say. NULL: nobody chooses. */
     bool (*may_choose)(void *user, enum sb_sim_choice choice, int64_t *which);
     /* The first commit of a process that was started with a choice: before its records are shown.
      */
@@ -186,6 +186,8 @@ bool sb_sim_topic_metadata(struct sb_sim *sim, const char *name, char *text_out,
 
 /* A file on the disk of the simulation, safe, before anything runs; its folder is made. */
 void sb_sim_put_file(struct sb_sim *sim, const char *folder, const char *path, sabot_text bytes);
+/* The names in a folder of that disk, to somebody for whom nothing fails. */
+void sb_sim_list(struct sb_sim *sim, const char *folder, sb_list_function each, void *context);
 /* Inputs end: the run is not told to stop when all is at rest, it ends. */
 void sb_sim_ends_by_itself(struct sb_sim *sim);
 /* Nothing but the supervisor keeps two processes from running at once: one that stands still is not

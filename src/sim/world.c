@@ -157,6 +157,18 @@ void sb_sim_put_file(struct sb_sim *sim, const char *folder, const char *path, s
     disk->faults = faults;
 }
 
+void sb_sim_list(struct sb_sim *sim, const char *folder, sb_list_function each, void *context)
+{
+    const struct sb_sim_disk_faults faults = sim->disk.faults;
+    const uint32_t armed = sim->disk.armed;
+
+    sim->disk.faults = (struct sb_sim_disk_faults){.io = 0};
+    sim->disk.armed = 0;
+    (void)!sb_sim_directory_list(&sim->disk, folder, each, context, NULL);
+    sim->disk.faults = faults;
+    sim->disk.armed = armed;
+}
+
 /* --- Which faults ------------------------------------------------------------------------------
  */
 

@@ -531,10 +531,12 @@ static void remember(struct ledger *ledger)
 {
     struct past *past = &ledger->past[ledger->past_count % PAST_MAX];
     char mark[128];
+    char *end;
 
     if (!ledger->may_choose || !sb_sim_topic_metadata(ledger->sim, "transfers", mark, sizeof mark))
         return;
-    past->checkpoint = strtoll(mark + strlen("sabot1 "), NULL, 16);
+    past->checkpoint = strtoll(mark + strlen("sabot1 "), &end, 16);
+    past->nonce = strtoull(end, NULL, 16);
     past->process = sb_sim_committer(ledger->sim);
     past->known = ledger->known;
     ledger->past_count++;
@@ -704,6 +706,51 @@ static int64_t draw_checkpoint(const struct ledger *ledger)
     return ledger->past[(ledger->past_count - 1 - back) % PAST_MAX].checkpoint;
 }
 
+/* The last that was committed with this number; NULL: it is not known any more. */
+static const struct past *find_past(const struct ledger *ledger, int64_t checkpoint)
+{
+    const uint32_t count = ledger->past_count < PAST_MAX ? ledger->past_count : PAST_MAX;
+
+    for (uint32_t i = 1; i <= count; i++) {
+        const struct past *past = &ledger->past[(ledger->past_count - i) % PAST_MAX];
+
+        if (past->checkpoint == checkpoint)
+            return past;
+    }
+    return NULL;
+}
+
+struct others {
+    char own[40], prefix[24];
+    bool are_there;
+};
+
+static sabot_status see_name(void *context, const char *name)
+{
+    struct others *others = context;
+
+    if (strncmp(name, others->prefix, strlen(others->prefix)) == 0 &&
+        strcmp(name, others->own) != 0)
+        others->are_there = true;
+    return SABOT_OK;
+}
+
+/* Is one of the same number there that was never committed? Nobody knows what is in that, and of
+ * the two it may be the one that stays. */
+static bool is_known(const struct ledger *ledger, int64_t checkpoint)
+{
+    const struct past *past = find_past(ledger, checkpoint);
+    struct others others = {.are_there = false};
+
+    if (past == NULL)
+        return false;
+    (void)snprintf(others.prefix, sizeof others.prefix, "ckpt-%016" PRIx64 "-",
+                   (uint64_t)checkpoint);
+    (void)snprintf(others.own, sizeof others.own, "%s%016" PRIx64, others.prefix, past->nonce);
+    sb_sim_list(ledger->sim, "/state/ledger/ledger", see_name, &others);
+    return !others.are_there;
+}
+
 /* Windows are not kept in the past. With offsets only a table does not come again by itself, nor
  * does the time of a partition that has been read. */
 static bool may_choose(void *user, enum sb_sim_choice choice, int64_t *which)
@@ -716,7 +763,10 @@ static bool may_choose(void *user, enum sb_sim_choice choice, int64_t *which)
     switch (choice) {
     case SB_SIM_AS_IT_WAS:
     case SB_SIM_ANEW: return true;
-    case SB_SIM_FROM_CHECKPOINT: *which = draw_checkpoint(ledger); return !has_windows;
+    case SB_SIM_FROM_CHECKPOINT:
+        if (*which == 0)
+            *which = draw_checkpoint(ledger);
+        return !has_windows && is_known(ledger, *which);
     case SB_SIM_FROM_SAVEPOINT: return !has_windows && ledger->saved[*which % SAVED_MAX].is_known;
     case SB_SIM_FROM_OFFSETS: break;
     }
@@ -785,14 +835,8 @@ static void see_choice(void *user, enum sb_sim_choice choice, int64_t which)
         forget_state(ledger);
     else if (choice == SB_SIM_FROM_SAVEPOINT)
         ledger->known = ledger->saved[which % SAVED_MAX].known;
-    for (uint32_t i = ledger->past_count; choice == SB_SIM_FROM_CHECKPOINT && i-- > 0;) {
-        const struct past *past = &ledger->past[i % PAST_MAX];
-
-        if (past->checkpoint == which) {
-            ledger->known = past->known;
-            break;
-        }
-    }
+    else if (choice == SB_SIM_FROM_CHECKPOINT && find_past(ledger, which) != NULL)
+        ledger->known = find_past(ledger, which)->known;
 }
 
 /* --- Life --------------------------------------------------------------------------------------

@@ -94,6 +94,7 @@ struct known {
 struct past {
     uint32_t process; /* that has committed it */
     int64_t checkpoint;
+    uint64_t nonce;
     struct known known;
 };
 
