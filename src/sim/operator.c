@@ -257,6 +257,23 @@ static sabot_status remove_savepoint(struct sb_sim_process *process, sabot_error
     return status;
 }
 
+/* Nobody has come since, and nobody was there who could wake up and take over. */
+static bool is_alone(const struct sb_sim *sim, const struct sb_sim_process *process)
+{
+    return process->asked.was_alone && process->number == sim->starts;
+}
+
+static bool has_others(const struct sb_sim *sim, const struct sb_sim_process *process)
+{
+    for (uint32_t i = 0; i < SB_SIM_PROCESSES_MAX; i++) {
+        const struct sb_sim_process *other = sim->processes[i];
+
+        if (other != NULL && other != process && other->state != SB_SIM_FREE)
+            return true;
+    }
+    return false;
+}
+
 /* Which checkpoint is it? The plan knows what that has. */
 static void note_saved(struct sb_sim *sim, const struct sb_sim_process *process)
 {
@@ -266,8 +283,8 @@ static void note_saved(struct sb_sim *sim, const struct sb_sim_process *process)
 
     SB_ASSERT(id != NULL);
     saved->state = SB_SIM_SAVED;
-    /* Of a twin that has woken up it is what was there before others committed: at no count. */
-    saved->commits = process->number == sim->starts ? sim->broker.commits : UINT64_MAX;
+    /* Of one that may have a twin it is what was there before others committed: at no count. */
+    saved->commits = is_alone(sim, process) ? sim->broker.commits : UINT64_MAX;
     if (saved->stops)
         sim->people.stopped_for = process->asked.number;
     plan->saved(plan->user, process->asked.number, process->number,
@@ -280,12 +297,12 @@ static void note_unsaved(struct sb_sim *sim,
                          const struct sb_sim_process *process,
                          const sabot_error *error)
 {
-    const bool is_alone = process->number == sim->starts;
-
     savepoint_at(sim, process->asked.number)->state = SB_SIM_UNSAVED;
-    if (is_alone && error->status == SABOT_ERR_NOT_FOUND)
+    if (!is_alone(sim, process))
+        return;
+    if (error->status == SABOT_ERR_NOT_FOUND)
         sb_sim_violate(sim, "what a savepoint is made of is gone: %s", error->text);
-    if (is_alone && error->status == SABOT_ERR_CORRUPT && sim->disk.rot.node == 0)
+    if (error->status == SABOT_ERR_CORRUPT && sim->disk.rot.node == 0)
         sb_sim_violate(sim, "a savepoint can't be made: %s", error->text);
 }
 
@@ -326,6 +343,7 @@ static void ask(struct sb_sim_process *process, uint32_t number, bool removes)
     *asked = (struct sb_sim_asked){
         .is_open = true,
         .removes = removes,
+        .was_alone = !has_others(process->sim, process),
         .number = number,
         .request = {.verb = "savepoint.create", .arguments = {asked->path_argument}},
     };

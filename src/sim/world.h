@@ -76,6 +76,7 @@ struct sb_sim_aim {
 struct sb_sim_asked {
     bool is_open;
     bool removes;
+    bool was_alone;  /* there was no other process when it was asked */
     uint32_t number; /* of the savepoint */
     char path[32];
     char path_argument[48];
