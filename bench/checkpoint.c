@@ -26,7 +26,8 @@
 
 enum {
     SLICE = 1024,
-    FEW = 32, /* while many copies wait to be written */
+    SOME = 256, /* while an image is made */
+    FEW = 32,   /* while many copies wait to be written */
     STEP_CHUNKS = 32,
     CELL = 128,
     BARRIERS = 1000,
@@ -301,7 +302,7 @@ static void measure_pause(struct writer *writer, struct sb_store *store, uint64_
             env->type->wait(env->self, writer->task, INT64_MAX);
             stalled_ns += now_ns() - stall;
         }
-        updates = sb_carrier_out(&writer->carrier) >= SB_CARRIER_STALL / 2 ? FEW : SLICE;
+        updates = sb_carrier_out(&writer->carrier) >= SB_CARRIER_STALL / 2 ? FEW : SOME;
         slice(store, keys, updates);
         samples[count++] = now_ns() - begun - (int64_t)(before_p50 * 1000) * updates / SLICE;
     }

@@ -7,6 +7,7 @@
 enum {
     CLOCK_LOOK_MS = 1000, /* the wall clock may be set: it is looked at so often for a timer */
     IMAGE_CHUNKS = 32,    /* copied at a step, between two pieces of other work */
+    ROWS_COPIED = 256,    /* of a step, while an image is made */
     ROWS_PRESSED = 32,    /* of a step that may have to wait for copies to be written */
     LEFT_ROWS = 128,      /* written at a step, of an image that was given up */
 };
@@ -209,15 +210,17 @@ static bool has_copies_out(const struct sb_task *self, uint32_t count)
     return false;
 }
 
-/* Where a step ends with its rows. Those that may soon have to wait for the writer come few at a
- * time: a wait is then for the copies of these, and not for all that a batch of rows changes. */
+/* Where a step ends with its rows. Those that are copied before they change come some at a time,
+ * and few when they may soon have to wait for the writer: a pause is then for the copies of these,
+ * and not for all that a batch of rows changes. */
 static uint32_t rows_end(const struct sb_task *task)
 {
-    const uint32_t count = task->slice->count;
+    const uint32_t left = task->slice->count - task->cursor;
+    uint32_t most = left;
 
-    if (count - task->cursor <= ROWS_PRESSED || !has_copies_out(task, SB_CARRIER_STALL / 2))
-        return count;
-    return task->cursor + ROWS_PRESSED;
+    if (has_copies_out(task, 0))
+        most = has_copies_out(task, SB_CARRIER_STALL / 2) ? ROWS_PRESSED : ROWS_COPIED;
+    return task->cursor + (left < most ? left : most);
 }
 
 /* Rows of the slice in hand, as far as the outputs have room. */
