@@ -62,6 +62,7 @@ static sabot_status open_all(struct sb_copy *copy, sabot_error *error)
 
     SABOT_TRY(sb_ckpt_read(config->from, &config->entry, &copy->from, error));
     SABOT_TRY(sb_ckpt_verify(config->from, &copy->from, error));
+    sb_crash_point(config->env, "savepoint.reading");
     SABOT_TRY(sb_chunks_open(&copy->chunks, config->from, &copy->from, error));
     SABOT_TRY(draft(copy, error));
     entry = sb_ckpt_entry_of(&copy->manifest);

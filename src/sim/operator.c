@@ -210,6 +210,13 @@ bool sb_sim_is_choosing(struct sb_sim *sim)
     return false;
 }
 
+bool sb_sim_is_overtaken(struct sb_sim *sim, const struct sb_sim_process *process)
+{
+    const struct sb_sim_chosen *last = chosen_of(sim, sim->people.choosing);
+
+    return sim->people.choosing > process->number && last->choice == SB_SIM_ANEW && !last->counts;
+}
+
 /* May a savepoint be refused? Not when it is whole, and nothing was committed since the run was
  * stopped for it, or with --force. */
 static bool may_refuse(struct sb_sim *sim, const struct sb_sim_chosen *chosen)

@@ -693,6 +693,11 @@ static void end_when_at_rest(struct sb_sim *sim)
     if (process == NULL || process->run == NULL || process->result != SABOT_OK ||
         sb_run_phase(process->run) == SB_RUN_PREPARING)
         return; /* it has not cut its files yet */
+    if (sb_sim_is_overtaken(sim, process)) {
+        sb_sim_say(sim, process, "is killed: somebody has begun anew since");
+        kill_process(sim, process);
+        return;
+    }
     sim->is_stopping = true;
     tell_to_stop(process);
 }

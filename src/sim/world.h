@@ -280,6 +280,9 @@ void sb_sim_note_label(struct sb_sim *sim, uint32_t number, const char *name);
 void sb_sim_choice_counts(struct sb_sim *sim, uint32_t number);
 /* Somebody has begun with a choice, and it does not count yet. */
 bool sb_sim_is_choosing(struct sb_sim *sim);
+/* Somebody who came later has begun anew and died, and may have put aside what this one has: people
+ * try that again. */
+bool sb_sim_is_overtaken(struct sb_sim *sim, const struct sb_sim_process *process);
 /* A process has refused to go on from what was chosen. May it? Then it is as it was. */
 bool sb_sim_give_up_choice(struct sb_sim *sim, const struct sb_sim_process *process);
 /* Somebody wants a savepoint, or one removed. */

@@ -16,9 +16,9 @@ KEYS, LETTERS = 7, 5
 FAST = ["-O", "checkpoint.interval_ms=1"]
 ROCKSDB = ["-O", "state=rocksdb", "-O", "rocksdb.dir=.", "-O", "memory=16MiB"]
 BACKENDS = {"memory": [], "rocksdb": ROCKSDB}
-COPYING = ["restore.choosing", "restore.folder_made", "restore.file_copied", "ckpt.manifest_written",
-           "ckpt.manifest_synced", "ckpt.manifest_renamed", "restore.copied", "restore.before_cut", "restore.shard",
-           "restore.complete"]
+COPYING = ["restore.opening", "restore.choosing", "restore.rehearsing", "restore.writing", "restore.folder_made",
+           "restore.file_copied", "ckpt.manifest_written", "ckpt.manifest_synced", "ckpt.manifest_renamed",
+           "restore.copied", "restore.before_cut", "restore.shard", "restore.complete"]
 
 
 def records(start, end):
