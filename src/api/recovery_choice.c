@@ -304,7 +304,6 @@ static sabot_status rehearse(struct chosen *chosen,
         .drops_state = choice->drops_state,
     };
 
-    sb_crash_point(rehearsal.env, "restore.rehearsing");
     chosen->source.drops = choice->drops_state;
     SABOT_TRY(sb_restore_check(&chosen->source, graph, error));
     return sb_restore_sample(&chosen->source, graph, rehearse_agent, &rehearsal, error);
@@ -432,6 +431,7 @@ static sabot_status take_restore(struct sb_recovery *recovery,
         return SABOT_OK;
     }
     SABOT_TRY(check_force(recovery, choice, chosen, counted, why, error));
+    sb_crash_point(recovery->env, "restore.rehearsing");
     SABOT_TRY(rehearse(chosen, choice, graph, error));
     SABOT_TRY(adopt(recovery, chosen, graph, error));
     *adopted_out = true;

@@ -460,6 +460,7 @@ static void start(struct run *run, bool in_rocksdb, uint32_t workers)
     run->keyed.cache_bytes = CACHE_BYTES;
     run->config.workers = workers;
     must(run, sb_flow_create(&run->env, &run->graph, &run->config, &run->flow, &run->error));
+    SB_ASSERT(run->flow != NULL);
 }
 
 static void end(struct run *run)
