@@ -402,14 +402,13 @@ static uint64_t read_file(uint8_t *into, bool hash)
     sb_hasher_init(&hasher);
     if (env->type->file_open(env->self, path, SB_OPEN_READ, &file, &error) != SABOT_OK)
         fail("open");
-    for (int64_t i = 0; hash && i < AHEAD; i++)
-        env->type->file_expect(file, i * READ_BLOCK, READ_BLOCK);
+    if (hash)
+        env->type->file_expect(file, 0, (size_t)AHEAD * READ_BLOCK);
     do {
         uint8_t *to = into == NULL ? block : into + at;
 
         if (hash)
             env->type->file_expect(file, (int64_t)at + (int64_t)AHEAD * READ_BLOCK, READ_BLOCK);
-
         if (env->type->file_read(file, to, READ_BLOCK, (int64_t)at, &size, &error) != SABOT_OK)
             fail("read");
         if (hash)

@@ -22,8 +22,7 @@ sabot_status sb_bytes_pass(const struct sb_env *env,
     if (block == NULL)
         return sabot_raise(error, SABOT_ERR_MEMORY, "no memory to read a file of a checkpoint");
     sb_hasher_init(&hasher);
-    for (int64_t i = 0; i < AHEAD; i++)
-        env->type->file_expect(from, i * BLOCK, BLOCK);
+    env->type->file_expect(from, 0, (size_t)AHEAD * BLOCK);
     while (status == SABOT_OK && size == BLOCK) {
         env->type->file_expect(from, (int64_t)bytes_out->size + (int64_t)AHEAD * BLOCK, BLOCK);
         status = env->type->file_read(from, block, BLOCK, (int64_t)bytes_out->size, &size, error);

@@ -52,7 +52,7 @@ struct sb_rocksdb {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_compactionfilter_t *filter;
-    struct sb_lock ends; /* of walks; see stage() */
+    struct sb_lock ends; /* of walks; see link_files() */
     struct sb_lock lock; /* guards rows and ttls */
     struct rocks_rows *rows;
     struct sb_rows_ttl ttls[TTL_MAX];
