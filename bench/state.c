@@ -30,7 +30,6 @@
 enum {
     BATCH = 1024,
     AHEAD_INDEX = 16,
-    AHEAD_CELL = 8,
     OPERATIONS = 1 << 22,
     KIND_OPERATIONS = 1 << 20, /* of each call of the other kinds */
     PASSES = 2,
@@ -295,8 +294,7 @@ static void begin(struct rig *rig, const struct batch *batch, uint32_t i)
 {
     struct sb_store *store = rig->context.store;
 
-    sb_store_ahead(store, VALUE, batch->hashes[i + AHEAD_INDEX < BATCH ? i + AHEAD_INDEX : i],
-                   batch->hashes[i + AHEAD_CELL < BATCH ? i + AHEAD_CELL : i]);
+    sb_store_ahead(store, VALUE, batch->hashes, i, BATCH);
     take(rig, batch, i);
 }
 

@@ -164,7 +164,6 @@ static sabot_status score(sabot_context *context, const void *record)
 
     if (account == NULL)
         return sabot_context_status(context);
-    account_fetch(account);
     if (velocity(account, now, &finding))
         status = report(context, now, &finding);
     if (status == SABOT_OK && amount(account, now, &finding))
@@ -194,6 +193,7 @@ static sabot_status build(sabot_app *app)
     sabot_channel_event_time(alerts, "timestamp_ms");
     sabot_agent_key(agent, "account_number");
     fraud->accounts = sabot_agent_value(agent, "account", &account_schema);
+    sabot_agent_ahead(agent, "account", account_ahead);
     fraud->alerts = sabot_agent_output(agent, alerts);
     if (expire_ms > 0)
         sabot_agent_ttl(agent, "account", expire_ms, SABOT_EVENT_TIME, SABOT_ON_WRITE);

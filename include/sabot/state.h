@@ -80,6 +80,25 @@ SABOT_API void sabot_agent_ttl(sabot_agent *agent,
                                sabot_clock clock,
                                sabot_refresh refresh);
 
+/* --- Large values --------------------------------------------------------------------------------
+ *
+ * The beginning of a value is fetched from memory before the agent's function is called with a
+ * record of its key. Of a value of hundreds of bytes the function may need more, and would wait for
+ * it. Where it will look it knows by the beginning: so it may ask beforehand, with
+ * __builtin_prefetch(). */
+
+/* Asks for memory; changes nothing, and keeps nothing of `value`: the key's, or another one's of
+ * the state, as it is some records earlier. It is called when a record of the key comes soon, if
+ * the value is in memory and has no time to live; not for each record. By the thread of the
+ * function. */
+typedef void (*sabot_ahead_function)(const void *value);
+
+/* `name` is that of a value state declared before, with a schema. One state of an agent is looked
+ * up ahead: the first with such a function, or else the first. */
+SABOT_API void sabot_agent_ahead(sabot_agent *agent,
+                                 const char *name,
+                                 sabot_ahead_function function);
+
 /* --- Shared state --------------------------------------------------------------------------------
  *
  * `agent` may use a state that `owner` has declared, of any kind but timers, by the owner's handle

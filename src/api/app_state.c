@@ -314,23 +314,31 @@ sabot_timer *sabot_agent_timer(sabot_agent *agent,
 /* --- Time to live --------------------------------------------------------------------------------
  */
 
+/* A state of an app that has not failed yet. NULL: it has now. */
+static struct sb_state_spec *find_declared(sabot_agent *agent, const char *name, const char *what)
+{
+    struct sb_state_spec *state;
+
+    if (agent == NULL || sb_app_failed(agent->app) || !sb_app_check_name(agent->app, "state", name))
+        return NULL;
+    state = sb_app_find_state(agent, name);
+    if (state == NULL)
+        (void)sabot_app_fail(agent->app, SABOT_ERR_NOT_FOUND,
+                             "agent %s: %s for state %s, which is not declared", agent->name, what,
+                             name);
+    return state;
+}
+
 void sabot_agent_ttl(sabot_agent *agent,
                      const char *name,
                      int64_t ttl_ms,
                      sabot_clock clock,
                      sabot_refresh refresh)
 {
-    struct sb_state_spec *state;
+    struct sb_state_spec *state = find_declared(agent, name, "a time to live");
 
-    if (agent == NULL || sb_app_failed(agent->app) || !sb_app_check_name(agent->app, "state", name))
+    if (state == NULL)
         return;
-    state = sb_app_find_state(agent, name);
-    if (state == NULL) {
-        (void)sabot_app_fail(agent->app, SABOT_ERR_NOT_FOUND,
-                             "agent %s: a time to live for state %s, which is not declared",
-                             agent->name, name);
-        return;
-    }
     if (sb_app_is_of_window(agent, state))
         (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
                              "agent %s: state %s is a window's, which forgets by itself",
@@ -349,4 +357,23 @@ void sabot_agent_ttl(sabot_agent *agent,
     state->ttl_ms = ttl_ms;
     state->ttl_time = (enum sb_state_time)clock;
     state->ttl_on_read = refresh == SABOT_ON_READ_AND_WRITE;
+}
+
+/* --- Large values --------------------------------------------------------------------------------
+ */
+
+void sabot_agent_ahead(sabot_agent *agent, const char *name, sabot_ahead_function function)
+{
+    struct sb_state_spec *state = find_declared(agent, name, "a function to look ahead");
+
+    if (state == NULL)
+        return;
+    if (function == NULL || state->kind != SB_STATE_VALUE || state->schema == NULL ||
+        sb_app_is_of_window(agent, state))
+        (void)sabot_app_fail(agent->app, SABOT_ERR_ARGUMENT,
+                             "agent %s: state %s: a function looks ahead of a value with a schema, "
+                             "and can't be NULL",
+                             agent->name, name);
+    else
+        state->ahead = function;
 }

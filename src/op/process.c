@@ -12,8 +12,6 @@
 
 enum {
     /* Rows between the request for a line of the index, for the cell it names, and their use. */
-    PREFETCH_INDEX = 16,
-    PREFETCH_CELL = 8,
     FIRE_MAX = 1024, /* timers of one step */
     KEY_SHOWN = 64,  /* bytes of a key in an error */
 };
@@ -64,7 +62,8 @@ static void look_at_states(struct sb_operator *self)
 
         if (state->kind == SB_STATE_TIMERS)
             self->has_timers = true;
-        else if (self->ahead == NO_STATE)
+        else if (self->ahead == NO_STATE ||
+                 (state->ahead != NULL && self->states->states[self->ahead].ahead == NULL))
             self->ahead = i;
         if (state->ttl_ms > 0 && state->ttl_time == SB_TIME_EVENT)
             self->has_event_ttl = true;
@@ -186,15 +185,6 @@ static bool has_sealed(const sabot_context *context)
             return true;
     }
     return false;
-}
-
-static void prefetch(const struct sb_operator *self, const struct sb_slice *slice, uint32_t at)
-{
-    const uint32_t far = at + PREFETCH_INDEX < slice->count ? at + PREFETCH_INDEX : at;
-    const uint32_t near = at + PREFETCH_CELL < slice->count ? at + PREFETCH_CELL : at;
-
-    if (self->ahead != NO_STATE)
-        sb_store_ahead(self->ahead_store, self->ahead, slice->hashes[far], slice->hashes[near]);
 }
 
 /* A key as an error shows it: short, on one line. */
@@ -415,7 +405,8 @@ static sabot_status rows(struct sb_operator *self,
     if (context->store != NULL)
         sb_store_time(context->store, sb_passed_ms(context->watermark_ms), context->processing_ms);
     for (; *cursor < end && !has_sealed(context); (*cursor)++) {
-        prefetch(self, slice, *cursor);
+        if (self->ahead != NO_STATE)
+            sb_store_ahead(self->ahead_store, self->ahead, slice->hashes, *cursor, slice->count);
         SABOT_TRY(call(self, slice, *cursor, error));
     }
     return *cursor < slice->count ? SABOT_OK : fire_overdue(self, error);

@@ -20,8 +20,6 @@
 
 enum {
     /* Rows between the request for a line of the index, for the cell it names, and their use. */
-    PREFETCH_INDEX = 16,
-    PREFETCH_CELL = 8,
     RUN_MAX = 64,    /* rows folded at a time */
     FIRE_MAX = 1024, /* timers of one step */
     OUTLET_RESULTS = 0,
@@ -358,13 +356,11 @@ static sabot_status gather(struct sb_operator *self,
     run->count = 0;
     SABOT_TRY(sb_store_begin(self->store, batch->event_times[slice->rows[at]], error));
     for (; at < end && run->count < RUN_MAX; at++) {
-        const uint32_t far = at + PREFETCH_INDEX < slice->count ? at + PREFETCH_INDEX : at;
-        const uint32_t near = at + PREFETCH_CELL < slice->count ? at + PREFETCH_CELL : at;
         const uint32_t row = slice->rows[at];
         struct sb_window_unit *unit;
         void *cell;
 
-        sb_store_ahead(self->store, SB_WINDOW_CELLS, slice->hashes[far], slice->hashes[near]);
+        sb_store_ahead(self->store, SB_WINDOW_CELLS, slice->hashes, at, slice->count);
         cell = sb_store_edit(self->store, SB_WINDOW_CELLS,
                              sb_key_of(batch, (uint32_t)self->plan->key_field, row, scratch),
                              slice->hashes[at], error);

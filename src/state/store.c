@@ -8,7 +8,12 @@
 #include "base/mem.h"
 #include "state/vault.h"
 
-enum { CELL_AHEAD = 40 }; /* a small cell often lies in two lines */
+enum {
+    CELL_AHEAD = 40, /* bytes: a small cell often lies in two lines */
+    ROWS_FAR = 16,   /* where a row's slot, its cell, */
+    ROWS_NEAR = 8,
+    ROWS_SOON = 4, /* and what lies behind the cell's head are asked for */
+};
 
 /* --- Creation -----------------------------------------------------------------------------------
  */
@@ -349,10 +354,23 @@ sabot_status sb_value_check(const struct sb_vault *vault,
                        state->spec.name, vault->config.owner, size, SB_STATE_VALUE_MAX);
 }
 
-void sb_store_ahead(struct sb_store *store, uint32_t index, uint64_t far_hash, uint64_t near_hash)
+/* Let the app ask for more of a cell that was fetched some rows ago. */
+static void ask_ahead(const struct sb_vault *vault, const struct sb_state *state, uint64_t hash)
+{
+    const struct sb_hint *hint = &vault->hints[hash % SB_HINTS];
+
+    if (hint->hash == hash && hint->state == state->index &&
+        (hint->cell->head & SB_CELL_ABSENT) == 0)
+        state->spec.ahead(sb_cell_value(state, hint->cell));
+}
+
+void sb_store_ahead(
+    struct sb_store *store, uint32_t index, const uint64_t *hashes, uint32_t at, uint32_t count)
 {
     struct sb_vault *vault = sb_vault_of(store);
     const struct sb_state *state = &vault->states[index];
+    const uint64_t far_hash = hashes[at + ROWS_FAR < count ? at + ROWS_FAR : at];
+    const uint64_t near_hash = hashes[at + ROWS_NEAR < count ? at + ROWS_NEAR : at];
     const uint32_t shard = sb_hash_shard(near_hash);
     const struct sb_index *near = &state->tables[shard].keys;
     struct sb_hint *hint = &vault->hints[near_hash % SB_HINTS];
@@ -361,6 +379,8 @@ void sb_store_ahead(struct sb_store *store, uint32_t index, uint64_t far_hash, u
     sb_ref ref;
 
     sb_index_prefetch(&state->tables[sb_hash_shard(far_hash)].keys, far_hash);
+    if (state->spec.ahead != NULL && at + ROWS_SOON < count)
+        ask_ahead(vault, state, hashes[at + ROWS_SOON]);
     probe = sb_index_probe(near, near_hash);
     ref = sb_index_match(&probe);
     if (ref == 0 || state->wheel != NULL)

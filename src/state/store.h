@@ -9,7 +9,7 @@
  * already.
  *
  *     process.c, per batch     sb_store_time(store, watermark, processing time)
- *     some rows ahead          sb_store_ahead(store, state, hash of row + 16, hash of row + 8)
+ *     before each row          sb_store_ahead(store, state, hashes of the batch, row, count)
  *     before each callback     sb_store_begin(store, event time of the record)
  *     in the callback          sb_store_read, sb_store_edit, sb_store_put, sb_map_..., sb_timer_...
  *     after it                 sb_store_status(store, error)
@@ -74,6 +74,9 @@ struct sb_state_spec {
     enum sb_state_time ttl_time; /* timers: the clock that fires them */
     bool ttl_on_read;            /* refreshed by reads, too */
     bool in_memory;              /* kept in memory though the store has rows */
+    /* Of a value with a schema: asks for what of it the next callback will touch. NULL: nobody
+     * asks. */
+    void (*ahead)(const void *value);
 };
 
 /* --- The memory of all stores of a process: one number ------------------------------------------
@@ -180,9 +183,12 @@ static inline SABOT_MUST_CHECK sabot_status sb_store_status(const struct sb_stor
     return SABOT_OK;
 }
 
-/* A hint: of keys that come soon, fetch the slot of the index for the farther one, and the cell
- * that the slot names for the nearer one. */
-void sb_store_ahead(struct sb_store *store, uint32_t index, uint64_t far_hash, uint64_t near_hash);
+/* A hint: row `at` of `count` comes now. Of those behind it, by the hashes of their keys: fetch the
+ * slot of the index for one far away, the cell that the slot names for a nearer one, and let the
+ * state's `ahead` fetch more of the cell of one that is nearer still: each finds in the caches what
+ * the one before has asked for. */
+void sb_store_ahead(
+    struct sb_store *store, uint32_t index, const uint64_t *hashes, uint32_t at, uint32_t count);
 
 /* --- Values -------------------------------------------------------------------------------------
  */
