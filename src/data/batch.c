@@ -91,7 +91,8 @@ static size_t layout(const struct sb_batch_pool *pool, void *block)
     uint8_t *bitmaps = carve(&carver, schema->field_count * pool->bitmap_size);
 
     for (uint32_t i = 0; i < schema->field_count; i++) {
-        struct sb_column column = {.type = schema->fields[i].type};
+        struct sb_column column = {.type = schema->fields[i].type,
+                                   .member = schema->fields[i].offset};
 
         layout_values(pool, &carver, &column);
         if (pooled == NULL)
@@ -316,14 +317,24 @@ uint64_t sb_batch_bytes(const struct sb_batch *batch)
 
 /* --- A row as a struct ------------------------------------------------------------------------ */
 
+/* Columns know the offsets of their members: fields are large, and would be another line of the
+ * cache each. */
+static inline void copy_text(const struct sb_column *column, uint32_t row, void *member)
+{
+    const int32_t start = column->offsets[row];
+    const sabot_text text = {(const char *)column->values + start,
+                             (size_t)(column->offsets[row + 1] - start)};
+
+    memcpy(member, sb_column_has(column, row) ? &text : &(sabot_text){NULL, 0}, sizeof text);
+}
+
 void sb_batch_record(const struct sb_batch *batch, uint32_t row, void *record_out)
 {
-    const struct sb_schema *schema = batch->schema;
+    const struct sb_column *column = batch->columns;
+    const struct sb_column *end = column + batch->schema->field_count;
 
-    for (uint32_t i = 0; i < schema->field_count; i++) {
-        const struct sb_column *column = &batch->columns[i];
-        uint8_t *member = (uint8_t *)record_out + schema->fields[i].offset;
-        sabot_text text;
+    for (; column < end; column++) {
+        uint8_t *member = (uint8_t *)record_out + column->member;
         bool flag;
 
         /* A missing value is zero in its column: commit has seen to it. */
@@ -337,14 +348,11 @@ void sb_batch_record(const struct sb_batch *batch, uint32_t row, void *record_ou
             memcpy(member, (const int64_t *)column->values + row, sizeof(int64_t));
             break;
         case SABOT_BOOL:
-            flag = sb_batch_bool(batch, i, row);
+            flag = sb_batch_bool(batch, (uint32_t)(column - batch->columns), row);
             memcpy(member, &flag, sizeof flag);
             break;
         case SABOT_UTF8:
-        case SABOT_BINARY:
-            text = sb_batch_text(batch, i, row);
-            memcpy(member, &text, sizeof text);
-            break;
+        case SABOT_BINARY: copy_text(column, row, member); break;
         case SABOT_CHARS: break;
         }
     }

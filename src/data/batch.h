@@ -32,6 +32,7 @@ enum {
 struct sb_column {
     sabot_type type;
     uint32_t null_count;
+    uint32_t member;   /* offset in the struct of the schema */
     uint8_t *validity; /* one bit a row, 1 = present; always there, padded to 64 bytes;
                         * the columns' bitmaps lie one behind the other */
     void *values; /* bool: bitmap; int32, int64, float64, timestamp: array; utf8, binary: bytes */
