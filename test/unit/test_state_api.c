@@ -594,6 +594,107 @@ static void what_has_expired_is_not_seen(void **state)
     expect_notes(expected, 3);
 }
 
+/* --- Looking ahead -------------------------------------------------------------------------------
+ */
+
+enum { AHEAD_KEYS = 40, AHEAD_ROUNDS = 12, AHEAD_FAR = 8 };
+
+static void look_ahead(const void *value)
+{
+    note(((const struct number *)value)->value);
+}
+
+static void declare_ahead(sabot_agent *agent)
+{
+    declare_all(agent);
+    sabot_agent_ahead(agent, "value", look_ahead);
+}
+
+static sabot_status set_id(sabot_context *context, const void *record)
+{
+    struct number *number = sabot_value_edit(context, test.value);
+
+    number->value = ((const struct record *)record)->id;
+    note(-number->value);
+    return SABOT_OK;
+}
+
+/* Every value but of the first few records is shown once, some records before its own, as the
+ * record of the round before has left it. */
+static void a_value_is_shown_some_records_before_its_own(void **state)
+{
+    struct rig *rig = *state;
+    char key[8];
+    uint32_t shown = 0;
+    int64_t record = 0;
+
+    begin(rig, declare_ahead, set_id);
+    for (int64_t id = 1; id <= AHEAD_KEYS; id++) {
+        (void)snprintf(key, sizeof key, "k%d", (int)id);
+        send(rig, key, id, id);
+    }
+    (void)settle(rig);
+    assert_int_equal(notes.count, AHEAD_KEYS); /* there was nothing to be shown */
+    notes.count = 0;
+    for (int64_t id = 1; id <= AHEAD_KEYS; id++) {
+        (void)snprintf(key, sizeof key, "k%d", (int)id);
+        send(rig, key, id, id);
+    }
+    finish_well(rig);
+    for (uint32_t i = 0; i < notes.count; i++) {
+        if (notes.items[i] < 0) {
+            record = -notes.items[i];
+            continue;
+        }
+        assert_in_range(notes.items[i], record + 1, record + AHEAD_FAR);
+        shown++;
+    }
+    assert_in_range(shown, AHEAD_KEYS / 2,
+                    AHEAD_KEYS - 1); /* two keys may be in each other's way */
+}
+
+static void forbid_zeros(const void *value)
+{
+    assert_int_not_equal(((const struct number *)value)->value, 0);
+    note(0);
+}
+
+static void declare_forbid(sabot_agent *agent)
+{
+    declare_all(agent);
+    sabot_agent_ahead(agent, "value", forbid_zeros);
+}
+
+static sabot_status set_or_clear(sabot_context *context, const void *record)
+{
+    struct number *number;
+
+    if (((const struct record *)record)->id % 3 == 0)
+        return sabot_value_clear(context, test.value);
+    number = sabot_value_edit(context, test.value);
+    number->value = ((const struct record *)record)->id;
+    return SABOT_OK;
+}
+
+static void a_value_that_is_gone_is_not_shown(void **state)
+{
+    struct rig *rig = *state;
+    int64_t id = 0;
+    char key[8];
+
+    begin(rig, declare_forbid, set_or_clear);
+    for (int round = 0; round < AHEAD_ROUNDS; round++) {
+        for (int i = 0; i < AHEAD_KEYS; i++) {
+            (void)snprintf(key, sizeof key, "k%d", i * (round + 1) % 7);
+            id++;
+            send(rig, key, id, id);
+        }
+        (void)settle(rig);
+    }
+    finish_well(rig);
+    assert_in_range(notes.count, 1, AHEAD_ROUNDS * AHEAD_KEYS);
+}
+
 /* --- Timers --------------------------------------------------------------------------------------
  */
 
@@ -984,6 +1085,29 @@ static void ttl_of_a_timer(sabot_agent *agent)
     sabot_agent_ttl(agent, "timer", 1, SABOT_EVENT_TIME, SABOT_ON_WRITE);
 }
 
+static void look_ahead_of_none(sabot_agent *agent)
+{
+    sabot_agent_ahead(agent, "nowhere", look_ahead);
+}
+
+static void look_ahead_without_function(sabot_agent *agent)
+{
+    declare_all(agent);
+    sabot_agent_ahead(agent, "value", NULL);
+}
+
+static void look_ahead_of_bytes(sabot_agent *agent)
+{
+    declare_all(agent);
+    sabot_agent_ahead(agent, "blob", look_ahead);
+}
+
+static void look_ahead_of_a_list(sabot_agent *agent)
+{
+    declare_all(agent);
+    sabot_agent_ahead(agent, "list", look_ahead);
+}
+
 static void timer_without_function(sabot_agent *agent)
 {
     assert_null(sabot_agent_timer(agent, "timer", SABOT_EVENT_TIME, NULL));
@@ -1012,6 +1136,10 @@ static const struct {
     {ttl_of_none, "a time to live for state nowhere, which is not declared"},
     {ttl_of_nothing, "state map: time to live of 0 ms"},
     {ttl_of_a_timer, "timer timer can't have a time to live"},
+    {look_ahead_of_none, "a function to look ahead for state nowhere, which is not declared"},
+    {look_ahead_without_function, "state value: a function looks ahead of a value with a schema"},
+    {look_ahead_of_bytes, "state blob: a function looks ahead of a value with a schema"},
+    {look_ahead_of_a_list, "state list: a function looks ahead of a value with a schema"},
     {timer_without_function, "timer timer has no function"},
     {reducing_without_function, "state longest lacks its schema or a function"},
     {reducing_to_a_mean, "state mean: 5 is no sabot_builtin of this kind of state"},
@@ -1110,6 +1238,8 @@ int main(void)
         STATE_TEST(a_sum_does_not_overflow_unseen),
         STATE_TEST(aggregating_state_makes_a_result_of_its_accumulator),
         STATE_TEST(what_has_expired_is_not_seen),
+        STATE_TEST(a_value_is_shown_some_records_before_its_own),
+        STATE_TEST(a_value_that_is_gone_is_not_shown),
         STATE_TEST(timers_of_event_time_fire_in_order_and_at_the_end),
         STATE_TEST(a_timer_fires_when_the_watermark_has_come),
         STATE_TEST(a_timer_for_a_time_that_has_passed_fires_after_the_batch),
