@@ -257,7 +257,6 @@ struct sb_batch *sb_batch_pool_take(struct sb_batch_pool *pool)
         struct sb_column *column = &batch->columns[i];
 
         column->null_count = 0;
-        column->values_size = 0;
         if (column->offsets != NULL)
             column->offsets[0] = 0;
     }
@@ -306,7 +305,7 @@ uint64_t sb_batch_bytes(const struct sb_batch *batch)
 
         bytes += (rows + 7) / 8;
         if (is_text(column->type))
-            bytes += column->values_size + (rows + 1) * sizeof(int32_t);
+            bytes += (uint64_t)column->offsets[rows] + (rows + 1) * sizeof(int32_t);
         else if (column->type == SABOT_BOOL)
             bytes += (rows + 7) / 8;
         else

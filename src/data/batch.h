@@ -37,7 +37,6 @@ struct sb_column {
                         * the columns' bitmaps lie one behind the other */
     void *values; /* bool: bitmap; int32, int64, float64, timestamp: array; utf8, binary: bytes */
     int32_t *offsets;       /* utf8, binary: rows + 1 */
-    size_t values_size;     /* bytes used of a utf8/binary column */
     size_t values_capacity; /* bytes owned; the last SB_BATCH_SLACK are never used */
 };
 
@@ -144,6 +143,15 @@ static inline void sb_column_clear(struct sb_column *column, uint32_t row)
 {
     column->validity[row >> 3] = (uint8_t)(column->validity[row >> 3] & ~(1u << (row & 7)));
 }
+/* The open row's text has so many bytes, which lie where it starts. */
+static inline void sb_column_text_done(struct sb_column *column, uint32_t row, size_t size)
+{
+    const size_t end = (size_t)column->offsets[row] + size;
+
+    SB_ASSERT(end + SB_BATCH_SLACK <= column->values_capacity);
+    column->offsets[row + 1] = (int32_t)end;
+    sb_column_mark(column, row);
+}
 static inline void sb_builder_int64(struct sb_builder *builder, uint32_t field, int64_t value)
 {
     struct sb_column *column = &builder->batch->columns[field];
@@ -190,11 +198,8 @@ static inline uint8_t *sb_builder_text_room(struct sb_builder *builder, uint32_t
 static inline void sb_builder_text_done(struct sb_builder *builder, uint32_t field, size_t size)
 {
     struct sb_column *column = &builder->batch->columns[field];
-    const uint32_t row = builder->batch->rows;
 
-    column->values_size = (size_t)column->offsets[row] + size;
-    SB_ASSERT(column->values_size + SB_BATCH_SLACK <= column->values_capacity);
-    sb_column_mark(column, row);
+    sb_column_text_done(column, builder->batch->rows, size);
 }
 /* The same with a copy. SABOT_ERR_MEMORY or SABOT_ERR_LIMIT. */
 SABOT_MUST_CHECK sabot_status sb_builder_text(struct sb_builder *builder,

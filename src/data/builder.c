@@ -7,12 +7,11 @@
  * needs no marks, because
  *
  *   1. every bit of validity at or behind `rows` is 0, but for the row that is open;
- *   2. offsets[rows] of a text column is where the open row's text starts, and values_size is where
- * it ends; both are equal while the field is missing.
+ *   2. offsets[rows] of a text column is where the open row's text starts, and offsets[rows + 1] is
+ *      where it ends, once it is set; commit sees to one that is missing.
  *
- * So dropping a row is clearing its bits and setting values_size back, and a text set again starts
- * where the first did. Threads: the builder's owner. Memory: the batch's; text columns grow by
- * doubling. */
+ * So dropping a row is clearing its bits, and a text set again starts where the first did. Threads:
+ * the builder's owner. Memory: the batch's; text columns grow by doubling. */
 #include "data/batch.h"
 
 #include "data/pool.h"
@@ -40,12 +39,7 @@ sabot_status sb_builder_take(struct sb_builder *builder)
 
 void sb_builder_null(struct sb_builder *builder, uint32_t field)
 {
-    struct sb_column *column = &builder->batch->columns[field];
-    const uint32_t row = builder->batch->rows;
-
-    sb_column_clear(column, row);
-    if (column->offsets != NULL)
-        column->values_size = (size_t)column->offsets[row];
+    sb_column_clear(&builder->batch->columns[field], builder->batch->rows);
 }
 
 uint8_t *sb_builder_text_grow(struct sb_builder *builder, uint32_t field, size_t size)
@@ -108,7 +102,7 @@ static void write_zero(struct sb_builder *builder, uint32_t field)
     case SABOT_TIMESTAMP:
     case SABOT_FLOAT64: ((int64_t *)column->values)[row] = 0; break;
     case SABOT_UTF8:
-    case SABOT_BINARY:
+    case SABOT_BINARY: column->offsets[row + 1] = column->offsets[row]; break;
     case SABOT_CHARS: break;
     }
 }
@@ -169,15 +163,9 @@ static sabot_status complete_row(struct sb_builder *builder, uint32_t *missing_o
 
 static void append_row(struct sb_builder *builder, int64_t event_time_ms, uint32_t offset_delta)
 {
-    const struct sb_batch_pool *pool = builder->pool;
     struct sb_batch *batch = builder->batch;
     const uint32_t row = batch->rows;
 
-    for (uint32_t i = 0; i < pool->text_count; i++) {
-        struct sb_column *column = &batch->columns[pool->text_fields[i]];
-
-        column->offsets[row + 1] = (int32_t)column->values_size;
-    }
     batch->event_times[row] = event_time_ms;
     batch->offset_deltas[row] = offset_delta;
     batch->rows = row + 1;
@@ -247,13 +235,8 @@ void sb_builder_truncate(struct sb_builder *builder, uint32_t rows)
     }
     SB_ASSERT(rows <= batch->rows);
     sb_builder_drop(builder);
-    for (uint32_t i = 0; i < batch->schema->field_count; i++) {
-        struct sb_column *column = &batch->columns[i];
-
-        clear_bits(column->validity, rows, batch->rows);
-        if (column->offsets != NULL)
-            column->values_size = (size_t)column->offsets[rows];
-    }
+    for (uint32_t i = 0; i < batch->schema->field_count; i++)
+        clear_bits(batch->columns[i].validity, rows, batch->rows);
     for (uint32_t row = rows; row < batch->rows; row++)
         batch->delete_count -= sb_batch_deletes(batch, row);
     if (batch->delete_count > 0)

@@ -150,13 +150,6 @@ static const uint8_t *read_text_long(struct sb_decoder *decoder,
     return close + 1;
 }
 
-static inline void text_done(struct sb_column *column, uint32_t row, size_t size)
-{
-    column->values_size = (size_t)column->offsets[row] + size;
-    SB_ASSERT(column->values_size + SB_BATCH_SLACK <= column->values_capacity);
-    sb_column_mark(column, row);
-}
-
 /* A short text that is not plain ASCII, of which `at` is the block that is not. */
 static const uint8_t *read_text_latin(struct sb_decoder *decoder,
                                       const struct sb_json_member *member,
@@ -170,7 +163,7 @@ static const uint8_t *read_text_latin(struct sb_decoder *decoder,
     if (block.stops == 0 || at[size] != '"' ||
         !sb_json_block_latin(at, block.high & ((UINT32_C(1) << size) - 1)))
         return read_text_long(decoder, member, start);
-    text_done(&batch->columns[member->field], batch->rows, (size_t)(at - start) + size);
+    sb_column_text_done(&batch->columns[member->field], batch->rows, (size_t)(at - start) + size);
     return at + size + 1;
 }
 
@@ -206,7 +199,7 @@ static inline const uint8_t *read_text(struct sb_decoder *decoder,
             return at[size] < 0x80 ? read_text_long(decoder, member, start)
                                    : read_text_latin(decoder, member, at, start);
         at += size;
-        text_done(column, row, (size_t)(at - start));
+        sb_column_text_done(column, row, (size_t)(at - start));
         return at + 1;
     }
     return read_text_long(decoder, member, start);
