@@ -64,6 +64,7 @@ static void *keep_stock(void *context)
     bool fails = false; /* no memory: until somebody takes a page again */
     const struct sched_param no_priority = {0};
 
+    (void)pthread_setname_np(pthread_self(), "sabot-pages");
     /* A worker that takes a page wakes this thread, and must not lose its processor by that. */
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
     (void)pthread_mutex_lock(&huge->lock);
