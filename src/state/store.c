@@ -364,8 +364,11 @@ static void ask_ahead(const struct sb_vault *vault, const struct sb_state *state
         state->spec.ahead(sb_cell_value(state, hint->cell));
 }
 
-void sb_store_ahead(
-    struct sb_store *store, uint32_t index, const uint64_t *hashes, uint32_t at, uint32_t count)
+void sb_store_ahead(struct sb_store *store,
+                    uint32_t index,
+                    const uint64_t *hashes,
+                    uint32_t at,
+                    uint32_t count)
 {
     struct sb_vault *vault = sb_vault_of(store);
     const struct sb_state *state = &vault->states[index];

@@ -187,8 +187,11 @@ static inline SABOT_MUST_CHECK sabot_status sb_store_status(const struct sb_stor
  * slot of the index for one far away, the cell that the slot names for a nearer one, and let the
  * state's `ahead` fetch more of the cell of one that is nearer still: each finds in the caches what
  * the one before has asked for. */
-void sb_store_ahead(
-    struct sb_store *store, uint32_t index, const uint64_t *hashes, uint32_t at, uint32_t count);
+void sb_store_ahead(struct sb_store *store,
+                    uint32_t index,
+                    const uint64_t *hashes,
+                    uint32_t at,
+                    uint32_t count);
 
 /* --- Values -------------------------------------------------------------------------------------
  */
