@@ -8,12 +8,7 @@
 #include "base/mem.h"
 #include "state/vault.h"
 
-enum {
-    CELL_AHEAD = 40, /* bytes: a small cell often lies in two lines */
-    ROWS_FAR = 16,   /* where a row's slot, its cell, */
-    ROWS_NEAR = 8,
-    ROWS_SOON = 4, /* and what lies behind the cell's head are asked for */
-};
+enum { CELL_AHEAD = 40 }; /* a small cell often lies in two lines */
 
 /* --- Creation -----------------------------------------------------------------------------------
  */
@@ -34,6 +29,7 @@ static sabot_status state_init(struct sb_vault *vault,
     SB_ASSERT(spec->row_schema == NULL || (spec->schema == NULL && spec->kind == SB_STATE_VALUE));
     SB_ASSERT(spec->kind != SB_STATE_TIMERS || (spec->schema == NULL && !expires));
     state->spec = *spec;
+    vault->store.shows |= spec->ahead != NULL;
     state->index = (uint32_t)(state - vault->states);
     state->fixed_size = spec->schema == NULL ? 0 : spec->schema->record_size;
     state->keys_expire = expires && has_keys_cells(spec->kind);
@@ -354,26 +350,21 @@ sabot_status sb_value_check(const struct sb_vault *vault,
                        state->spec.name, vault->config.owner, size, SB_STATE_VALUE_MAX);
 }
 
-/* Let the app ask for more of a cell that was fetched some rows ago. */
-static void ask_ahead(const struct sb_vault *vault, const struct sb_state *state, uint64_t hash)
+void sb_store_show(const struct sb_store *store, uint32_t index, uint64_t hash)
 {
+    const struct sb_vault *vault = sb_vault_of_const(store);
+    const struct sb_state *state = &vault->states[index];
     const struct sb_hint *hint = &vault->hints[hash % SB_HINTS];
 
-    if (hint->hash == hash && hint->state == state->index &&
+    if (state->spec.ahead != NULL && hint->hash == hash && hint->state == index &&
         (hint->cell->head & SB_CELL_ABSENT) == 0)
         state->spec.ahead(sb_cell_value(state, hint->cell));
 }
 
-void sb_store_ahead(struct sb_store *store,
-                    uint32_t index,
-                    const uint64_t *hashes,
-                    uint32_t at,
-                    uint32_t count)
+void sb_store_fetch(struct sb_store *store, uint32_t index, uint64_t far_hash, uint64_t near_hash)
 {
     struct sb_vault *vault = sb_vault_of(store);
     const struct sb_state *state = &vault->states[index];
-    const uint64_t far_hash = hashes[at + ROWS_FAR < count ? at + ROWS_FAR : at];
-    const uint64_t near_hash = hashes[at + ROWS_NEAR < count ? at + ROWS_NEAR : at];
     const uint32_t shard = sb_hash_shard(near_hash);
     const struct sb_index *near = &state->tables[shard].keys;
     struct sb_hint *hint = &vault->hints[near_hash % SB_HINTS];
@@ -382,8 +373,6 @@ void sb_store_ahead(struct sb_store *store,
     sb_ref ref;
 
     sb_index_prefetch(&state->tables[sb_hash_shard(far_hash)].keys, far_hash);
-    if (state->spec.ahead != NULL && at + ROWS_SOON < count)
-        ask_ahead(vault, state, hashes[at + ROWS_SOON]);
     probe = sb_index_probe(near, near_hash);
     ref = sb_index_match(&probe);
     if (ref == 0 || state->wheel != NULL)

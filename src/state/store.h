@@ -143,6 +143,7 @@ struct sb_store {
     int64_t now_ms[2];     /* by enum sb_state_time: the clocks that entries expire by */
     int64_t refresh_ms[2]; /* the time that an entry gets when it is refreshed now */
     bool has_work;         /* sb_store_begin has something to do */
+    bool shows;            /* a state has a function that looks ahead */
     sabot_status failure;  /* the first failure, which sticks */
 };
 
@@ -183,15 +184,27 @@ static inline SABOT_MUST_CHECK sabot_status sb_store_status(const struct sb_stor
     return SABOT_OK;
 }
 
-/* A hint: row `at` of `count` comes now. Of those behind it, by the hashes of their keys: fetch the
- * slot of the index for one far away, the cell that the slot names for a nearer one, and let the
- * state's `ahead` fetch more of the cell of one that is nearer still: each finds in the caches what
- * the one before has asked for. */
-void sb_store_ahead(struct sb_store *store,
-                    uint32_t index,
-                    const uint64_t *hashes,
-                    uint32_t at,
-                    uint32_t count);
+/* A hint, of keys that come soon: fetch the slot of the index for a farther one, and the cell that
+ * the slot names for a nearer one. */
+void sb_store_fetch(struct sb_store *store, uint32_t index, uint64_t far_hash, uint64_t near_hash);
+/* A hint: let the state's `ahead`, if it has one, fetch more of a cell that was fetched. */
+void sb_store_show(const struct sb_store *store, uint32_t index, uint64_t hash);
+
+enum { SB_ROWS_FAR = 16, SB_ROWS_NEAR = 8, SB_ROWS_SOON = 4 };
+
+/* A hint: row `at` of `count` comes now. Of three behind it, by the hashes of their keys, fetch
+ * what each needs next: it finds in the caches what was asked for some rows before. */
+static inline void sb_store_ahead(struct sb_store *store,
+                                  uint32_t index,
+                                  const uint64_t *hashes,
+                                  uint32_t at,
+                                  uint32_t count)
+{
+    sb_store_fetch(store, index, hashes[at + SB_ROWS_FAR < count ? at + SB_ROWS_FAR : at],
+                   hashes[at + SB_ROWS_NEAR < count ? at + SB_ROWS_NEAR : at]);
+    if (store->shows && at + SB_ROWS_SOON < count)
+        sb_store_show(store, index, hashes[at + SB_ROWS_SOON]);
+}
 
 /* --- Values -------------------------------------------------------------------------------------
  */

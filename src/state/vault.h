@@ -61,7 +61,7 @@ struct sb_state {
     uint32_t fixed_size;   /* of a value; 0: any */
     uint32_t key_offset;   /* in the cell of a key */
     uint32_t entry_offset; /* in an entry's cell: of its owner and tower */
-    bool hinted;           /* sb_store_ahead() leaves hints for its values */
+    bool hinted;           /* sb_store_fetch() leaves hints for its values */
     bool keys_expire;      /* the cells of keys have a time */
     bool entries_expire;   /* those of entries have one */
     bool backed;           /* there are rows behind the cells */
@@ -103,7 +103,7 @@ struct sb_imaging {
     sabot_error error; /* failed */
 };
 
-/* Where the cell of a key is that will soon be used: found by sb_store_ahead(), for states of
+/* Where the cell of a key is that will soon be used: found by sb_store_fetch(), for states of
  * values without a time to live. It lies at the lowest bits of the hash, and is forgotten when the
  * cell is removed. */
 struct sb_hint {
