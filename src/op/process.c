@@ -11,7 +11,6 @@
 #include "op/process.h"
 
 enum {
-    /* Rows between the request for a line of the index, for the cell it names, and their use. */
     FIRE_MAX = 1024, /* timers of one step */
     KEY_SHOWN = 64,  /* bytes of a key in an error */
 };

@@ -19,7 +19,6 @@
 #include "op/window_unit.h"
 
 enum {
-    /* Rows between the request for a line of the index, for the cell it names, and their use. */
     RUN_MAX = 64,    /* rows folded at a time */
     FIRE_MAX = 1024, /* timers of one step */
     OUTLET_RESULTS = 0,

@@ -190,6 +190,8 @@ void sb_store_fetch(struct sb_store *store, uint32_t index, uint64_t far_hash, u
 /* A hint: let the state's `ahead`, if it has one, fetch more of a cell that was fetched. */
 void sb_store_show(const struct sb_store *store, uint32_t index, uint64_t hash);
 
+/* Rows between the request for a line of the index, for the cell it names, for more of the cell,
+ * and their use. */
 enum { SB_ROWS_FAR = 16, SB_ROWS_NEAR = 8, SB_ROWS_SOON = 4 };
 
 /* A hint: row `at` of `count` comes now. Of three behind it, by the hashes of their keys, fetch
