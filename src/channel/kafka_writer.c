@@ -317,10 +317,12 @@ void sb_kafka_writer_close(struct sb_writer *writer)
     sb_free(writer->channel->env, writer, sizeof *writer);
 }
 
+/* The first failure; but of a client that has been fenced since that it is, as of any other. */
 static sabot_status forward_failure(const struct sb_writer *writer, sabot_error *error)
 {
     sabot_status status;
 
+    SABOT_TRY(sb_kafka_fatal(writer->producer->client, "can't write", error));
     sb_lock_take(&writer->producer->lock);
     status = writer->tally->failure.status;
     if (error != NULL)

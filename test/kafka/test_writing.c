@@ -283,6 +283,37 @@ static void an_older_transaction_with_the_same_id_is_fenced_for_good(void **stat
     kafka->close(channel);
 }
 
+/* Write until the broker refuses a record: it obeys the topic's new limit a moment later. */
+static void write_until_refused(struct rig *rig, struct sb_writer *writer)
+{
+    while (rig_flush(rig, writer) == SABOT_OK)
+        rig_ok(rig, write_size(rig, writer, 5000));
+    rig_is(rig, rig_flush(rig, writer), SABOT_ERR_LIMIT, "max.message.bytes");
+}
+
+/* Another failure came first, which only fails the transaction: it is not told any more. */
+static void a_writer_that_had_failed_is_fenced_for_good_too(void **state)
+{
+    struct rig *rig = *state;
+    struct sb_channel *channel = rig_open(rig, 1, RIG_WRITING);
+    struct sb_txn *zombie = open_txn(rig, channel, 10000);
+    struct sb_writer *writer = rig_writer(rig, channel, zombie);
+    struct sb_txn *txn;
+
+    make_topic_small(rig);
+    rig_begin(rig, zombie);
+    write_until_refused(rig, writer);
+    txn = open_txn(rig, channel, 10000);
+    rig_is(rig, rig_try_abort(rig, zombie), SABOT_ERR_FENCED, "another instance");
+    rig_is(rig, write_size(rig, writer, 10), SABOT_ERR_FENCED, "another instance");
+    assert_true(rig->error.fatal);
+    rig_is(rig, rig_flush(rig, writer), SABOT_ERR_FENCED, "another instance");
+    kafka->writer_close(writer);
+    kafka->txn_close(zombie);
+    kafka->txn_close(txn);
+    kafka->close(channel);
+}
+
 static void a_write_without_a_transaction_is_out_of_order(void **state)
 {
     struct rig *rig = *state;
@@ -311,9 +342,7 @@ static void a_record_refused_in_a_transaction_aborts_it_and_later_ones_work(void
 
     make_topic_small(rig);
     rig_begin(rig, txn);
-    while (rig_flush(rig, writer) == SABOT_OK) /* the broker obeys a moment later */
-        rig_ok(rig, write_size(rig, writer, 5000));
-    rig_is(rig, rig_flush(rig, writer), SABOT_ERR_LIMIT, "max.message.bytes");
+    write_until_refused(rig, writer);
     assert_int_not_equal(rig_commit(rig, txn), SABOT_OK);
     assert_false(rig->error.retriable);
     assert_false(rig->error.fatal);
@@ -371,6 +400,7 @@ int main(void)
         TEST(a_group_with_live_members_is_refused_with_their_names),
         TEST(channels_of_one_cluster_know_it),
         TEST(an_older_transaction_with_the_same_id_is_fenced_for_good),
+        TEST(a_writer_that_had_failed_is_fenced_for_good_too),
         TEST(a_write_without_a_transaction_is_out_of_order),
         TEST(a_record_refused_in_a_transaction_aborts_it_and_later_ones_work),
         TEST(a_transaction_makes_no_batch_that_its_topic_refuses),

@@ -283,9 +283,14 @@ sabot_status rig_commit(struct rig *rig, struct sb_txn *txn)
     return rig_await(rig, kafka->txn_commit, txn);
 }
 
+sabot_status rig_try_abort(struct rig *rig, struct sb_txn *txn)
+{
+    return rig_await(rig, kafka->txn_abort, txn);
+}
+
 void rig_abort(struct rig *rig, struct sb_txn *txn)
 {
-    rig_ok(rig, rig_await(rig, kafka->txn_abort, txn));
+    rig_ok(rig, rig_try_abort(rig, txn));
 }
 
 /* --- A broker of one's own -------------------------------------------------------------------- */

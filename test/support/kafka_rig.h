@@ -78,6 +78,7 @@ sabot_status rig_see(void *context, const struct sb_record *record);
 sabot_status rig_fence(struct rig *rig, struct sb_txn *txn);
 void rig_begin(struct rig *rig, struct sb_txn *txn);
 sabot_status rig_commit(struct rig *rig, struct sb_txn *txn);
+sabot_status rig_try_abort(struct rig *rig, struct sb_txn *txn);
 void rig_abort(struct rig *rig, struct sb_txn *txn);
 
 /* A broker of the test's own: its address goes to rig->brokers. `verb` is one of broker.py drive:
