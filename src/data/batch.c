@@ -316,24 +316,16 @@ uint64_t sb_batch_bytes(const struct sb_batch *batch)
 
 /* --- A row as a struct ------------------------------------------------------------------------ */
 
-/* Columns know the offsets of their members: fields are large, and would be another line of the
- * cache each. */
-static inline void copy_text(const struct sb_column *column, uint32_t row, void *member)
-{
-    const int32_t start = column->offsets[row];
-    const sabot_text text = {(const char *)column->values + start,
-                             (size_t)(column->offsets[row + 1] - start)};
-
-    memcpy(member, sb_column_has(column, row) ? &text : &(sabot_text){NULL, 0}, sizeof text);
-}
-
 void sb_batch_record(const struct sb_batch *batch, uint32_t row, void *record_out)
 {
-    const struct sb_column *column = batch->columns;
-    const struct sb_column *end = column + batch->schema->field_count;
+    const uint32_t field_count = batch->schema->field_count;
 
-    for (; column < end; column++) {
+    /* Columns know the offsets of their members: the fields of a schema are large, and would be
+     * another line of the cache each. */
+    for (uint32_t i = 0; i < field_count; i++) {
+        const struct sb_column *column = &batch->columns[i];
         uint8_t *member = (uint8_t *)record_out + column->member;
+        sabot_text text;
         bool flag;
 
         /* A missing value is zero in its column: commit has seen to it. */
@@ -347,11 +339,14 @@ void sb_batch_record(const struct sb_batch *batch, uint32_t row, void *record_ou
             memcpy(member, (const int64_t *)column->values + row, sizeof(int64_t));
             break;
         case SABOT_BOOL:
-            flag = sb_batch_bool(batch, (uint32_t)(column - batch->columns), row);
+            flag = sb_batch_bool(batch, i, row);
             memcpy(member, &flag, sizeof flag);
             break;
         case SABOT_UTF8:
-        case SABOT_BINARY: copy_text(column, row, member); break;
+        case SABOT_BINARY:
+            text = sb_batch_text(batch, i, row);
+            memcpy(member, &text, sizeof text);
+            break;
         case SABOT_CHARS: break;
         }
     }

@@ -197,9 +197,7 @@ static inline uint8_t *sb_builder_text_room(struct sb_builder *builder, uint32_t
 }
 static inline void sb_builder_text_done(struct sb_builder *builder, uint32_t field, size_t size)
 {
-    struct sb_column *column = &builder->batch->columns[field];
-
-    sb_column_text_done(column, builder->batch->rows, size);
+    sb_column_text_done(&builder->batch->columns[field], builder->batch->rows, size);
 }
 /* The same with a copy. SABOT_ERR_MEMORY or SABOT_ERR_LIMIT. */
 SABOT_MUST_CHECK sabot_status sb_builder_text(struct sb_builder *builder,
