@@ -182,19 +182,17 @@ static void note_failure(struct tally *tally, const sabot_error *error)
 
 static void fail(struct tally *tally, const rd_kafka_message_t *message)
 {
-    struct sb_kafka_producer *producer = tally->producer;
-    const struct sb_channel *channel = producer->channel;
+    const struct sb_channel *channel = tally->producer->channel;
     sabot_error error;
 
     if (atomic_load(&tally->has_failed))
         return;
     /* No call of librdkafka under our lock: it may wake us under one of its own. */
-    if (sb_kafka_fatal(producer->client, "a record was not delivered", &error) == SABOT_OK)
-        (void)sabot_raise(&error, sb_kafka_status(message->err),
-                          "topic %s at %s, partition %" PRId32
-                          ": a record of %zu bytes was not delivered: %s%s",
-                          rd_kafka_topic_name(message->rkt), channel->brokers, message->partition,
-                          message->len, rd_kafka_err2str(message->err), advice_for(message->err));
+    (void)sabot_raise(&error, sb_kafka_status(message->err),
+                      "topic %s at %s, partition %" PRId32
+                      ": a record of %zu bytes was not delivered: %s%s",
+                      rd_kafka_topic_name(message->rkt), channel->brokers, message->partition,
+                      message->len, rd_kafka_err2str(message->err), advice_for(message->err));
     note_failure(tally, &error);
 }
 
